@@ -1,0 +1,104 @@
+"""The plan document: the single description of a plan, as dataclasses (reading and writing: `plan_file`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from MSKFusionLib.registration.result import Verdict
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Screw:
+    """One planned screw with everything that was measured on it.
+
+    Parameters
+    ----------
+    side
+        ``left`` or ``right`` of the patient.
+    entry_ras, tip_ras
+        Where the axis enters the bone's surface, and its end, RAS mm. `length_mm` is their distance.
+    clearance_mm
+        Least distance from the cylinder of `diameter_mm` to the cortical surface, all round, from the pedicle to
+        the tip; negative outside bone (see `screws.safety` for where the entry ends).
+    grade
+        Gertzbein-Robbins A to E (Gertzbein & Robbins 1990, doi 10.1097/00007632-199001000-00004).
+    hu_mean, hu_min
+        CT values in the cylinder; None without a CT.
+    """
+
+    name: str
+    site: str
+    level: str
+    side: str
+    entry_ras: Point
+    tip_ras: Point
+    diameter_mm: float
+    length_mm: float
+    clearance_mm: float
+    grade: str
+    breach_mm: float = 0.0
+    breach_direction: str = ""
+    hu_mean: float | None = None
+    hu_min: float | None = None
+    pedicle_width_mm: float | None = None
+    largest_diameter_mm: float | None = None
+    verdict: Verdict = Verdict.ACCEPTED
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check of a printed part: its name, the value found, the bar, and whether it passed."""
+
+    name: str
+    passed: bool
+    value: float | None
+    limit: float | None
+    unit: str = ""
+    message: str = ""
+    place_ras: Point | None = None
+
+
+@dataclass(frozen=True)
+class Guide:
+    """One guide as it was written: numbers of the solid, the files, the checks."""
+
+    name: str
+    level: str
+    screws: tuple[str, ...]
+    file: str
+    watertight: bool
+    bodies: int
+    volume_mm3: float
+    min_wall_mm: float
+    fit_clearance_mm: float
+    fit_gap_mean_mm: float
+    fit_gap_max_error_mm: float
+    insertion_direction_ras: Point
+    frame: str = "LPS"
+    files: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    verdict: Verdict = Verdict.ACCEPTED
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole plan. `inputs` and `parameters` say what was asked, the rest what came of it."""
+
+    plan_id: str
+    created: str
+    software: Mapping[str, str]
+    inputs: tuple[Mapping[str, Any], ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    registration: Mapping[str, Any] | None = None
+    segmentation: Mapping[str, Any] | None = None
+    screws: tuple[Screw, ...] = ()
+    guides: tuple[Guide, ...] = ()
+    verdict: Verdict = Verdict.ACCEPTED
+    reasons: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Data shared by both modules: implants, printers, guide presets, terminology."""
