@@ -1,0 +1,134 @@
+"""The arguments of `mskplanner`, and what their texts mean."""
+
+from __future__ import annotations
+
+import argparse
+
+from MSKFusionLib import __version__
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.segmentation import LevelHint
+
+_EPILOG = "Exit status: 0 done; 2 the input or the call is wrong; 3 done, but the result is rejected; 1 a bug."
+_IMAGE = "a DICOM folder or an image file (NRRD, NIfTI, MetaImage, ...)"
+_LEVEL = (
+    "names the vertebrae from one of them: L3@R,A,S (a RAS point in mm inside L3), L5@lowest or T9@highest "
+    "(of those in view); without it they are numbered V1, V2, ... from head to foot"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="mskplanner",
+        description="Plans on CT and MR: registration, bones, pedicle screws, printable drill guides.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"mskplanner {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = _command(commands, "demo", "generate a patient with known truth, plan on it, compare with the truth")
+    demo.add_argument("--seed", type=int, default=1, help="which patient (default 1)")
+    _output(demo)
+
+    run = _command(commands, "run", "plan a whole case from one readable file")
+    run.add_argument("case", metavar="CASE.toml", help="what to plan on and how; see docs/case-file.md")
+    _output(run)
+
+    register = _command(commands, "register", "bring MOVING onto FIXED (CT and MR, either way round)")
+    register.add_argument("fixed", metavar="FIXED", help=_IMAGE)
+    register.add_argument("moving", metavar="MOVING", help=_IMAGE)
+    register.add_argument("--method", choices=["rigid"], default="rigid")
+    register.add_argument("--fixed-modality", choices=["ct", "mr"], help="where the file does not tell")
+    register.add_argument("--moving-modality", choices=["ct", "mr"], help="where the file does not tell")
+    register.add_argument(
+        "--fixed-series", metavar="N", help="the series of a DICOM folder: number, UID or description"
+    )
+    register.add_argument("--moving-series", metavar="N", help="the same for MOVING")
+    register.add_argument("--seed", type=int, default=0, help="of the random samples (default 0)")
+    _output(register)
+
+    segment = _command(commands, "segment", "find the bones in a CT")
+    segment.add_argument("image", metavar="IMAGE", help=_IMAGE)
+    segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
+    segment.add_argument("--modality", choices=["ct"], default="ct")
+    segment.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    segment.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
+    segment.add_argument("--force", action="store_true", help="replace an existing file")
+    segment.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    screws = _command(commands, "screws", "plan screws on a CT")
+    screws.add_argument("ct", metavar="CT", help=_IMAGE)
+    screws.add_argument("--site", choices=["pedicle"], default="pedicle")
+    screws.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    _planning(screws)
+    _output(screws)
+
+    guide = _command(commands, "guide", "design drill guides for a plan")
+    guide.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json and a segmentation.seg.nrrd")
+    guide.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface and the pictures")
+    guide.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    guide.add_argument("--levels", metavar="L3,L4", help="only these (default: every level with screws)")
+    _guide_options(guide)
+    _output(guide)
+
+    check = _command(commands, "check", "tell whether meshes can be printed")
+    check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
+    check.add_argument("--printer", metavar="NAME", help="limits of this printer preset (default SLA)")
+    check.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def parse_level_hint(text: str | None) -> LevelHint | None:
+    """Return the hint that ``L3@R,A,S``, ``L5@lowest`` or ``T9@highest`` names.
+
+    Raises
+    ------
+    InputError
+        When it is none of these.
+    """
+    if text is None:
+        return None
+    level, at, place = text.partition("@")
+    if not at:
+        raise InputError(f"'{text}' does not say where {text} is", "Write L3@R,A,S or L5@lowest.", where="--level")
+    if place in ("lowest", "highest"):
+        return LevelHint(level.upper(), place)
+    try:
+        r, a, s = (float(v) for v in place.split(","))
+    except ValueError:
+        raise InputError(f"'{place}' is not a RAS point", "Write L3@R,A,S or L5@lowest.", where="--level") from None
+    return LevelHint(level.upper(), (r, a, s))
+
+
+def parse_levels(text: str | None) -> tuple[str, ...] | None:
+    """Return the levels of ``L3,L4``."""
+    return None if text is None else tuple(part.strip().upper() for part in text.split(",") if part.strip())
+
+
+def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", epilog=_EPILOG
+    )
+    return parser
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", required=True, metavar="DIR", help="the output folder, written whole or not at all")
+    parser.add_argument("--force", action="store_true", help="replace results that are there already")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _planning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bones", metavar="LABELMAP", help="a ready segmentation (default: found in the CT)")
+    parser.add_argument(
+        "--numbering", choices=["verse", "totalsegmentator"], help="what the values of a plain labelmap mean"
+    )
+    parser.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
+    parser.add_argument("--levels", metavar="L3,L4", help="only these (default: every one wholly in view)")
+    parser.add_argument("--implants", metavar="CSV", help="an implant table of your own (default: generic)")
+
+
+def _guide_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fit-clearance", type=float, metavar="MM", help="gap between guide and bone")
+    parser.add_argument("--drill", type=float, metavar="MM", help="diameter of the drill or wire the sleeves take")
+    parser.add_argument("--printer", metavar="NAME", help="printer preset (default SLA)")

@@ -1,0 +1,189 @@
+"""What each command does; every function returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.images import load_image
+from MSKFusionLib.progress import Progress, part
+from MSKFusionLib.registration import register_rigid
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation import segment_bones_ct
+from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
+from MSKFusionLib.volume import Modality, Volume
+
+from ..export.mesh_files import read_mesh
+from ..export.report import summary
+from ..guides.checks import check_mesh, failed
+from ..guides.drill_guide import GuideOptions
+from ..guides.presets import load_printer
+from ..output_folder import check_output, output_folder
+from ..pipeline import (
+    Case,
+    CaseOptions,
+    describe_registration,
+    describe_segmentation,
+    judge,
+    plan_case,
+    redesign_guides,
+)
+from ..plan import Check, Plan
+from ..plan_file import plan_to_json, read_plan
+from ..screws.implants import load_implants
+from ..screws.pedicle import ScrewOptions
+from .arguments import parse_level_hint, parse_levels
+from .case_file import options_from_table, read_case_file
+from .console import say, table
+from .write_case import write_case, write_registration
+
+DONE, REJECTED = 0, 3
+
+
+def run(args: argparse.Namespace, progress: Progress) -> int:
+    """Plan a case file."""
+    check_output(args.out, force=args.force)
+    asked = read_case_file(args.case)
+    ct = load_ct(asked.ct, asked.ct_series)
+    mr = None if asked.mr is None else load_image(asked.mr, modality=Modality.MR, series=asked.mr_series)
+    bones = None if asked.bones is None else read_segmentation(asked.bones, reference=ct, numbering=asked.numbering)
+    options = CaseOptions(
+        level_hint=parse_level_hint(asked.level),
+        levels=asked.levels,
+        screws=options_from_table(ScrewOptions, asked.screws, f"{args.case} [screws]"),
+        guides=options_from_table(GuideOptions, asked.guides, f"{args.case} [guides]"),
+    )
+    implants = load_implants(asked.implants)
+    case = plan_case(ct, mr, bones, options, implants=implants, progress=part(progress, 0.0, 0.8))
+    return _write(case, args, progress)
+
+
+def screws(args: argparse.Namespace, progress: Progress) -> int:
+    """Plan screws on a CT, without guides."""
+    check_output(args.out, force=args.force)
+    ct = load_ct(args.ct, args.series)
+    bones = None if args.bones is None else read_segmentation(args.bones, reference=ct, numbering=args.numbering)
+    options = CaseOptions(level_hint=parse_level_hint(args.level), levels=parse_levels(args.levels), want_guides=False)
+    case = plan_case(ct, None, bones, options, implants=load_implants(args.implants), progress=part(progress, 0.0, 0.8))
+    return _write(case, args, progress)
+
+
+def guide(args: argparse.Namespace, progress: Progress) -> int:
+    """Design the guides of a plan that has been made."""
+    check_output(args.out, force=args.force)
+    plan = read_plan(args.plan)
+    folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
+    bones = read_segmentation(folder / "segmentation.seg.nrrd")
+    wanted = {
+        key: value
+        for key, value in (
+            ("fit_clearance_mm", args.fit_clearance),
+            ("drill_diameter_mm", args.drill),
+            ("printer", args.printer),
+        )
+        if value is not None
+    }
+    options = options_from_table(GuideOptions, {**plan.parameters.get("guides", {}), **wanted}, "guide options")
+    ct = None if args.ct is None else load_ct(args.ct, args.series)
+    case = redesign_guides(
+        plan, bones, ct, options, levels=parse_levels(args.levels), progress=part(progress, 0.0, 0.8)
+    )
+    return _write(case, args, progress)
+
+
+def register(args: argparse.Namespace, progress: Progress) -> int:
+    """Register two images."""
+    check_output(args.out, force=args.force)
+    fixed = load_image(args.fixed, modality=_modality(args.fixed_modality), series=args.fixed_series)
+    moving = load_image(args.moving, modality=_modality(args.moving_modality), series=args.moving_series)
+    result = register_rigid(fixed, moving, seed=args.seed, progress=part(progress, 0.0, 0.9))
+    with output_folder(args.out, force=args.force) as folder:
+        write_registration(result, folder, result.resample(moving, fixed))
+    progress(1.0, "Done")
+    error = "" if result.expected_error_mm is None else f", expected error {result.expected_error_mm:.1f} mm"
+    words = f"Registration {result.verdict}{error}, {result.seconds:.0f} s. {'; '.join(result.reasons)}"
+    say(words, describe_registration(result), as_json=args.json)
+    return DONE if result.verdict is Verdict.ACCEPTED else REJECTED
+
+
+def segment(args: argparse.Namespace, progress: Progress) -> int:
+    """Find the bones in a CT."""
+    target = Path(args.out)
+    if target.exists() and not args.force:
+        raise InputError("this file is there already", "Choose another, or replace it with --force.", where=str(target))
+    ct = load_ct(args.image, args.series)
+    bones = segment_bones_ct(ct, level_hint=parse_level_hint(args.level), progress=part(progress, 0.0, 0.95))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_segmentation(bones, target)
+    progress(1.0, "Done")
+    whole = [s.name for s in bones.vertebrae if s.complete]
+    cut = [s.name for s in bones.vertebrae if not s.complete]
+    words = f"{len(bones.segments)} segments; vertebrae wholly in view: {', '.join(whole) or 'none'}"
+    words += f"; cut by the image's border: {', '.join(cut)}" if cut else ""
+    say(f"{words}. {' '.join(bones.notes)}".strip(), describe_segmentation(bones), as_json=args.json)
+    return DONE
+
+
+def check(args: argparse.Namespace, progress: Progress) -> int:
+    """Tell whether meshes can be printed."""
+    printer = load_printer(args.printer)
+    results: dict[str, list[Check]] = {}
+    for n, name in enumerate(args.mesh):
+        progress(n / len(args.mesh), f"Checking {Path(name).name}")
+        results[name] = list(check_mesh(read_mesh(name), printer))
+    progress(1.0, "Done")
+    rows = [
+        [
+            Path(name).name,
+            c.name,
+            _number(c.value, c.unit),
+            _number(c.limit, c.unit),
+            "ok" if c.passed else "FAILED",
+            c.message,
+        ]
+        for name, checks in results.items()
+        for c in checks
+    ]
+    bad = [name for name, checks in results.items() if failed(checks)]
+    verdict = f"{len(bad)} of {len(results)} rejected" if bad else f"{len(results)} of {len(results)} accepted"
+    text = table(["Mesh", "Check", "Found", "Bar", "Result", "In words"], rows) + f"\n{verdict} for {printer.name}"
+    as_json = {
+        name: {"verdict": "rejected" if name in bad else "accepted", "checks": [vars(c) for c in checks]}
+        for name, checks in results.items()
+    }
+    say(text, as_json, as_json=args.json)
+    return REJECTED if bad else DONE
+
+
+def load_ct(path: str | Path, series: str | None) -> Volume:
+    """Read a CT and refuse anything else."""
+    ct = load_image(path, series=series)
+    if ct.modality is Modality.MR:
+        raise InputError("this looks like an MR, a CT is needed here", "Give the CT.", where=str(path))
+    return ct if ct.modality is Modality.CT else replace(ct, modality=Modality.CT)
+
+
+def plan_result(plan: Plan) -> dict[str, Any]:
+    """Return a plan as plain data for `--json`."""
+    import json
+
+    return dict(json.loads(plan_to_json(plan)))
+
+
+def _write(case: Case, args: argparse.Namespace, progress: Progress) -> int:
+    with output_folder(args.out, force=args.force) as folder:
+        write_case(case, folder, progress=part(progress, 0.8, 1.0))
+    progress(1.0, "Done")
+    say(summary(case.plan), plan_result(case.plan), as_json=args.json)
+    return DONE if judge(case.plan, case.registration).verdict is Verdict.ACCEPTED else REJECTED
+
+
+def _modality(text: str | None) -> Modality | None:
+    return None if text is None else Modality(text.upper())
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:.3g} {unit}".strip()

@@ -1,0 +1,90 @@
+"""Everything a run writes: plan, scene, report, guides, registration, segmentation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.registration.result import RegistrationResult
+from MSKFusionLib.segmentation.files import write_segmentation
+from MSKFusionLib.volume import Volume, write_image
+
+from ..export.mesh_files import write_3mf, write_stl
+from ..export.report import Body, Picture, render_report
+from ..pipeline import Case, describe_registration
+from ..plan_file import plan_to_json
+
+#: Okabe and Ito's palette: told apart by colour-blind readers too.
+_SCREW_COLOUR, _GUIDE_COLOUR, _BONE_COLOUR, _REJECTED_COLOUR = "#0072B2", "#009E73", "#E8DCC0", "#D55E00"
+
+
+def write_case(case: Case, folder: Path, *, progress: Progress = no_progress) -> None:
+    """Write all files of a case into `folder` (made by `output_folder`)."""
+    (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
+    write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
+    if case.registration is not None and case.mr is not None:
+        write_registration(case.registration, folder)
+    for name, solid in case.guides.items():
+        record = next(g for g in case.plan.guides if g.name == name)
+        (folder / record.file).parent.mkdir(exist_ok=True)
+        write_stl(solid.mesh, folder / record.file, name=name)
+        write_3mf(solid.mesh, (folder / record.file).with_suffix(".3mf"), name=name)
+    progress(0.2, "Building the scene")
+    pictures, notes = _write_scene(case, folder, progress)
+    progress(0.9, "Writing the report")
+    html = render_report(case.plan, pictures, _bodies(case), notes)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    for picture in pictures:
+        picture.path.unlink()
+    if pictures:
+        pictures[0].path.parent.rmdir()
+
+
+def write_registration(result: RegistrationResult, folder: Path, moving_on_fixed: Volume | None = None) -> None:
+    """Write `registration.json`, `fixed_to_moving.h5` and, where given, the moving image on the fixed grid."""
+    text = json.dumps(describe_registration(result), indent=2, allow_nan=False)
+    (folder / "registration.json").write_text(text + "\n", encoding="utf-8")
+    m = result.fixed_to_moving_lps
+    transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(folder / "fixed_to_moving.h5"))
+    if moving_on_fixed is not None:
+        mark = "" if result.verdict == "accepted" else "rejected_"
+        write_image(moving_on_fixed, folder / f"{mark}moving_on_fixed.nrrd")
+
+
+def _write_scene(case: Case, folder: Path, progress: Progress) -> tuple[list[Picture], list[str]]:
+    """Write scene.mrb and make the pictures with Slicer's own views; say in words which could not be made."""
+    from MSKFusionLib.mrml import headless_scene, save_scene
+
+    from ..mrml import plan_to_scene
+    from .pictures import make_pictures
+
+    with headless_scene() as scene:
+        nodes = plan_to_scene(
+            scene,
+            case.plan,
+            ct=case.ct,
+            mr=case.mr,
+            registration=case.registration,
+            segmentation=case.segmentation,
+            guide_meshes={name: solid.mesh for name, solid in case.guides.items()},
+        )
+        save_scene(scene, folder / "scene.mrb")
+        progress(0.5, "Taking pictures")
+        return make_pictures(scene, nodes, case, folder / ".pictures", progress)
+
+
+def _bodies(case: Case) -> Sequence[Body]:
+    from ..screws.shape import screw_mesh
+
+    bodies = [Body(name, mesh, _BONE_COLOUR, 0.55) for name, mesh in case.bones.items()]
+    bodies += [
+        Body(s.name, screw_mesh(s), _SCREW_COLOUR if s.verdict == "accepted" else _REJECTED_COLOUR)
+        for s in case.plan.screws
+    ]
+    bodies += [Body(name, solid.mesh, _GUIDE_COLOUR) for name, solid in case.guides.items()]
+    return bodies

@@ -1,0 +1,276 @@
+"""The report: one HTML file that opens without a network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+import vtk
+
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.resources import resource_path
+
+from ..mesh import Mesh
+from ..plan import Plan, Screw
+
+#: Triangles a body may have in the interactive view; more makes the file slow to open and shows nothing new.
+_TRIANGLES_PER_BODY = 12_000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file (PNG) and what it shows."""
+
+    path: Path
+    caption: str
+    section: str = "overview"
+
+
+@dataclass(frozen=True)
+class Body:
+    """One surface of the interactive view."""
+
+    name: str
+    mesh: Mesh
+    colour: str
+    opacity: float = 1.0
+
+
+def render_report(
+    plan: Plan, pictures: Sequence[Picture] = (), bodies: Sequence[Body] = (), notes: Sequence[str] = ()
+) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    notes
+        What the reader must know about this report itself, such as pictures that could not be made.
+    """
+    template = Template(resource_path("Report", "report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(f"Plan {plan.plan_id}"),
+        verdict_class=str(plan.verdict),
+        verdict=escape(_verdict_words(plan)),
+        reasons=_list(plan.reasons),
+        summary=escape(summary(plan)),
+        notes=_list(notes),
+        registration=_registration(plan),
+        overview=_pictures(p for p in pictures if p.section == "overview"),
+        screws=_screw_table(plan.screws),
+        screw_pictures=_pictures(p for p in pictures if p.section == "screws"),
+        guides=_guide_table(plan),
+        checks=_check_table(plan),
+        guide_pictures=_pictures(p for p in pictures if p.section == "guides"),
+        segments=_segment_table(plan),
+        inputs=_input_table(plan),
+        software=_table(["Part", "Version"], [[k, v] for k, v in plan.software.items()]),
+        created=escape(plan.created),
+        interactive=_interactive(bodies),
+    )
+
+
+def summary(plan: Plan) -> str:
+    """Return the plan in one paragraph, also what the command line prints."""
+    levels = list(dict.fromkeys(s.level for s in plan.screws))
+    grades = "".join(sorted({s.grade for s in plan.screws}))
+    parts = [f"{len(plan.screws)} screws in {len(levels)} vertebrae ({', '.join(levels)})" if levels else "No screws"]
+    if plan.screws:
+        parts.append(
+            f"grades {grades}, least clearance {min(s.clearance_mm for s in plan.screws):.1f} mm, "
+            f"diameters {min(s.diameter_mm for s in plan.screws):.1f} to {max(s.diameter_mm for s in plan.screws):.1f} mm"
+        )
+    if plan.guides:
+        good = sum(g.verdict is Verdict.ACCEPTED for g in plan.guides)
+        parts.append(f"{good} of {len(plan.guides)} guides passed their checks")
+    if plan.registration is not None:
+        error = plan.registration.get("expected_error_mm")
+        parts.append(
+            f"CT-MR registration {plan.registration['verdict']}"
+            + (f", expected error {error:.1f} mm" if error is not None else "")
+        )
+    return "; ".join(parts) + f". Verdict: {plan.verdict}."
+
+
+def _verdict_words(plan: Plan) -> str:
+    if plan.verdict is Verdict.ACCEPTED:
+        return "Accepted by its own checks. Not for clinical use without review."
+    return "REJECTED by its own checks. Do not use it before the points below are cleared."
+
+
+def _list(items: Iterable[str]) -> str:
+    rows = "".join(f"<li>{escape(i)}</li>" for i in items)
+    return f"<ul>{rows}</ul>" if rows else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]], marks: Sequence[str] | None = None) -> str:
+    body = ""
+    for n, row in enumerate(rows):
+        mark = f' class="{marks[n]}"' if marks else ""
+        body += f"<tr{mark}>" + "".join(f"<td>{escape(_cell(c))}</td>" for c in row) + "</tr>"
+    if not body:
+        return "<p>None.</p>"
+    return (
+        "<table><thead><tr>"
+        + "".join(f"<th>{escape(h)}</th>" for h in head)
+        + f"</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.2f}".removeprefix("-") if value == 0 else f"{value:.2f}"
+    return str(value)
+
+
+def _point(values: Sequence[float]) -> str:
+    return " ".join(f"{v:.1f}" for v in values)
+
+
+def _screw_table(screws: Sequence[Screw]) -> str:
+    head = [
+        "Screw", "Diameter mm", "Length mm", "Clearance mm", "Grade (Gertzbein-Robbins)", "Breach mm",
+        "Pedicle width mm", "HU mean", "HU min", "Entry RAS mm", "Tip RAS mm", "Verdict", "Remarks",
+    ]  # fmt: skip
+    rows = [
+        [
+            s.name, f"{s.diameter_mm:.1f}", f"{s.length_mm:.0f}", s.clearance_mm, s.grade,
+            f"{s.breach_mm:.1f} {s.breach_direction}" if s.breach_mm > 0 else "none",
+            None if s.pedicle_width_mm is None else f"{s.pedicle_width_mm:.1f}",
+            None if s.hu_mean is None else f"{s.hu_mean:.0f}",
+            None if s.hu_min is None else f"{s.hu_min:.0f}",
+            _point(s.entry_ras), _point(s.tip_ras), s.verdict, "; ".join((*s.reasons, *s.notes)),
+        ]
+        for s in screws
+    ]  # fmt: skip
+    return _table(head, rows, [str(s.verdict) for s in screws])
+
+
+def _guide_table(plan: Plan) -> str:
+    head = [
+        "Guide", "File", "Watertight", "Bodies", "Volume cm³", "Least wall mm", "Fit gap asked mm", "Fit gap mean mm",
+        "Largest gap error mm", "Frame", "Verdict", "Remarks",
+    ]  # fmt: skip
+    rows = [
+        [
+            g.name, g.file or "none", "yes" if g.watertight else "no", g.bodies, g.volume_mm3 / 1000, g.min_wall_mm,
+            g.fit_clearance_mm, g.fit_gap_mean_mm, g.fit_gap_max_error_mm, g.frame, g.verdict, "; ".join(g.reasons),
+        ]
+        for g in plan.guides
+    ]  # fmt: skip
+    return _table(head, rows, [str(g.verdict) for g in plan.guides])
+
+
+def _check_table(plan: Plan) -> str:
+    rows, marks = [], []
+    for g in plan.guides:
+        for c in g.checks:
+            unit = f" {c.unit}" if c.unit else ""
+            value = "–" if c.value is None else f"{c.value:.3g}{unit}"
+            limit = "–" if c.limit is None else f"{c.limit:.3g}{unit}"
+            rows.append([g.name, c.name, value, limit, "passed" if c.passed else "FAILED", c.message])
+            marks.append("accepted" if c.passed else "rejected")
+    return _table(["Guide", "Check", "Found", "Bar", "Result", "In words"], rows, marks)
+
+
+def _registration(plan: Plan) -> str:
+    r = plan.registration
+    if r is None:
+        return "<p>No MR was given: nothing was registered.</p>"
+    error = r.get("expected_error_mm")
+    rows = [
+        ["Method", r["method"]],
+        ["Verdict", r["verdict"]],
+        ["Expected error, mm", None if error is None else float(error)],
+        ["Seconds", r["seconds"]],
+        *[[k.replace("_", " "), f"{v:.3g}"] for k, v in r["evidence"].items()],
+    ]
+    return _list(r["reasons"]) + _table(["What", "Value"], rows)
+
+
+def _segment_table(plan: Plan) -> str:
+    segments = (plan.segmentation or {}).get("segments", [])
+    rows = [
+        [s["name"], s["kind"], s["volume_mm3"] / 1000, "yes" if s["complete"] else "no", s["confidence"],
+         s["source"], "; ".join(s["notes"])]
+        for s in segments
+    ]  # fmt: skip
+    return _table(["Segment", "Kind", "Volume cm³", "Wholly in view", "Confidence", "Source", "Remarks"], rows)
+
+
+def _input_table(plan: Plan) -> str:
+    rows = [
+        [i["role"], i["modality"], " x ".join(map(str, i["size_ijk"])), _spacing(i["spacing_mm"]),
+         i["voxels_sha256"][:16], "; ".join(i["steps"])]
+        for i in plan.inputs
+    ]  # fmt: skip
+    return _table(["Image", "Modality", "Voxels", "Spacing mm", "SHA-256 (first 16)", "Put right on reading"], rows)
+
+
+def _spacing(values: Sequence[float]) -> str:
+    return " x ".join(f"{v:.3g}" for v in values)
+
+
+def _pictures(pictures: Iterable[Picture]) -> str:
+    out = []
+    for p in pictures:
+        data = base64.b64encode(p.path.read_bytes()).decode("ascii")
+        out.append(
+            f'<figure><img alt="{escape(p.caption)}" src="data:image/png;base64,{data}">'
+            f"<figcaption>{escape(p.caption)}</figcaption></figure>"
+        )
+    return f'<div class="pictures">{"".join(out)}</div>' if out else ""
+
+
+def _interactive(bodies: Sequence[Body]) -> str:
+    if not bodies:
+        return "<p>No surfaces to show.</p>"
+    import plotly.graph_objects as go
+
+    figure = go.Figure([_trace(go.Mesh3d, b) for b in bodies])
+    axis = {"visible": False, "showspikes": False}
+    figure.update_layout(
+        scene={
+            "aspectmode": "data",
+            "xaxis": axis, "yaxis": axis, "zaxis": axis,
+            "camera": {"eye": {"x": 0.3, "y": -1.6, "z": 0.4}, "up": {"x": 0, "y": 0, "z": 1}},
+        },
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        height=640,
+        legend={"itemsizing": "constant"},
+    )  # fmt: skip
+    return str(figure.to_html(full_html=False, include_plotlyjs=True, div_id="view3d", config={"displaylogo": False}))
+
+
+def _trace(mesh3d: type, body: Body) -> object:
+    mesh = _decimated(body.mesh)
+    # 0.01 mm and single precision keep the file small; the numbers that count are in the tables.
+    x, y, z = np.round(mesh.vertices_ras, 2).astype(np.float32).T
+    i, j, k = mesh.faces.astype(np.int32).T
+    return mesh3d(
+        x=x, y=y, z=z, i=i, j=j, k=k,
+        name=body.name, color=body.colour, opacity=body.opacity, showlegend=True, hoverinfo="name",
+        lighting={"ambient": 0.45, "diffuse": 0.7, "specular": 0.15}, flatshading=False,
+    )  # fmt: skip
+
+
+def _decimated(mesh: Mesh) -> Mesh:
+    count = len(mesh.faces)
+    if count <= _TRIANGLES_PER_BODY:
+        return mesh
+    reduce = vtk.vtkQuadricDecimation()
+    reduce.SetInputData(mesh.to_polydata())
+    reduce.SetTargetReduction(1.0 - _TRIANGLES_PER_BODY / count)
+    reduce.Update()
+    return Mesh.from_polydata(reduce.GetOutput())
+
+
+def colours_by_name(names: Iterable[str], palette: Sequence[str]) -> Mapping[str, str]:
+    """Give each name a colour of the palette, the same one on every run."""
+    return {name: palette[n % len(palette)] for n, name in enumerate(names)}
