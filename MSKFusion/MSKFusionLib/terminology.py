@@ -1,0 +1,104 @@
+"""Standard words and colours for anatomical structures (SNOMED CT codes, from Resources/Terminology).
+
+The codes are those of DICOM PS3.16 (CID 7603 vertebrae, CID 7604 discs) and of Slicer's own lists. The colours of
+neighbouring vertebrae come from P. Tol's "light" scheme (SRON/EPS/TN/09-002), which people with a colour vision
+deficiency can tell apart too; a test simulates it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from .resources import resource_path
+from .segmentation.labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES
+
+Colour = tuple[float, float, float]
+
+_UNKNOWN: Colour = (0.6, 0.6, 0.6)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A structure in standard words.
+
+    Parameters
+    ----------
+    context
+        The name of the terminology context that Slicer shows it under.
+    category, type
+        (coding scheme, code, meaning).
+    colour
+        Red, green, blue from 0 to 1.
+    """
+
+    context: str
+    category: tuple[str, str, str]
+    type: tuple[str, str, str]
+    colour: Colour
+
+    def serialized(self) -> str:
+        """Return the entry in the form that a Slicer segment keeps (no modifier, no anatomic region)."""
+        return f"{self.context}~{'^'.join(self.category)}~{'^'.join(self.type)}~^^~~^^~^^"
+
+
+def structure_term(name: str, kind: str = "") -> Term | None:
+    """Return the standard term of a structure by its name, by its kind where the name says nothing, or None.
+
+    Parameters
+    ----------
+    name
+        A segment's name: ``L3``, ``S1``, ``disc L4/L5``, ``aorta``, ``nerve root L4 left``, ...
+    kind
+        A segment's kind: ``vertebra``, ``sacrum``, ``disc``, ``bone``, ...
+    """
+    terms = _terms()
+    for wanted in (name, kind):
+        key = _key(wanted)
+        if key in terms:
+            return terms[key]
+    # "nerve root L4 left": the longest known word that the name starts with
+    key = _key(name)
+    matches = [known for known in terms if len(known) > 3 and key.startswith(known + " ")]
+    return terms[max(matches, key=len)] if matches else None
+
+
+def structure_colour(name: str, kind: str = "") -> Colour:
+    """Return the colour of a structure: its term's; numbered vertebrae (V1, V2, ...) take turns like the named ones."""
+    number = re.fullmatch(r"V(\d+)", name)
+    if number:
+        levels = list(VERTEBRA_VALUES)
+        return structure_colour(levels[(int(number[1]) - 1) % 5])
+    term = structure_term(name, kind)
+    return term.colour if term else _UNKNOWN
+
+
+def unnamed_vertebra_value(name: str) -> int | None:
+    """Return the label value of V1, V2, ...; None for any other name."""
+    number = re.fullmatch(r"V(\d+)", name)
+    return UNNAMED_FIRST_VALUE + int(number[1]) - 1 if number else None
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[\s_\-/]+", " ", text).strip().casefold()
+
+
+@cache
+def _terms() -> dict[str, Term]:
+    content = json.loads(resource_path("Terminology", "msk_planner.term.json").read_text(encoding="utf-8"))
+    found: dict[str, Term] = {}
+    for category in content["SegmentationCodes"]["Category"]:
+        for entry in category["Type"]:
+            red, green, blue = (value / 255 for value in entry["recommendedDisplayRGBValue"])
+            term = Term(
+                content["SegmentationCategoryTypeContextName"], _code(category), _code(entry), (red, green, blue)
+            )
+            for name in (entry["CodeMeaning"], *entry["mskNames"]):
+                found.setdefault(_key(name), term)
+    return found
+
+
+def _code(entry: dict[str, str]) -> tuple[str, str, str]:
+    return entry["CodingSchemeDesignator"], entry["CodeValue"], entry["CodeMeaning"]
