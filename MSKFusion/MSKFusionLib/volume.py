@@ -113,12 +113,12 @@ class Volume:
     @property
     def ras_to_ijk(self) -> FloatArray:
         """4x4 from RAS mm to continuous voxel indices."""
-        return np.linalg.inv(self.ijk_to_ras)
+        return np.asarray(np.linalg.inv(self.ijk_to_ras), dtype=np.float64)
 
     @property
     def centre_ras(self) -> FloatArray:
         """RAS position of the middle of the grid."""
-        return transform_points(self.ijk_to_ras, (np.array(self.shape_ijk) - 1) / 2)
+        return transform_points(self.ijk_to_ras, 0.5 * (np.array(self.shape_ijk) - 1))
 
     @property
     def extent_mm(self) -> FloatArray:
@@ -288,12 +288,16 @@ def write_image(volume: Volume, path: str | Path) -> None:
         sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
         temporary.replace(p)
     except RuntimeError as error:
-        raise InputError(f"the image cannot be written ({str(error).splitlines()[-1].strip()})", where=str(p)) from error
+        raise InputError(
+            f"the image cannot be written ({str(error).splitlines()[-1].strip()})", where=str(p)
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def resample_to(moving: Volume, fixed: Volume, fixed_to_moving_ras: ArrayLike, *, order: int = 1, fill: float = 0.0) -> Volume:
+def resample_to(
+    moving: Volume, fixed: Volume, fixed_to_moving_ras: ArrayLike, *, order: int = 1, fill: float = 0.0
+) -> Volume:
     """Return `moving` on the grid of `fixed` through a 4x4 (`fixed` RAS to `moving` RAS); the original stays as it is.
 
     Parameters
@@ -312,7 +316,9 @@ def resample_to(moving: Volume, fixed: Volume, fixed_to_moving_ras: ArrayLike, *
         moving.to_sitk().GetPixelID() if order == 0 else sitk.sitkFloat32,
     )
     return replace(
-        Volume.from_sitk(out, modality=moving.modality, name=moving.name, provenance=moving.provenance.then("resampled")),
+        Volume.from_sitk(
+            out, modality=moving.modality, name=moving.name, provenance=moving.provenance.then("resampled")
+        ),
         origin_ras=fixed.origin_ras,
         spacing_mm=fixed.spacing_mm,
         directions_ras=fixed.directions_ras,
