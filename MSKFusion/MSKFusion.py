@@ -1,0 +1,313 @@
+"""MSK Fusion: brings CT and MR of one patient together, and segments the bones in the CT.
+
+A thin shell: the panel and the scene are here, the work is in `MSKFusionLib`.
+"""
+
+import enum
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTransformNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from MSKFusionLib.panel import JobArea
+
+#: What the list of levels shows where the user knows no name.
+NO_LEVEL = "none, number them"
+LEVELS = [NO_LEVEL, *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7)), "S1"]
+
+
+class LevelPlace(enum.Enum):
+    """Which of the vertebrae in view the known one is."""
+
+    LOWEST = "lowest"
+    HIGHEST = "highest"
+
+    def label(self) -> str:
+        """Return what the list shows."""
+        return {"LOWEST": _("lowest wholly in view"), "HIGHEST": _("highest wholly in view")}[self.name]
+
+
+class MSKFusion(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        parent.title = _("MSK Fusion")
+        parent.categories = [_("Planning")]
+        parent.contributors = ["The MSK Planner contributors"]
+        parent.helpText = _(
+            "Registers MR to CT, segments and names the bones, and says how far each result can be trusted. "
+            "Not for clinical use without review."
+        )
+        parent.acknowledgementText = _("Apache-2.0. Part of the MSK Planner extension.")
+
+
+@parameterNodeWrapper
+class MSKFusionParameterNode:
+    """The panel's choices; they are saved with the scene."""
+
+    ctVolume: vtkMRMLScalarVolumeNode
+    mrVolume: vtkMRMLScalarVolumeNode
+    levelName: Annotated[str, Choice(LEVELS)]
+    levelPlace: LevelPlace
+
+
+class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: MSKFusionLogic | None = None
+        self._parameterNode: Any = None
+        self._guiTag: Any = None
+        # What the verdicts on show belong to; another choice of images makes them stale.
+        self._registered: tuple[Any, ...] = ()
+        self._segmented: tuple[Any, ...] = ()
+
+    def setup(self) -> None:
+        """Build the panel from its .ui file and connect it."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/MSKFusion.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = MSKFusionLogic()
+        self.job = JobArea(self.ui, slicer.app.processEvents)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.registerButton.connect("clicked(bool)", self.onRegister)
+        self.ui.segmentButton.connect("clicked(bool)", self.onSegment)
+        self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Let go of the scene."""
+        self.job.cancel()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Make sure that there is a parameter node."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Stop following the parameter node while another module is shown."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the nodes that are about to vanish."""
+        self.job.cancel()
+        self.setParameterNode(None)
+        self.ui.statusLabel.text = ""
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Start anew where the panel is shown."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Follow the module's parameter node, made where there is none; choose what can only be meant."""
+        from MSKFusionLib.mrml.choose import first_volume
+
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.ctVolume is None:
+            self._parameterNode.ctVolume = first_volume(slicer.mrmlScene, "CT")
+        if self._parameterNode.mrVolume is None:
+            self._parameterNode.mrVolume = first_volume(slicer.mrmlScene, "MR")
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show a parameter node's values and keep both in step."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
+        self.updateButtons()
+
+    def updateButtons(self, caller: Any = None, event: Any = None) -> None:
+        """Enable what can be done, and say what is missing for the rest."""
+        node = self._parameterNode
+        ct, mr = (node.ctVolume, node.mrVolume) if node is not None else (None, None)
+        both = ct is not None and mr is not None and ct is not mr
+        self.ui.registerButton.enabled = both
+        self.ui.registerButton.toolTip = (
+            _("Find the rigid transform that puts the MR on the CT.") if both else _("Choose a CT and an MR first.")
+        )
+        self.ui.segmentButton.enabled = ct is not None
+        self.ui.segmentButton.toolTip = (
+            _("Find the bones in the CT, tell the vertebrae apart and name them.")
+            if ct is not None
+            else _("Choose a CT first.")
+        )
+        if self._registered != (ct, mr):
+            self._registered = ()
+            self.ui.registrationLabel.text = _("Not registered yet.")
+        if self._segmented != (ct,):
+            self._segmented = ()
+            self.ui.bonesLabel.text = _("No bones segmented yet.")
+
+    def onRegister(self) -> None:
+        """Register the MR to the CT."""
+        fixed, moving = self._parameterNode.ctVolume, self._parameterNode.mrVolume
+        done = self._run(_("The registration failed."), lambda report: self.logic.registerRigid(fixed, moving, report))
+        if done is not None:
+            self._registered = (fixed, moving)
+            self.ui.registrationLabel.text = registrationText(done[1])
+            self.ui.statusLabel.text = _("Done.")
+
+    def onSegment(self) -> None:
+        """Segment the bones in the CT."""
+        node = self._parameterNode
+        ct, level, place = node.ctVolume, node.levelName, node.levelPlace
+        done = self._run(
+            _("The segmentation failed."),
+            lambda report: self.logic.segmentBones(ct, None if level == NO_LEVEL else level, place.value, report),
+        )
+        if done is not None:
+            self._segmented = (ct,)
+            self.ui.bonesLabel.text = bonesText(done[1])
+            self.ui.statusLabel.text = _("Done.")
+
+    def _run(self, failed: str, work: Callable[[Any], Any]) -> Any:
+        guard = slicer.util.tryWithErrorDisplay(failed, waitCursor=True)
+        result = self.job.run(work, guard, stopped=_("Stopped. Nothing was changed."))
+        self.updateButtons()
+        return result
+
+
+def registrationText(result: Any) -> str:
+    """Return the verdict on a registration, in words."""
+    reasons = "; ".join(result.reasons)
+    if result.verdict.value == "rejected":
+        return _("Rejected: {reasons}. The MR was not moved.").format(reasons=reasons)
+    error = result.expected_error_mm
+    text = _("Accepted.") if error is None else _("Accepted, expected error {error:.1f} mm.").format(error=error)
+    return f"{text} {reasons}".strip()
+
+
+def bonesText(segmentation: Any) -> str:
+    """Return what was found, in words."""
+    whole = [s.name for s in segmentation.vertebrae if s.complete]
+    part = [s.name for s in segmentation.vertebrae if not s.complete]
+    lines = [_("{count} vertebrae wholly in view: {names}.").format(count=len(whole), names=", ".join(whole) or "-")]
+    if part:
+        lines.append(_("Partly in view: {names}.").format(names=", ".join(part)))
+    return " ".join([*lines, *segmentation.notes])
+
+
+class MSKFusionLogic(ScriptedLoadableModuleLogic):
+    """What the buttons do, without them: nodes in, nodes out. Never opens a dialog."""
+
+    def getParameterNode(self) -> Any:
+        """Return the module's parameter node, typed."""
+        return MSKFusionParameterNode(super().getParameterNode())
+
+    def registerRigid(
+        self, fixedNode: vtkMRMLScalarVolumeNode, movingNode: vtkMRMLScalarVolumeNode, progress: Any = None
+    ) -> tuple[vtkMRMLTransformNode, Any]:
+        """Register `movingNode` to `fixedNode`; put it under the transform if the result is accepted.
+
+        Returns
+        -------
+        transform node, registration result
+            The node holds fixed to moving as transform from parent. A rejected one is kept for looking at, says so in
+            its name, and moves nothing.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            What is wrong with the input, in words.
+        """
+        from MSKFusionLib.mrml import node_to_volume, place_under, rigid_to_node
+        from MSKFusionLib.progress import no_progress
+        from MSKFusionLib.registration import register_rigid
+        from MSKFusionLib.registration.result import Verdict
+
+        result = register_rigid(node_to_volume(fixedNode), node_to_volume(movingNode), progress=progress or no_progress)
+        accepted = result.verdict is Verdict.ACCEPTED
+        name = f"{movingNode.GetName()} to {fixedNode.GetName()}" + ("" if accepted else " (rejected)")
+        scene = fixedNode.GetScene()
+        node = rigid_to_node(scene, result.fixed_to_moving_ras, name)
+        # The result holds between the two grids; whatever moves the CT moves both.
+        place_under(node, fixedNode.GetParentTransformNode())
+        if accepted:
+            place_under(movingNode, node)
+        return node, result
+
+    def segmentBones(
+        self,
+        ctNode: vtkMRMLScalarVolumeNode,
+        levelName: str | None = None,
+        levelPlace: str = "lowest",
+        progress: Any = None,
+    ) -> tuple[vtkMRMLSegmentationNode, Any]:
+        """Segment the bones of a CT; `levelName` names the `levelPlace` ("lowest", "highest") vertebra in view.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            What is wrong with the input, in words.
+        """
+        from MSKFusionLib.mrml import node_to_volume, place_under, segmentation_to_node
+        from MSKFusionLib.progress import no_progress
+        from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
+
+        hint = None if levelName is None else LevelHint(levelName, levelPlace)
+        bones = segment_bones_ct(node_to_volume(ctNode), level_hint=hint, progress=progress or no_progress)
+        node = segmentation_to_node(ctNode.GetScene(), bones, f"{ctNode.GetName()} bones")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
+        place_under(node, ctNode.GetParentTransformNode())
+        return node, bones
+
+
+class MSKFusionTest(ScriptedLoadableModuleTest):
+    """The self test that runs in the application (Reload and Test)."""
+
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run every test."""
+        self.setUp()
+        self.test_small_patient()
+
+    def test_small_patient(self) -> None:
+        """Register and segment a generated patient, and compare the transform with its truth."""
+        import numpy as np
+
+        from MSKFusionLib.frames import transform_points
+        from MSKFusionLib.mrml import node_to_rigid, volume_to_node
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(PatientOptions(seed=1))
+        ct = volume_to_node(slicer.mrmlScene, patient.ct)
+        mr = volume_to_node(slicer.mrmlScene, patient.mr_t1)
+        logic = MSKFusionLogic()
+        self.delayDisplay(_("Registering"))
+        node, result = logic.registerRigid(ct, mr)
+        assert result.verdict.value == "accepted"
+        places = np.array([patient.ct.centre_ras + offset for offset in (np.eye(3) * 40.0)])
+        found = transform_points(node_to_rigid(node), places)
+        assert np.abs(found - transform_points(patient.ct_to_mr_ras, places)).max() < 2.0
+        assert mr.GetTransformNodeID() == node.GetID()
+        self.delayDisplay(_("Segmenting"))
+        segmentation, bones = logic.segmentBones(ct, "S1", "lowest")
+        assert segmentation.GetSegmentation().GetNumberOfSegments() >= 5
+        assert any(s.complete for s in bones.vertebrae)
+        self.delayDisplay(_("Test passed"))
