@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import vtk
-import vtk.util.numpy_support  # noqa: F401  slicer.util expects it to be loaded
+import vtk.util.numpy_support  # slicer.util expects it to be loaded
 
 import slicer  # isort: skip  after the whole of VTK, so that the OpenGL factories are the ones in use
 

@@ -1,0 +1,291 @@
+"""A plan as MRML nodes: named, coloured, tagged with their role, in one subject hierarchy folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import vtk
+
+from MSKFusionLib.mrml import (
+    add_folder,
+    place_under,
+    put_in_folder,
+    rigid_to_node,
+    segmentation_to_node,
+    volume_to_node,
+)
+from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.terminology import Colour, structure_colour
+from MSKFusionLib.volume import Volume
+
+from ..mesh import Mesh
+from ..plan import Guide, Plan, Screw
+from ..plan_file import plan_from_json, plan_to_json
+from ..screws.shape import screw_mesh
+from .tables import guide_table, screw_table
+
+#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``segmentation``, ``screw-axis``, ``screw``,
+#: ``guide``, ``bone``, ``metrics``.
+ROLE_ATTRIBUTE = "MSKPlanner.Role"
+#: The plan that a node belongs to.
+PLAN_ATTRIBUTE = "MSKPlanner.PlanID"
+#: The name of the screw, guide or segment in the plan document.
+ITEM_ATTRIBUTE = "MSKPlanner.Item"
+#: ``accepted`` or ``rejected``.
+VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
+
+#: Okabe and Ito's palette: told apart by colour-blind readers too.
+SCREW_COLOUR: Colour = (0.0, 0.447, 0.698)
+GUIDE_COLOUR: Colour = (0.0, 0.62, 0.451)
+REJECTED_COLOUR: Colour = (0.835, 0.369, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class ScrewNodes:
+    """The nodes of one screw: its axis (vtkMRMLMarkupsLineNode, entry then tip) and its body (vtkMRMLModelNode)."""
+
+    axis: Any
+    model: Any
+
+
+@dataclass(frozen=True, eq=False)
+class PlanNodes:
+    """The nodes of a plan, by what they are; None where the plan has no such part.
+
+    Parameters
+    ----------
+    folder
+        Item of the plan's folder in the subject hierarchy.
+    plan
+        vtkMRMLTextNode with the plan document.
+    """
+
+    folder: int
+    plan: Any
+    metrics: Any
+    ct: Any = None
+    mr: Any = None
+    registration: Any = None
+    segmentation: Any = None
+    guide_metrics: Any = None
+    screws: Mapping[str, ScrewNodes] = field(default_factory=dict)
+    guides: Mapping[str, Any] = field(default_factory=dict)
+    bones: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_to_scene(
+    scene: Any,
+    plan: Plan,
+    *,
+    ct: Volume | None = None,
+    mr: Volume | None = None,
+    registration: RegistrationResult | None = None,
+    segmentation: Segmentation | None = None,
+    guide_meshes: Mapping[str, Mesh] | None = None,
+    bone_meshes: Mapping[str, Mesh] | None = None,
+) -> PlanNodes:
+    """Add a plan and what it rests on to the scene.
+
+    Parameters
+    ----------
+    scene
+        `vtkMRMLScene`.
+    ct, mr
+        The fixed and the moving image. The moving one is put under the registration's transform and keeps its own
+        voxels and origin. A rejected registration is in the scene, named so, and nothing is put under it.
+    guide_meshes
+        By the guides' names in the plan.
+    bone_meshes
+        Surfaces to show in 3D instead of those made from the segmentation, by segment name.
+
+    Returns
+    -------
+    PlanNodes
+    """
+    build = _Builder(scene, plan)
+    images = build.folder("Images")
+    ct_node = build.add(volume_to_node(scene, ct), images, "ct") if ct else None
+    mr_node = build.add(volume_to_node(scene, mr), images, "mr") if mr else None
+    transform = _add_registration(build, registration, images, ct_node, mr_node) if registration else None
+    segmentation_node = None
+    if segmentation is not None:
+        node = segmentation_to_node(scene, segmentation, "Segmentation", closed_surfaces=not bone_meshes)
+        segmentation_node = build.add(node, build.folder("Anatomy"), "segmentation")
+        segmentation_node.GetDisplayNode().SetOpacity3D(0.6)
+    bones = _add_bones(build, bone_meshes or {}, segmentation_node)
+    screws = _add_screws(build, plan.screws)
+    guides = _add_guides(build, plan.guides, guide_meshes or {})
+    documents = build.folder("Documents")
+    return PlanNodes(
+        folder=build.top,
+        plan=build.add(_text_node(scene, plan), documents, "plan"),
+        metrics=build.add(screw_table(scene, plan.screws), documents, "metrics"),
+        ct=ct_node,
+        mr=mr_node,
+        registration=transform,
+        segmentation=segmentation_node,
+        guide_metrics=build.add(guide_table(scene, plan.guides), documents, "metrics") if plan.guides else None,
+        screws=screws,
+        guides=guides,
+        bones=bones,
+    )
+
+
+def scene_to_plan(scene: Any, plan_id: str | None = None) -> Plan | None:
+    """Read the plan document back from the scene; the first one where no ID is given, None where there is none.
+
+    Raises
+    ------
+    InputError
+        When the document in the scene is not valid.
+    """
+    nodes = nodes_of_plan(scene, plan_id, role="plan")
+    return plan_from_json(nodes[0].GetText(), where=f"scene node '{nodes[0].GetName()}'") if nodes else None
+
+
+def nodes_of_plan(scene: Any, plan_id: str | None = None, role: str | None = None) -> tuple[Any, ...]:
+    """Return the nodes that plans left in the scene, by their attributes; None takes any plan or any role."""
+    nodes = (scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes()))
+    return tuple(
+        node
+        for node in nodes
+        if node.GetAttribute(PLAN_ATTRIBUTE) is not None
+        and (plan_id is None or node.GetAttribute(PLAN_ATTRIBUTE) == plan_id)
+        and (role is None or node.GetAttribute(ROLE_ATTRIBUTE) == role)
+    )
+
+
+class _Builder:
+    """Puts nodes into the folders of one plan and tags them."""
+
+    def __init__(self, scene: Any, plan: Plan) -> None:
+        self.scene, self.plan = scene, plan
+        self.top = add_folder(scene, f"Plan {plan.plan_id}")
+        self._folders: dict[str, int] = {}
+
+    def folder(self, name: str) -> int:
+        """Return the subfolder of that name."""
+        if name not in self._folders:
+            self._folders[name] = add_folder(self.scene, name, self.top)
+        return self._folders[name]
+
+    def add(self, node: Any, folder: int, role: str, item: str = "", verdict: Verdict | None = None) -> Any:
+        """Tag a node and put it into a folder."""
+        node.SetAttribute(ROLE_ATTRIBUTE, role)
+        node.SetAttribute(PLAN_ATTRIBUTE, self.plan.plan_id)
+        if item:
+            node.SetAttribute(ITEM_ATTRIBUTE, item)
+        if verdict is not None:
+            node.SetAttribute(VERDICT_ATTRIBUTE, verdict.value)
+        put_in_folder(self.scene, node, folder)
+        return node
+
+    def model(self, mesh: Mesh, name: str, colour: Colour, opacity: float = 1.0) -> Any:
+        """Add a model that is seen in 3D and as an outline in slices."""
+        node = self.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
+        node.SetAndObservePolyData(_with_normals(mesh))
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetColor(*colour)
+        display.SetOpacity(opacity)
+        display.SetSpecular(0.25)
+        display.SetPower(20)
+        display.SetVisibility2D(True)
+        display.SetSliceIntersectionThickness(2)
+        return node
+
+
+def _add_registration(
+    build: _Builder, registration: RegistrationResult, folder: int, ct_node: Any, mr_node: Any
+) -> Any:
+    accepted = registration.verdict is Verdict.ACCEPTED
+    fixed, moving = (node.GetName() if node else name for node, name in ((ct_node, "CT"), (mr_node, "MR")))
+    name = f"{moving} on {fixed}" + ("" if accepted else " (rejected)")
+    node = rigid_to_node(build.scene, registration.fixed_to_moving_ras, name)
+    node.SetDescription("; ".join(registration.reasons))
+    if accepted and mr_node is not None:
+        place_under(mr_node, node)
+    return build.add(node, folder, "registration", verdict=registration.verdict)
+
+
+def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
+    nodes = {}
+    for screw in screws:
+        folder = build.folder("Screws")
+        accepted = screw.verdict is Verdict.ACCEPTED
+        colour = SCREW_COLOUR if accepted else REJECTED_COLOUR
+        mark = "" if accepted else " (rejected)"
+        size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
+        line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
+        model = build.model(screw_mesh(screw), f"{screw.name}, {size}{mark}", colour)
+        model.SetDescription("; ".join((*screw.reasons, *screw.notes)))
+        nodes[screw.name] = ScrewNodes(
+            build.add(line, folder, "screw-axis", screw.name, screw.verdict),
+            build.add(model, folder, "screw", screw.name, screw.verdict),
+        )
+    return nodes
+
+
+def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str, Mesh]) -> dict[str, Any]:
+    verdicts = {guide.name: (guide.verdict, guide.reasons) for guide in guides}
+    nodes = {}
+    for name, mesh in meshes.items():
+        verdict, reasons = verdicts.get(name, (Verdict.ACCEPTED, ()))
+        accepted = verdict is Verdict.ACCEPTED
+        node = build.model(
+            mesh, name + ("" if accepted else " (rejected)"), GUIDE_COLOUR if accepted else REJECTED_COLOUR, 0.6
+        )
+        node.SetDescription("; ".join(reasons))
+        nodes[name] = build.add(node, build.folder("Guides"), "guide", name, verdict)
+    return nodes
+
+
+def _add_bones(build: _Builder, meshes: Mapping[str, Mesh], segmentation_node: Any) -> dict[str, Any]:
+    nodes = {}
+    for name, mesh in meshes.items():
+        node = build.model(mesh, f"{name} surface", structure_colour(name, "bone"), 0.6)
+        node.GetDisplayNode().SetVisibility2D(False)  # the segment's own outline is there
+        nodes[name] = build.add(node, build.folder("Anatomy"), "bone", name)
+    if meshes and segmentation_node is not None:
+        segmentation_node.GetDisplayNode().SetVisibility3D(False)
+    return nodes
+
+
+def _line_node(scene: Any, screw: Screw, name: str, colour: Colour) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", name)
+    for label, point in (("entry", screw.entry_ras), ("tip", screw.tip_ras)):
+        index = node.AddControlPoint(vtk.vtkVector3d(*point), f"{screw.name} {label}")
+        node.SetNthControlPointDescription(index, f"{label} of {screw.name}")
+    # What is dragged would not be planned again: the axis shows the plan, it is no handle.
+    node.SetLocked(True)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetColor(*colour)
+    display.SetSelectedColor(*colour)
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(1.6)
+    display.SetLineThickness(0.4)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    return node
+
+
+def _text_node(scene: Any, plan: Plan) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLTextNode", f"Plan {plan.plan_id} document")
+    node.SetEncoding(vtk.VTK_ENCODING_UTF_8)
+    node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
+    node.SetText(plan_to_json(plan))
+    return node
+
+
+def _with_normals(mesh: Mesh) -> vtk.vtkPolyData:
+    """Return the mesh with point normals for shading; its points stay where they are, sharp edges are not split."""
+    normals = vtk.vtkPolyDataNormals()
+    normals.SetInputData(mesh.to_polydata())
+    normals.SplittingOff()
+    normals.ConsistencyOff()
+    normals.Update()
+    return normals.GetOutput()
