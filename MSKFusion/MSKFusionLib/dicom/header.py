@@ -7,12 +7,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError
 from ..frames import FloatArray
@@ -211,36 +210,31 @@ def read_headers(path: Path) -> tuple[FrameHeader, ...] | None:
     InputError
         When the file cannot be opened, or is a DICOM image whose header is damaged.
     """
-    if not _looks_like_dicom(path):
+    kind = _kind_of(path)
+    if kind is None:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+            if kind == "bare" and not ("SOPClassUID" in dataset and "Rows" in dataset and "SeriesInstanceUID" in dataset):
+                return None
             return _frames(dataset, path)
     except InputError:
         raise
-    except (
-        InvalidDicomError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        OverflowError,
-        OSError,
-    ) as error:
+    except Exception as error:  # pydicom raises whatever the damaged bytes led it to
+        if kind == "bare":  # it only looked like one
+            return None
         raise InputError(
             "the header of this DICOM file is damaged or cut short", "Export the series again.", where=str(path)
         ) from error
-    except (NotImplementedError, AssertionError, RecursionError, MemoryError) as error:
-        raise InputError("this DICOM file cannot be understood", "Export the series again.", where=str(path)) from error
 
 
-def _looks_like_dicom(path: Path) -> bool:
+def _kind_of(path: Path) -> Literal["marked", "bare"] | None:
+    """Tell DICOM files with the mark, and files that may be old DICOM without it, from everything else."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            return False
+            return None
         with path.open("rb") as file:
             start = file.read(132)
     except OSError as error:
@@ -250,9 +244,11 @@ def _looks_like_dicom(path: Path) -> bool:
             where=str(path),
         ) from error
     if start[128:132] == b"DICM":
-        return True
-    # Old files come without the preamble: they start with group 0002 or 0008 and a plausible first element.
-    return len(start) >= 8 and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3] == 0 and start[2] < 0x20
+        return "marked"
+    # The first element is of group 0002 or 0008, written with the low or (big-endian) the high byte first.
+    little = start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+    big = start[:2] == b"\x00\x08" and start[2:3] == b"\x00"
+    return "bare" if little or big else None
 
 
 def _frames(ds: Dataset, path: Path) -> tuple[FrameHeader, ...]:
@@ -262,9 +258,7 @@ def _frames(ds: Dataset, path: Path) -> tuple[FrameHeader, ...]:
         return ()
     modality = str(ds.get("Modality") or "")
     if not sop_class and not modality:
-        if path.open("rb").read(132)[128:] == b"DICM":
-            raise InputError("this DICOM file is cut short", "Copy or export the series again.", where=str(path))
-        return ()
+        raise InputError("this DICOM file is cut short", "Copy or export the series again.", where=str(path))
     if modality in _NO_IMAGES:
         return ()
     if "Rows" not in ds or "Columns" not in ds:

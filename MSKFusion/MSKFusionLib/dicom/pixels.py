@@ -102,12 +102,10 @@ def _used_bits(array: NDArray[Any], ds: Dataset) -> NDArray[Any]:
     """Return the value of the used bits only: old scanners keep drawings in the others."""
     allocated, used = int(ds.BitsAllocated), int(ds.get("BitsStored") or ds.BitsAllocated)
     high = int(ds.get("HighBit") or used - 1)
-    if used >= allocated or array.dtype.itemsize * 8 != allocated:
-        return array
-    signed = array.astype(np.int64)
-    above = allocated - 1 - high
-    unsigned_type = np.dtype(f"u{array.dtype.itemsize}")
-    moved = (signed << above).astype(unsigned_type).view(array.dtype)  # the sign bit comes to the top
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if used >= allocated or native.dtype.itemsize * 8 != allocated:
+        return native
+    moved = native << (allocated - 1 - high)  # the sign bit comes to the top
     return np.asarray(moved >> (allocated - used))
 
 

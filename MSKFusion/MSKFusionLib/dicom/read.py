@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InputError
 from ..frames import flip_ras_lps
 from ..progress import Progress, no_progress, part
 from ..volume import Modality, Provenance, Volume, check_values
@@ -56,7 +57,9 @@ def read_series(
     candidates = find_candidates(folder, part(progress, 0.0, 0.3))
     chosen, notes = choose(candidates, series, modality, place)
     volume = _read(chosen, notes, part(progress, 0.3, 1.0))
-    if modality is not None and volume.modality is Modality.UNKNOWN:
+    if modality is not None and modality is not volume.modality:
+        if volume.modality is not Modality.UNKNOWN:
+            raise InputError(f"the series is {volume.modality}, not {modality}", "Give the right folder.", where=place)
         volume = replace(volume, modality=modality)
     check_values(volume)
     progress(1.0, "image read")

@@ -220,6 +220,14 @@ def choose(
             where=where,
         )
     chosen = volumes[0]
+    broken = [c for c in fitting if not c.info.is_volume and not c.part.is_beside]
+    if broken:
+        # The broken one may be the one that is meant: taking the other would be a silent fallback.
+        raise InputError(
+            f"{len(broken) + 1} image series could be meant: {_listed([chosen, *broken])}",
+            "Choose one by its number in brackets, its UID or its description.",
+            where=where,
+        )
     others = [c.info for c in fitting if c is not chosen]
     if series is None and others:
         return chosen, (f"chosen as the only volume among {len(others) + 1} series",)

@@ -22,7 +22,7 @@ DIRECTION_TOLERANCE = 1e-3
 POSITION_TOLERANCE_MM = 0.06
 #: Sideways drift that is still called straight.
 DRIFT_TOLERANCE_MM = 0.1
-#: Two slices nearer than this lie in the same place.
+#: Two slices nearer than this, or than a fiftieth of their thickness, lie in the same place.
 SAME_PLACE_MM = 0.01
 #: A step this much longer than the usual one is a hole, unless the slices got thicker with it.
 _HOLE = 1.7
@@ -111,10 +111,11 @@ def places(frames: Sequence[FrameHeader]) -> list[list[FrameHeader]]:
     """Return the images in the order of their place, those in the same place together."""
     order = np.argsort(heights(frames), kind="stable")
     level = heights(frames)[order]
+    tolerance = max(SAME_PLACE_MM, 0.02 * min(f.thickness_mm or 0.0 for f in frames))
     found: list[list[FrameHeader]] = []
     last = -np.inf
     for index, height in zip(order, level, strict=True):
-        if height - last > SAME_PLACE_MM:
+        if height - last > tolerance:
             found.append([])
             last = height
         found[-1].append(frames[index])

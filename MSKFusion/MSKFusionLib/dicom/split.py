@@ -16,13 +16,18 @@ from .sorting import Stack, group_by_grid, make_stack, places, plane_name
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images that ought to be one volume: either a stack, or the reason why they are none."""
+    """Images that ought to be one volume: either a stack, or the reason why they are none.
+
+    `is_beside` marks what lies in a folder beside the volumes (scouts, screen captures, single pictures) and is passed
+    over in silence; any other series that is no volume was meant as one.
+    """
 
     label: str
     frames: tuple[FrameHeader, ...]
     stack: Stack | None
     fault: InputError | None
     steps: tuple[str, ...] = ()
+    is_beside: bool = False
 
 
 def split_series(frames: Sequence[FrameHeader], where: str) -> list[Part]:
@@ -31,14 +36,18 @@ def split_series(frames: Sequence[FrameHeader], where: str) -> list[Part]:
     scouts = [f for f in frames if f.is_localizer]
     images = [f for f in frames if not f.is_localizer]
     if not images:
-        return [_faulty(frames, "localizer (scout) pictures only", "Choose another series.", where)]
+        return [_faulty(frames, "localizer (scout) pictures only", "Choose another series.", where, is_beside=True)]
     if scouts:
         steps.append(f"{len(scouts)} localizer pictures left out")
     for frame in images:
         if not frame.is_grey:
-            return [_faulty(frames, "colour pictures, not grey values", "Choose the original CT or MR series.", where)]
+            what = "colour pictures, not grey values"
+            return [_faulty(frames, what, "Choose the original CT or MR series.", where, is_beside=True)]
         if frame.problem:
-            return [_faulty(frames, frame.problem, "Choose the original CT or MR series.", where)]
+            return [_faulty(frames, frame.problem, "Choose the original CT or MR series.", where, is_beside=True)]
+    if len(images) < 3:
+        what = f"{len(images)} slice{'s' * (len(images) != 1)}: a volume needs at least 3"
+        return [_faulty(frames, what, "Give the folder of the whole series.", where, is_beside=True)]
     references = {f.frame_of_reference_uid for f in images if f.frame_of_reference_uid}
     if len(references) > 1:
         what = f"its images come from {len(references)} frames of reference, whose positions cannot be compared"
@@ -76,8 +85,8 @@ def group_by_directions(frames: Sequence[FrameHeader]) -> list[FrameHeader]:
     return kept
 
 
-def _faulty(frames: Sequence[FrameHeader], what: str, way_out: str, where: str) -> Part:
-    return Part("", tuple(frames), None, GeometryError(what, way_out, where=where))
+def _faulty(frames: Sequence[FrameHeader], what: str, way_out: str, where: str, is_beside: bool = False) -> Part:
+    return Part("", tuple(frames), None, GeometryError(what, way_out, where=where), is_beside=is_beside)
 
 
 def _split_grid(frames: list[FrameHeader], prefix: str, steps: tuple[str, ...], where: str) -> list[Part]:
