@@ -14,6 +14,15 @@ from .plan_scene import (
     plan_to_scene,
     scene_to_plan,
 )
+from .render_probe import can_render
+from .views import (
+    Camera,
+    bounds_of,
+    camera_towards,
+    pictures_possible,
+    render_scene_3d,
+    render_slices_along_screw,
+)
 
 __all__ = [
     "GUIDE_COLOUR",
@@ -23,9 +32,16 @@ __all__ = [
     "ROLE_ATTRIBUTE",
     "SCREW_COLOUR",
     "VERDICT_ATTRIBUTE",
+    "Camera",
     "PlanNodes",
     "ScrewNodes",
+    "bounds_of",
+    "camera_towards",
+    "can_render",
     "nodes_of_plan",
+    "pictures_possible",
     "plan_to_scene",
+    "render_scene_3d",
+    "render_slices_along_screw",
     "scene_to_plan",
 ]
