@@ -127,7 +127,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     """A path with a browse button."""
 
     currentPathChanged = Signal(str)
-    Files, Dirs, Hidden, Writable, Readable = 1, 4, 8, 16, 32
+    Files, Dirs, Writable, Readable = 1, 4, 16, 32
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -138,7 +138,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         self._edit.textChanged.connect(self.currentPathChanged)
 
     currentPath, setCurrentPath = _passed_on("_edit", "text", str)
-    filters, setFilters = _stored("filters", int, 0)
+    filters, setFilters = _stored("filters", int, 1)
     settingKey, setSettingKey = _stored("settingKey", str, "")
 
     def addCurrentPathToHistory(self) -> None:

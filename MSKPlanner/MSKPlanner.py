@@ -1,0 +1,426 @@
+"""MSK Planner: plans pedicle screws on segmented vertebrae, designs their drill guides, and exports the plan.
+
+A thin shell: the panel and the scene are here, the work is in `MSKPlannerLib` and `MSKFusionLib`.
+"""
+
+import pathlib
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import ctk
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from MSKFusionLib.panel import JobArea
+
+#: What the list of levels shows where the names in the segmentation hold.
+AS_NAMED = "as it is named"
+LEVELS = [AS_NAMED, *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7))]
+
+
+class MSKPlanner(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        parent.title = _("MSK Planner")
+        parent.categories = [_("Planning")]
+        parent.dependencies = ["MSKFusion"]
+        parent.contributors = ["The MSK Planner contributors"]
+        parent.helpText = _(
+            "Plans pedicle screws, checks them against the bone, and designs the printable guides that carry the plan "
+            "to the patient. Not for clinical use without review."
+        )
+        parent.acknowledgementText = _("Apache-2.0. Part of the MSK Planner extension.")
+
+
+@parameterNodeWrapper
+class MSKPlannerParameterNode:
+    """The panel's choices; they are saved with the scene."""
+
+    ctVolume: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    lowestLevel: Annotated[str, Choice(LEVELS)]
+    levels: str
+    outputFolder: pathlib.Path
+
+
+class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: MSKPlannerLogic | None = None
+        self._parameterNode: Any = None
+        self._guiTag: Any = None
+
+    def setup(self) -> None:
+        """Build the panel from its .ui file and connect it."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/MSKPlanner.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.ui.folderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
+        self.logic = MSKPlannerLogic()
+        self.job = JobArea(self.ui, slicer.app.processEvents)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.planButton.connect("clicked(bool)", self.onPlan)
+        self.ui.guidesButton.connect("clicked(bool)", self.onGuides)
+        self.ui.exportButton.connect("clicked(bool)", self.onExport)
+        self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
+        self.initializeParameterNode()
+        self.showCase()
+
+    def cleanup(self) -> None:
+        """Let go of the scene."""
+        self.job.cancel()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Make sure that there is a parameter node."""
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        """Stop following the parameter node while another module is shown."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        """Let go of the nodes that are about to vanish, and of the plan made on them."""
+        self.job.cancel()
+        self.setParameterNode(None)
+        self.logic.forget()
+        self.showCase()
+        self.ui.statusLabel.text = ""
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        """Start anew where the panel is shown."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Follow the module's parameter node, made where there is none; choose what can only be meant."""
+        from MSKFusionLib.mrml.choose import first_volume
+
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.ctVolume is None:
+            self._parameterNode.ctVolume = first_volume(slicer.mrmlScene, "CT")
+        if self._parameterNode.segmentation is None:
+            self._parameterNode.segmentation = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+        if self._parameterNode.outputFolder == pathlib.Path():
+            folder = slicer.mrmlScene.GetRootDirectory() or pathlib.Path.home()
+            self._parameterNode.outputFolder = pathlib.Path(folder) / "MSKPlan"
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show a parameter node's values and keep both in step."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
+        self.updateButtons()
+
+    def updateButtons(self, caller: Any = None, event: Any = None) -> None:
+        """Enable what can be done, and say what is missing for the rest."""
+        node = self._parameterNode
+        ready = node is not None and node.ctVolume is not None and node.segmentation is not None
+        planned = ready and self.logic.isCurrent(node.ctVolume, node.segmentation)
+        folder = node is not None and str(node.outputFolder) not in ("", ".")
+        missing = _("Choose a CT and the segmented bones first.")
+        for button, possible, reason in (
+            (self.ui.planButton, ready, missing),
+            (self.ui.guidesButton, planned, _("Plan the screws first.")),
+            (self.ui.exportButton, planned and folder, _("Plan the screws and choose a folder first.")),
+        ):
+            button.enabled = possible
+            button.toolTip = "" if possible else reason
+        if self.logic.case is not None and ready and not planned:
+            self.ui.screwsLabel.text = _("Out of date: the images or the bones have changed. Plan the screws again.")
+
+    def onPlan(self) -> None:
+        """Plan screws."""
+        node = self._parameterNode
+        ct, segmentation, lowest, levels = node.ctVolume, node.segmentation, node.lowestLevel, node.levels
+        self._run(
+            _("The screws could not be planned."),
+            lambda report: self.logic.planScrews(
+                ct, segmentation, None if lowest == AS_NAMED else lowest, levelNames(levels), report
+            ),
+        )
+
+    def onGuides(self) -> None:
+        """Design guides for the planned screws."""
+        self._ensureRequirements()
+        self._run(_("The guides could not be designed."), self.logic.designGuides)
+
+    def onExport(self) -> None:
+        """Write the plan with everything that belongs to it."""
+        folder = self._parameterNode.outputFolder
+        written = self._run(_("The plan could not be exported."), lambda report: self.logic.export(folder, report))
+        if written is not None:
+            self.ui.exportLabel.text = _("Written to {folder}.").format(folder=written)
+
+    def showCase(self) -> None:
+        """Show the plan's numbers and verdicts."""
+        case = self.logic.case
+        plan = case.plan if case is not None else None
+        fillScrewTable(self.ui.screwsTable, plan.screws if plan is not None else ())
+        self.ui.screwsLabel.text = screwsText(plan)
+        self.ui.guidesLabel.text = guidesText(plan)
+        self.ui.exportLabel.text = ""
+        self.updateButtons()
+
+    def _run(self, failed: str, work: Callable[[Any], Any]) -> Any:
+        guard = slicer.util.tryWithErrorDisplay(failed, waitCursor=True)
+        result = self.job.run(work, guard, stopped=_("Stopped. Nothing was changed."))
+        if result is not None:
+            self.ui.statusLabel.text = _("Done.")
+            self.showCase()
+        self.updateButtons()
+        return result
+
+    def _ensureRequirements(self) -> None:
+        """Offer to install the mesh libraries, where the application can; Slicer does not ship them."""
+        try:
+            import slicer.packaging as packaging
+        except ImportError:
+            return
+        packaging.pip_ensure(
+            packaging.load_requirements(self.resourcePath("requirements.txt")), requester=_("MSK Planner")
+        )
+
+
+def levelNames(text: str) -> tuple[str, ...]:
+    """Return the levels in a list with commas or blanks between them."""
+    return tuple(part.upper() for part in text.replace(",", " ").split())
+
+
+def screwColumns() -> tuple[tuple[str, Callable[[Any], str]], ...]:
+    """Return the columns of the table of screws: title, and the text of a screw."""
+    return (
+        (_("Screw"), lambda s: s.name),
+        (_("Diameter (mm)"), lambda s: f"{s.diameter_mm:.1f}"),
+        (_("Length (mm)"), lambda s: f"{s.length_mm:.0f}"),
+        (_("Grade"), lambda s: s.grade),
+        (_("Clearance (mm)"), lambda s: f"{s.clearance_mm:.1f}"),
+        (_("Mean HU"), lambda s: "-" if s.hu_mean is None else f"{s.hu_mean:.0f}"),
+        (_("Verdict"), lambda s: "; ".join([s.verdict.value, *s.reasons])),
+    )
+
+
+def fillScrewTable(table: Any, screws: Any) -> None:
+    """Show one screw a row."""
+    columns = screwColumns()
+    table.setColumnCount(len(columns))
+    table.setHorizontalHeaderLabels([title for title, _text in columns])
+    table.setRowCount(len(screws))
+    for row, screw in enumerate(screws):
+        for column, (_title, text) in enumerate(columns):
+            table.setItem(row, column, qt.QTableWidgetItem(text(screw)))
+    table.resizeColumnsToContents()
+
+
+def screwsText(plan: Any) -> str:
+    """Return the verdict on the screws, in words."""
+    if plan is None:
+        return _("No screws planned yet.")
+    rejected = [s.name for s in plan.screws if s.verdict.value == "rejected"]
+    if not plan.screws:
+        return _("Rejected: no vertebra wholly in view could be planned on.")
+    if rejected:
+        return _("{count} screws planned. Rejected: {names}.").format(count=len(plan.screws), names=", ".join(rejected))
+    return _("{count} screws planned, all accepted.").format(count=len(plan.screws))
+
+
+def guidesText(plan: Any) -> str:
+    """Return the verdict on the guides, in words."""
+    if plan is None or not plan.guides:
+        return _("No guides designed yet.")
+    lines = [f"{g.name}: {g.verdict.value}" + (f" ({'; '.join(g.reasons)})" if g.reasons else "") for g in plan.guides]
+    return "\n".join(lines)
+
+
+class MSKPlannerLogic(ScriptedLoadableModuleLogic):
+    """What the buttons do, without them. Never opens a dialog; holds the case between the steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: The plan in hand with what it was made of (`MSKPlannerLib.pipeline.Case`); None before the first step.
+        self.case: Any = None
+        self._basis: tuple[Any, ...] = ()
+        self._ctNode: Any = None
+
+    def getParameterNode(self) -> Any:
+        """Return the module's parameter node, typed."""
+        return MSKPlannerParameterNode(super().getParameterNode())
+
+    def forget(self) -> None:
+        """Let go of the case; the nodes stay in the scene."""
+        self.case, self._basis, self._ctNode = None, (), None
+
+    def isCurrent(self, ctNode: Any, segmentationNode: Any) -> bool:
+        """Tell whether the case in hand was made of these nodes as they are now."""
+        return self.case is not None and self._basis == _basis(ctNode, segmentationNode)
+
+    def planScrews(
+        self,
+        ctNode: vtkMRMLScalarVolumeNode,
+        segmentationNode: vtkMRMLSegmentationNode,
+        lowestLevel: str | None = None,
+        levels: tuple[str, ...] = (),
+        progress: Any = None,
+    ) -> Any:
+        """Plan pedicle screws and put them into the scene; return the case.
+
+        Parameters
+        ----------
+        lowestLevel
+            Name of the lowest vertebra wholly in view, where the segmentation's names do not hold.
+        levels
+            What to plan on; empty for every vertebra wholly in view.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            What is wrong with the input, in words.
+        """
+        from MSKFusionLib.errors import InputError
+        from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
+        from MSKFusionLib.progress import no_progress
+        from MSKFusionLib.segmentation import LevelHint, name_levels
+        from MSKPlannerLib.pipeline import CaseOptions, plan_case
+
+        if ctNode.GetParentTransformNode() is not segmentationNode.GetParentTransformNode():
+            raise InputError(
+                "the CT and the bones are under different transforms",
+                "Put both under the same transform, or harden it.",
+                where=segmentationNode.GetName(),
+            )
+        ct = node_to_volume(ctNode)
+        bones = node_to_segmentation(segmentationNode, reference=ct)
+        if lowestLevel is not None:
+            bones = name_levels(bones, LevelHint(lowestLevel, "lowest"))
+        options = CaseOptions(levels=levels or None, want_guides=False)
+        case = plan_case(ct, bones=bones, options=options, progress=progress or no_progress)
+        self._show(ctNode, case)
+        self._basis = _basis(ctNode, segmentationNode)
+        return case
+
+    def designGuides(self, progress: Any = None) -> Any:
+        """Design a drill guide a vertebra for the accepted screws and put them into the scene; return the case.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            When there are no screws yet.
+        """
+        from dataclasses import replace
+
+        from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.guides.drill_guide import GuideOptions
+        from MSKPlannerLib.pipeline import design_guides, judge
+
+        case = self._plannedCase()
+        guides, solids = design_guides(
+            case.ct, case.segmentation, case.plan.screws, case.bones, GuideOptions(), progress=progress or no_progress
+        )
+        plan = judge(replace(case.plan, guides=tuple(guides)), case.registration)
+        self._show(self._ctNode, replace(case, plan=plan, guides=solids))
+        return self.case
+
+    def export(self, folder: Any, progress: Any = None) -> pathlib.Path:
+        """Write the plan document, the scene, the report and the guides' files; return the folder.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            When there is no plan, or the folder cannot be written or holds results already.
+        """
+        from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.cli.write_case import write_case
+        from MSKPlannerLib.output_folder import output_folder
+
+        case = self._plannedCase()
+        with output_folder(folder) as staging:
+            write_case(case, staging, progress=progress or no_progress)
+        return pathlib.Path(folder)
+
+    def _plannedCase(self) -> Any:
+        from MSKFusionLib.errors import InputError
+
+        if self.case is None:
+            raise InputError("there is no plan yet", "Plan the screws first.")
+        return self.case
+
+    def _show(self, ctNode: Any, case: Any) -> None:
+        """Put a case's screws and guides into the scene in place of the last one's, where the CT is."""
+        from MSKFusionLib.mrml import place_under
+        from MSKPlannerLib.mrml import plan_to_scene
+        from MSKPlannerLib.mrml.remove import remove_plan
+
+        scene = ctNode.GetScene()
+        for plan in {case.plan.plan_id, *([] if self.case is None else [self.case.plan.plan_id])}:
+            remove_plan(scene, plan)
+        nodes = plan_to_scene(scene, case.plan, guide_meshes={name: s.mesh for name, s in case.guides.items()})
+        placed = [n for screw in nodes.screws.values() for n in (screw.axis, screw.model)]
+        for node in (*placed, *nodes.guides.values()):
+            place_under(node, ctNode.GetParentTransformNode())
+        self.case, self._ctNode = case, ctNode
+
+
+def _basis(ctNode: Any, segmentationNode: Any) -> tuple[Any, ...]:
+    """Return what a plan rests on, and when each was last changed."""
+    image = ctNode.GetImageData()
+    return (
+        ctNode.GetID(),
+        image.GetMTime() if image is not None else 0,
+        segmentationNode.GetID(),
+        segmentationNode.GetSegmentation().GetMTime(),
+    )
+
+
+class MSKPlannerTest(ScriptedLoadableModuleTest):
+    """The self test that runs in the application (Reload and Test)."""
+
+    def setUp(self) -> None:
+        """Start from an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        """Run every test."""
+        self.setUp()
+        self.test_one_vertebra()
+
+    def test_one_vertebra(self) -> None:
+        """Plan on one vertebra of a generated patient; both screws must lie in its true bone."""
+        from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(PatientOptions(seed=1))
+        ct = volume_to_node(slicer.mrmlScene, patient.ct)
+        bones = segmentation_to_node(slicer.mrmlScene, patient.labels)
+        logic = MSKPlannerLogic()
+        self.delayDisplay(_("Planning"))
+        case = logic.planScrews(ct, bones, levels=("L3",))
+        assert {s.side for s in case.plan.screws} == {"left", "right"}
+        for screw in case.plan.screws:
+            middle = [(a + b) / 2 for a, b in zip(screw.entry_ras, screw.tip_ras, strict=True)]
+            assert patient.bone_depth_mm("L3", [middle])[0] > screw.diameter_mm / 2
+        self.delayDisplay(_("Test passed"))
