@@ -1,0 +1,131 @@
+"""Grids that a shape or a random texture is evaluated on, without ever resampling a voxel phantom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import ArrayLike, NDArray
+
+from ..frames import FloatArray, invert_rigid, transform_points
+from .shapes import CAP_MM, Shape, smooth_intersection, smooth_union
+
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A block of voxel centres.
+
+    Parameters
+    ----------
+    shape
+        Voxels along k, j, i (the order of the array).
+    ijk_to_world
+        4x4 from (i, j, k) to the patient's RAS mm.
+    """
+
+    shape: tuple[int, int, int]
+    ijk_to_world: FloatArray
+
+    def block(self, lower_kji: ArrayLike, upper_kji: ArrayLike) -> Grid:
+        """Return the part of the grid between two indices (upper not included)."""
+        lo, hi = np.asarray(lower_kji, dtype=int), np.asarray(upper_kji, dtype=int)
+        m = self.ijk_to_world.copy()
+        m[:3, 3] = transform_points(m, lo[::-1])
+        k, j, i = (hi - lo).tolist()
+        return Grid((k, j, i), m)
+
+    def slabs(self, count: int) -> Iterator[tuple[slice, Grid]]:
+        """Yield the grid in pieces of `count` slices, with the slice of the array each belongs to."""
+        for start in range(0, self.shape[0], count):
+            stop = min(start + count, self.shape[0])
+            yield slice(start, stop), self.block((start, 0, 0), (stop, *self.shape[1:]))
+
+    def box_around(self, lower: ArrayLike, upper: ArrayLike, frame_to_world: FloatArray) -> tuple[slice, ...] | None:
+        """Return the array slices that hold a box given in another frame; None where it lies outside the grid."""
+        lo, hi = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+        corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (hi - lo) + lo
+        ijk = transform_points(np.linalg.inv(self.ijk_to_world) @ frame_to_world, corners)
+        first = np.clip(np.floor(ijk.min(0))[::-1].astype(int), 0, self.shape)
+        last = np.clip(np.ceil(ijk.max(0))[::-1].astype(int) + 1, 0, self.shape)
+        if np.any(last <= first):
+            return None
+        return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+
+    def coordinates(self, world_to_frame: FloatArray | None = None) -> tuple[FloatImage, FloatImage, FloatImage]:
+        """Return x, y, z of every voxel centre in a frame, as float32 arrays of the grid's shape."""
+        m = self.ijk_to_world if world_to_frame is None else world_to_frame @ self.ijk_to_world
+        k, j, i = (np.arange(n, dtype=np.float64) for n in self.shape)
+        out = []
+        for row in m[:3]:
+            plane = ((row[2] * k + row[3])[:, None] + row[1] * j[None, :]).astype(np.float32)
+            out.append(plane[:, :, None] + (row[0] * i).astype(np.float32))
+        return out[0], out[1], out[2]
+
+
+def evaluate(shape: Shape, grid: Grid, slab: int = 8) -> tuple[FloatImage, tuple[slice, ...]] | None:
+    """Evaluate a shape on the part of a grid that it reaches.
+
+    Returns
+    -------
+    tuple or None
+        The implicit values (at least -CAP_MM) in a block, and the slices of that block in the grid's array.
+    """
+    box = grid.box_around(*shape.bounds, shape.frame_to_world)
+    if box is None:
+        return None
+    block = grid.block([s.start for s in box], [s.stop for s in box])
+    world_to_frame = invert_rigid(shape.frame_to_world)
+    out = np.full(block.shape, -CAP_MM, dtype=np.float32)
+    for where, piece in block.slabs(slab):
+        x, y, z = piece.coordinates(world_to_frame)
+        values = out[where]
+        for part in shape.parts:
+            inner = piece.box_around(part.lower, part.upper, shape.frame_to_world)
+            if inner is None:
+                continue
+            v = part.value(x[inner], y[inner], z[inner])
+            if part.cuts:
+                values[inner] = smooth_intersection(values[inner], -v, part.radius_mm)
+            else:
+                values[inner] = smooth_union(values[inner], np.maximum(v, -CAP_MM), part.radius_mm)
+    np.maximum(out, -CAP_MM, out=out)
+    return out, box
+
+
+def first_order_distance(values: FloatImage, grid: Grid) -> FloatImage:
+    """Return implicit values divided by the length of their gradient: the distance from the surface, close to it."""
+    spacing = np.linalg.norm(grid.ijk_to_world[:3, :3], axis=0)[::-1]
+    if min(values.shape) < 2:
+        return values
+    squared = np.zeros_like(values)
+    for axis in range(3):
+        g = np.gradient(values, float(spacing[axis]), axis=axis)
+        squared += g * g
+    return values / np.sqrt(np.clip(squared, 0.2, 4.0))
+
+
+class Texture:
+    """Random values on a lattice, linear between its points: the same at the same place for every scanner."""
+
+    def __init__(self, rng: np.random.Generator, lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> None:
+        lo, hi = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+        count = np.ceil((hi - lo) / spacing_mm).astype(int) + 1
+        values = rng.standard_normal(tuple(count[::-1].tolist()), dtype=np.float32)
+        # Linear interpolation lowers the spread between lattice points; 1.6 restores it on average.
+        self._image = sitk.GetImageFromArray(values * np.float32(1.6))
+        self._world_to_lattice = np.diag([1 / spacing_mm] * 3 + [1.0])
+        self._world_to_lattice[:3, 3] = -lo / spacing_mm
+
+    def on(self, grid: Grid, world_to_frame: FloatArray | None = None) -> FloatImage:
+        """Return the texture on a grid, optionally in a moved frame."""
+        m = self._world_to_lattice @ (np.eye(4) if world_to_frame is None else world_to_frame) @ grid.ijk_to_world
+        transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
+        size = [int(n) for n in grid.shape[::-1]]
+        image = sitk.Resample(
+            self._image, size, transform, sitk.sitkLinear, [0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist(), 0.0
+        )
+        return np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)

@@ -1,0 +1,184 @@
+"""A generated patient: CT, T1 and T2 of one body, and what is true about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InputError
+from ..frames import FloatArray
+from ..progress import Progress, no_progress, part
+from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
+from ..volume import Modality, Volume
+from .bone_surface import BoneSurface
+from .ct import contains, ct_grid, ct_volume, render_ct
+from .mr import draw_misplacement, render_mr
+from .options import PatientOptions
+from .render import make_body
+from .spine import Spine, build_spine
+from .tissue import Tissue
+from .truth import VertebraTruth, landmarks, measure_pedicle
+
+#: Label values and names of the soft tissues that are labelled, above every vertebra value.
+_SOFT_LABELS: dict[Tissue, tuple[int, str, str]] = {
+    Tissue.EPIDURAL_FAT: (51, "spinal_canal", "canal"),
+    Tissue.CSF: (51, "spinal_canal", "canal"),
+    Tissue.CAUDA: (51, "spinal_canal", "canal"),
+    Tissue.NERVE_ROOT: (52, "nerve_roots", "nerve"),
+    Tissue.AORTA: (53, "aorta", "artery"),
+    Tissue.VENA_CAVA: (54, "vena_cava", "vein"),
+    Tissue.MUSCLE: (55, "muscle", "muscle"),
+    Tissue.KIDNEY: (56, "kidneys", "kidney"),
+}
+_DISC_FIRST_VALUE = 31
+_DISCS = (Tissue.DISC_ANNULUS, Tissue.DISC_NUCLEUS, Tissue.DISC_WORN)
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """Images of one generated body and their truth.
+
+    Parameters
+    ----------
+    labels
+        Bones by VerSe value (S1: the whole sacrum), discs, canal, nerve roots, vessels, muscle, kidneys on the CT grid.
+    ct_to_mr_ras
+        4x4 from a RAS point of the CT to the same point of both MR images (for the sacrum, where every bone has a pose).
+    vertebra_poses_ras
+        By level, a 4x4 in CT RAS that goes before `ct_to_mr_ras`; identity unless two postures were asked for.
+    """
+
+    options: PatientOptions
+    ct: Volume
+    mr_t1: Volume
+    mr_t2: Volume
+    labels: Segmentation
+    ct_to_mr_ras: FloatArray
+    vertebra_poses_ras: dict[str, FloatArray]
+    vertebrae: dict[str, VertebraTruth]
+    cobb_deg: float
+    wedge_fracture: str
+    low_density: bool
+    spine: Spine
+    _surfaces: dict[str, BoneSurface] = field(default_factory=dict, repr=False)
+
+    def bone_depth_mm(self, level: str, points_ras: ArrayLike) -> FloatArray:
+        """Return the distance (N,) of CT RAS points (N, 3) from the true surface of a bone, positive inside."""
+        return self._surface(level).depth_mm(points_ras)
+
+    def bone_points_ras(self, level: str, count: int, seed: int = 0) -> FloatArray:
+        """Return `count` points (CT RAS) spread evenly over the true surface of a bone, within the CT's field of view."""
+        rng = np.random.default_rng([self.options.seed, 61, seed])
+        points = self._surface(level).points_ras
+        ijk = points @ self.ct.ras_to_ijk[:3, :3].T + self.ct.ras_to_ijk[:3, 3]
+        seen = points[np.all((ijk >= 0) & (ijk <= np.array(self.ct.shape_ijk) - 1), axis=1)]
+        return seen[rng.choice(len(seen), count, replace=len(seen) < count)]
+
+    def _surface(self, level: str) -> BoneSurface:
+        if level not in self.spine.bones:
+            raise InputError(
+                f"there is no bone '{level}'", f"There are: {', '.join(self.spine.bones)}.", where="patient"
+            )
+        if level not in self._surfaces:
+            self._surfaces[level] = BoneSurface(self.spine.bones[level])
+        return self._surfaces[level]
+
+
+def generate_patient(options: PatientOptions | None = None, progress: Progress = no_progress) -> Patient:
+    """Generate a patient from a seed; the same options give the same patient bit by bit.
+
+    Parameters
+    ----------
+    options
+        What is asked; everything that is None in it is drawn from its seed.
+    """
+    options = options or PatientOptions()
+    spine = build_spine(options)
+    grid = ct_grid(spine, options)
+    body = make_body(spine, options.seed, posed=False)
+    voxels, tissue, bones = render_ct(body, grid, options, progress=part(progress, 0.02, 0.6))
+    ct = ct_volume(voxels, grid.ijk_to_world, options.seed)
+    surfaces = {level: BoneSurface(shape) for level, shape in spine.bones.items()}
+    complete = {level: bool(contains(grid, s.points_ras).all()) for level, s in surfaces.items()}
+    labels = _labels(ct, spine, tissue, bones, complete)
+    del tissue, bones
+
+    misplacement = draw_misplacement(options.seed, ct.centre_ras)
+    posed = make_body(spine, options.seed, posed=True) if options.two_postures else body
+    t1 = render_mr(posed, "T1", options, misplacement, progress=part(progress, 0.6, 0.8))
+    t2 = render_mr(posed, "T2", options, misplacement, progress=part(progress, 0.8, 1.0))
+    progress(1.0, "generated")
+    return Patient(
+        options=options,
+        ct=ct,
+        mr_t1=t1,
+        mr_t2=t2,
+        labels=labels,
+        ct_to_mr_ras=misplacement,
+        vertebra_poses_ras=dict(spine.poses),
+        vertebrae={level: _truth(spine, level, complete[level]) for level in spine.bones},
+        cobb_deg=spine.cobb_deg,
+        wedge_fracture=spine.wedge_fracture,
+        low_density=spine.low_density,
+        spine=spine,
+        _surfaces=surfaces,
+    )
+
+
+def _truth(spine: Spine, level: str, complete: bool) -> VertebraTruth:
+    shape, size = spine.bones[level], spine.sizes[level]
+    if level == "S1":
+        return VertebraTruth(level, spine.frames[level], complete, {}, {"s1_body_centre": spine.frames[level][:3, 3]})
+    pedicles = {name: measure_pedicle(shape, size, side) for name, side in (("left", -1), ("right", 1))}
+    return VertebraTruth(level, spine.frames[level], complete, pedicles, landmarks(shape, size))
+
+
+def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, complete: dict[str, bool]) -> Segmentation:
+    """Return the label volume and its table; bone comes before everything else."""
+    source = f"analytic truth, seed {spine_seed(ct)}"
+    names = list(spine.bones)
+    soft = np.zeros(len(Tissue), dtype=np.uint8)
+    segments: dict[int, Segment] = {}
+    for kind, (value, name, what) in _SOFT_LABELS.items():
+        soft[kind] = value
+        segments[value] = Segment(value, name, what, complete=False, source=source)
+    out = soft[tissue]
+    for number, (upper, lower) in enumerate(zip(names, names[1:], strict=False)):
+        value = _DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"]
+        segments[value] = Segment(value, f"disc_{upper}_{lower}", "disc", complete[upper], source=source)
+        del number
+    out = _paint_discs(out, ct, spine, tissue)
+    for number, level in enumerate(names, start=1):
+        value = VERTEBRA_VALUES[level]
+        out[bones == number] = value
+        segments[value] = Segment(
+            value, level, "sacrum" if level == "S1" else "vertebra", complete[level], source=source
+        )
+    volume = ct.with_voxels(out, modality=Modality.LABEL, name="truth labels", step="analytic labels")
+    present = set(np.unique(out).tolist())
+    return Segmentation(volume, tuple(segments[v] for v in sorted(segments) if v in present))
+
+
+def spine_seed(ct: Volume) -> str:
+    """Return what the CT says it was generated from."""
+    return ct.provenance.source.rsplit(" ", 1)[-1]
+
+
+def _paint_discs(out: np.ndarray, ct: Volume, spine: Spine, tissue: np.ndarray) -> np.ndarray:
+    """Give each disc voxel the value of the disc whose middle is nearest."""
+    names = list(spine.bones)
+    k, j, i = np.nonzero(np.isin(tissue, [int(t) for t in _DISCS]))
+    if not len(k):
+        return out
+    m = ct.ijk_to_ras
+    points = np.stack([i, j, k], axis=1) @ m[:3, :3].T + m[:3, 3]
+    middles, values = [], []
+    for upper in names[:-1]:
+        f, size = spine.frames[upper], spine.sizes[upper]
+        middles.append(f[:3, 3] - f[:3, 2] * (0.5 * size.height + 0.5 * spine.disc_mm[upper]))
+        values.append(_DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"])
+    nearest = np.argmin([((points - c) ** 2).sum(1) for c in middles], axis=0)
+    out[k, j, i] = np.array(values, dtype=np.uint8)[nearest]
+    return out

@@ -1,0 +1,170 @@
+"""Implicit primitives and how they are joined: every anatomical shape of the generated patient is made of these.
+
+A shape is a function of three coordinate arrays that is positive inside and close to the distance in mm from its
+surface. `CAP_MM` is how far outside a primitive is followed: outside its bounding box a primitive counts as -CAP_MM,
+so that it is evaluated only where it matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..frames import FloatArray, invert_rigid, transform_points, unit
+
+Array = NDArray[np.floating]
+#: How far outside its surface a primitive is evaluated; larger than every smoothing radius and gap in use.
+CAP_MM = 8.0
+
+
+def smooth_union(a: Array, b: Array, radius_mm: float) -> Array:
+    """Return the union of two shapes with a fillet (polynomial smooth maximum, Quilez 2013)."""
+    h = np.maximum(radius_mm - np.abs(a - b), 0.0)
+    return np.maximum(a, b) + h * h * (0.25 / radius_mm)
+
+
+def smooth_intersection(a: Array, b: Array, radius_mm: float) -> Array:
+    """Return the intersection of two shapes with a rounded edge."""
+    h = np.maximum(radius_mm - np.abs(a - b), 0.0)
+    return np.minimum(a, b) - h * h * (0.25 / radius_mm)
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """One shape with the box outside of which it counts as -CAP_MM.
+
+    Parameters
+    ----------
+    value
+        Function of (x, y, z) arrays in the frame of the shape.
+    lower, upper
+        Corners of the box that holds all points with a value above -CAP_MM.
+    radius_mm
+        Fillet with which it is joined to (or cut out of) what is there before it.
+    cuts
+        True: it is taken away instead of added.
+    """
+
+    value: Callable[[Array, Array, Array], Array]
+    lower: FloatArray
+    upper: FloatArray
+    radius_mm: float = 2.5
+    cuts: bool = False
+
+
+def elliptic_capsule(
+    start: ArrayLike,
+    stop: ArrayLike,
+    up: ArrayLike,
+    radius_mm: float,
+    radius_up_mm: float,
+    *,
+    waist: float = 0.0,
+    waist_at: float = 0.5,
+    taper: float = 0.0,
+    fillet_mm: float = 2.5,
+) -> Primitive:
+    """Return a rounded bar of elliptic section from `start` to `stop`.
+
+    Parameters
+    ----------
+    up
+        Direction of the section's second axis, made perpendicular to the bar.
+    radius_mm, radius_up_mm
+        Half widths across and along `up`.
+    waist
+        By which share the section grows from `waist_at` (0 to 1 along the bar) to a half length away from it.
+    taper
+        By which share the section grows from start to stop.
+    """
+    a, b = np.asarray(start, dtype=float), np.asarray(stop, dtype=float)
+    ab = b - a
+    length2 = float(ab @ ab)
+    u = unit(np.asarray(up, dtype=float) - (np.asarray(up, dtype=float) @ ab) / length2 * ab)
+    r2, ru2 = radius_mm**2, radius_up_mm**2
+    small = min(r2, ru2)
+    growth = 1 + 4 * waist * max(waist_at, 1 - waist_at) ** 2 + max(taper, 0.0)
+
+    def value(x: Array, y: Array, z: Array) -> Array:
+        dx, dy, dz = x - a[0], y - a[1], z - a[2]
+        t = np.clip((dx * ab[0] + dy * ab[1] + dz * ab[2]) / length2, 0.0, 1.0)
+        dx, dy, dz = dx - t * ab[0], dy - t * ab[1], dz - t * ab[2]
+        along = dx * u[0] + dy * u[1] + dz * u[2]
+        along2 = along * along
+        across2 = np.maximum(dx * dx + dy * dy + dz * dz - along2, 0.0)
+        q = np.sqrt(across2 / r2 + along2 / ru2 + 1e-6)
+        gradient = np.sqrt(across2 / r2**2 + along2 / ru2**2 + 1e-6 / small)
+        if waist or taper:
+            scale = 1 + waist * (2 * (t - waist_at)) ** 2 + taper * t
+            return (scale - q) * q / gradient
+        return (1 - q) * q / gradient
+
+    # The rounded ends are ellipsoids with `radius_up_mm` along u and `radius_mm` across it.
+    reach = np.sqrt(r2 * (1 - u * u) + ru2 * u * u) * growth + CAP_MM
+    return Primitive(value, np.minimum(a, b) - reach, np.maximum(a, b) + reach, fillet_mm)
+
+
+def ellipsoid(centre: ArrayLike, radii: ArrayLike, fillet_mm: float = 2.5) -> Primitive:
+    """Return an axis-aligned ellipsoid."""
+    c, r = np.asarray(centre, dtype=float), np.asarray(radii, dtype=float)
+
+    def value(x: Array, y: Array, z: Array) -> Array:
+        dx, dy, dz = (x - c[0]) ** 2, (y - c[1]) ** 2, (z - c[2]) ** 2
+        q = np.sqrt(dx / r[0] ** 2 + dy / r[1] ** 2 + dz / r[2] ** 2 + 1e-6)
+        g = np.sqrt(dx / r[0] ** 4 + dy / r[1] ** 4 + dz / r[2] ** 4 + 1e-6 / float(r.min()) ** 2)
+        return (1 - q) * q / g
+
+    return Primitive(value, c - r - 2 * CAP_MM, c + r + 2 * CAP_MM, fillet_mm)
+
+
+def tube(points: ArrayLike, radii: ArrayLike, fillet_mm: float = 2.0) -> tuple[Primitive, ...]:
+    """Return round bars along a polyline (N, 3) with a radius at each of its points."""
+    p, r = np.asarray(points, dtype=float), np.asarray(radii, dtype=float)
+    helper = np.array([0.31, 0.95, 0.07])
+    return tuple(
+        elliptic_capsule(p[i], p[i + 1], helper, r[i], r[i], taper=r[i + 1] / r[i] - 1, fillet_mm=fillet_mm)
+        for i in range(len(p) - 1)
+    )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Primitives joined in order, in a frame of their own.
+
+    Parameters
+    ----------
+    frame_to_world
+        Rigid 4x4 from the frame of the shape to the patient's RAS.
+    """
+
+    parts: tuple[Primitive, ...]
+    frame_to_world: FloatArray = field(default_factory=lambda: np.eye(4))
+
+    def moved(self, transform: ArrayLike) -> Shape:
+        """Return the same shape after a rigid 4x4 of the world."""
+        return Shape(self.parts, np.asarray(transform, dtype=float) @ self.frame_to_world)
+
+    def value(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the implicit value at coordinates in the frame of the shape."""
+        out = np.full(np.broadcast(x, y, z).shape, -CAP_MM, dtype=np.result_type(x, y, z))
+        for part in self.parts:
+            v = part.value(x, y, z)
+            if part.cuts:
+                out = smooth_intersection(out, -v, part.radius_mm)
+            else:
+                out = smooth_union(out, np.maximum(v, -CAP_MM), part.radius_mm)
+        return out
+
+    def value_at(self, points_ras: ArrayLike) -> FloatArray:
+        """Return the implicit value (N,) at world points (N, 3)."""
+        p = transform_points(invert_rigid(self.frame_to_world), points_ras)
+        return np.asarray(self.value(p[..., 0], p[..., 1], p[..., 2]), dtype=np.float64)
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Corners of the box around all added parts, in the frame of the shape, CAP_MM included."""
+        solid = [p for p in self.parts if not p.cuts]
+        return np.min([p.lower for p in solid], axis=0), np.max([p.upper for p in solid], axis=0)
