@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import vtk
 
+from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml import (
     add_folder,
     place_under,
@@ -25,6 +27,7 @@ from ..mesh import Mesh
 from ..plan import Guide, Plan, Screw
 from ..plan_file import plan_from_json, plan_to_json
 from ..screws.shape import screw_mesh
+from .slice_views import arrange_slice_views
 from .tables import guide_table, screw_table
 
 #: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``segmentation``, ``screw-axis``, ``screw``,
@@ -86,6 +89,7 @@ def plan_to_scene(
     segmentation: Segmentation | None = None,
     guide_meshes: Mapping[str, Mesh] | None = None,
     bone_meshes: Mapping[str, Mesh] | None = None,
+    arrange_views: bool = True,
 ) -> PlanNodes:
     """Add a plan and what it rests on to the scene.
 
@@ -100,6 +104,8 @@ def plan_to_scene(
         By the guides' names in the plan.
     bone_meshes
         Surfaces to show in 3D instead of those made from the segmentation, by segment name.
+    arrange_views
+        Also show the images in the red, yellow and green slice views, through the middle of the plan.
 
     Returns
     -------
@@ -119,7 +125,7 @@ def plan_to_scene(
     screws = _add_screws(build, plan.screws)
     guides = _add_guides(build, plan.guides, guide_meshes or {})
     documents = build.folder("Documents")
-    return PlanNodes(
+    nodes = PlanNodes(
         folder=build.top,
         plan=build.add(_text_node(scene, plan), documents, "plan"),
         metrics=build.add(screw_table(scene, plan.screws), documents, "metrics"),
@@ -132,6 +138,9 @@ def plan_to_scene(
         guides=guides,
         bones=bones,
     )
+    if arrange_views:
+        arrange_slice_views(scene, ct_node or mr_node, mr_node if ct_node else None, _middle_ras(plan, ct or mr))
+    return nodes
 
 
 def scene_to_plan(scene: Any, plan_id: str | None = None) -> Plan | None:
@@ -183,19 +192,27 @@ class _Builder:
         put_in_folder(self.scene, node, folder)
         return node
 
-    def model(self, mesh: Mesh, name: str, colour: Colour, opacity: float = 1.0) -> Any:
+    def model(self, surface: vtk.vtkPolyData, name: str, colour: Colour, opacity: float = 1.0) -> Any:
         """Add a model that is seen in 3D and as an outline in slices."""
         node = self.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
-        node.SetAndObservePolyData(_with_normals(mesh))
+        node.SetAndObservePolyData(surface)
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
         display.SetColor(*colour)
         display.SetOpacity(opacity)
+        display.SetAmbient(0.2)
         display.SetSpecular(0.25)
         display.SetPower(20)
         display.SetVisibility2D(True)
         display.SetSliceIntersectionThickness(2)
         return node
+
+
+def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:
+    points = [p for screw in plan.screws for p in (screw.entry_ras, screw.tip_ras)]
+    if points:
+        return np.mean(points, axis=0)
+    return volume.centre_ras if volume is not None else np.zeros(3)
 
 
 def _add_registration(
@@ -220,7 +237,7 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
         mark = "" if accepted else " (rejected)"
         size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
         line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
-        model = build.model(screw_mesh(screw), f"{screw.name}, {size}{mark}", colour)
+        model = build.model(_with_normals(screw_mesh(screw), 40.0), f"{screw.name}, {size}{mark}", colour)
         model.SetDescription("; ".join((*screw.reasons, *screw.notes)))
         nodes[screw.name] = ScrewNodes(
             build.add(line, folder, "screw-axis", screw.name, screw.verdict),
@@ -235,8 +252,12 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
     for name, mesh in meshes.items():
         verdict, reasons = verdicts.get(name, (Verdict.ACCEPTED, ()))
         accepted = verdict is Verdict.ACCEPTED
+        # The very mesh that is printed, without normals: shaded facet by facet, edges stay crisp.
         node = build.model(
-            mesh, name + ("" if accepted else " (rejected)"), GUIDE_COLOUR if accepted else REJECTED_COLOUR, 0.6
+            mesh.to_polydata(),
+            name + ("" if accepted else " (rejected)"),
+            GUIDE_COLOUR if accepted else REJECTED_COLOUR,
+            0.6,
         )
         node.SetDescription("; ".join(reasons))
         nodes[name] = build.add(node, build.folder("Guides"), "guide", name, verdict)
@@ -246,7 +267,7 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
 def _add_bones(build: _Builder, meshes: Mapping[str, Mesh], segmentation_node: Any) -> dict[str, Any]:
     nodes = {}
     for name, mesh in meshes.items():
-        node = build.model(mesh, f"{name} surface", structure_colour(name, "bone"), 0.6)
+        node = build.model(_with_normals(mesh, None), f"{name} surface", structure_colour(name, "bone"), 0.6)
         node.GetDisplayNode().SetVisibility2D(False)  # the segment's own outline is there
         nodes[name] = build.add(node, build.folder("Anatomy"), "bone", name)
     if meshes and segmentation_node is not None:
@@ -281,11 +302,17 @@ def _text_node(scene: Any, plan: Plan) -> Any:
     return node
 
 
-def _with_normals(mesh: Mesh) -> vtk.vtkPolyData:
-    """Return the mesh with point normals for shading; its points stay where they are, sharp edges are not split."""
+def _with_normals(mesh: Mesh, feature_angle_deg: float | None) -> vtk.vtkPolyData:
+    """Return the mesh with point normals for smooth shading, its points where they are.
+
+    An angle splits the points along sharper edges; the surface is then no longer joined there.
+    """
     normals = vtk.vtkPolyDataNormals()
     normals.SetInputData(mesh.to_polydata())
-    normals.SplittingOff()
+    normals.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
     normals.ConsistencyOff()
+    normals.SetSplitting(feature_angle_deg is not None)
+    if feature_angle_deg is not None:
+        normals.SetFeatureAngle(feature_angle_deg)
     normals.Update()
     return normals.GetOutput()

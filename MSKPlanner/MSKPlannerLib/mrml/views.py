@@ -23,6 +23,9 @@ from .render_probe import can_render
 
 #: Share of a screw's length, from the entry, at which the cross-section is taken when nobody says where the isthmus is.
 _ISTHMUS_SHARE = 0.35
+_VIEW_ANGLE_DEG = 30.0
+#: How much wider the picture is than what it must show.
+_MARGIN = 1.08
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -42,9 +45,13 @@ def pictures_possible() -> bool:
 
 
 def camera_towards(
-    bounds_ras: ArrayLike, from_ras: ArrayLike = (0.45, -1.0, 0.35), up_ras: ArrayLike = (0.0, 0.0, 1.0)
+    bounds_ras: ArrayLike,
+    from_ras: ArrayLike = (0.45, -1.0, 0.35),
+    up_ras: ArrayLike = (0.0, 0.0, 1.0),
+    *,
+    aspect: float = 900 / 700,
 ) -> Camera:
-    """Return a camera that sees all of a box.
+    """Return a camera that sees all of a box, and as little else as it can.
 
     Parameters
     ----------
@@ -52,12 +59,18 @@ def camera_towards(
         Lowest and highest corner, (2, 3), mm.
     from_ras
         Direction from the box to the camera; by default from behind, a little from the right and from above.
+    aspect
+        Width of the picture by its height.
     """
-    low, high = np.asarray(bounds_ras, dtype=np.float64)
-    angle = 30.0
-    distance = 0.5 * float(np.linalg.norm(high - low)) / np.sin(np.radians(angle / 2))
-    centre = (low + high) / 2
-    return Camera(_point(centre + distance * unit(from_ras)), _point(centre), _point(unit(up_ras)), angle)
+    box = np.asarray(bounds_ras, dtype=np.float64)
+    centre = box.mean(axis=0)
+    back = unit(from_ras)
+    right = unit(np.cross(np.asarray(up_ras, dtype=np.float64), back))
+    up = np.cross(back, right)
+    corners = np.array([[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) - centre
+    half = np.tan(np.radians(_VIEW_ANGLE_DEG / 2)) / _MARGIN
+    needed = np.maximum(np.abs(corners @ right) / (half * aspect), np.abs(corners @ up) / half) + corners @ back
+    return Camera(_point(centre + needed.max() * back), _point(centre), _point(up), _VIEW_ANGLE_DEG)
 
 
 def bounds_of(nodes: Sequence[Any], segments: Collection[str] | None = None) -> FloatArray:
@@ -118,7 +131,7 @@ def render_scene_3d(
         node.SetBackgroundColor2(1.0, 1.0, 1.0)
         node.SetOrientationMarkerType(slicer.vtkMRMLAbstractViewNode.OrientationMarkerTypeCube)
         node.SetOrientationMarkerSize(slicer.vtkMRMLAbstractViewNode.OrientationMarkerSizeSmall)
-        place = camera or camera_towards(bounds_of(shown, segments))
+        place = camera or camera_towards(bounds_of(shown, segments), aspect=size[0] / size[1])
         view.camera_node.SetPosition(place.position_ras)
         view.camera_node.SetFocalPoint(place.focal_ras)
         view.camera_node.SetViewUp(place.up_ras)
