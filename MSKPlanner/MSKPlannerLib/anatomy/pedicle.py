@@ -1,0 +1,139 @@
+"""The pedicle of a vertebra: its narrowest place, found on the depth field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from MSKFusionLib.frames import FloatArray, transform_points, unit
+
+from ..screws.depth_field import DepthField
+
+_STEP_MM = 0.75
+#: How far beside the midline, and below and above the body's middle, a pedicle is looked for.
+_REACH_SIDE_MM = 34.0
+_REACH_DOWN_MM, _REACH_UP_MM = 14.0, 22.0
+
+
+@dataclass(frozen=True, eq=False)
+class Pedicle:
+    """The narrowest place (isthmus) of one pedicle.
+
+    Parameters
+    ----------
+    centre_ras
+        The point of the isthmus that is farthest from the cortex.
+    axis_ras
+        Unit direction of the pedicle there, from back to front.
+    width_mm
+        Least width of the section across the axis, about right-left.
+    height_mm
+        Its extent at right angles to the width.
+    inscribed_mm
+        Diameter of the largest sphere that passes the isthmus.
+    """
+
+    centre_ras: FloatArray
+    axis_ras: FloatArray
+    width_mm: float
+    height_mm: float
+    inscribed_mm: float
+
+
+def find_pedicle(
+    bone: DepthField, frame_to_ras: FloatArray, sign: float, body_back: float, canal_width: float, canal_depth: float
+) -> Pedicle | None:
+    """Return the isthmus of the pedicle on one side, None where no bone joins arch and body there.
+
+    In each coronal plane beside the canal the deepest point of the bone is looked for; the pedicle's isthmus is the
+    plane where that depth is least: what limits a round body on its way from the arch into the vertebral body.
+
+    Parameters
+    ----------
+    frame_to_ras
+        4x4 from the vertebra's frame (x right, y anterior, z superior; origin in the body's centre).
+    sign
+        +1 for the right, -1 for the left.
+    body_back
+        Frame y of the body's back wall at the midline.
+    canal_width, canal_depth
+        Of the open canal, mm.
+    """
+    # Farther back than the middle of the canal lies the arch, whose isthmus (the pars) may be thinner than the pedicle.
+    ys = np.arange(body_back - max(6.0, 0.5 * canal_depth), body_back + 2.5, _STEP_MM)
+    # The medial wall of a pedicle lies at the canal's edge; nothing nearer to the midline than half of that belongs to it.
+    xs = np.arange(max(4.0, 0.3 * canal_width), _REACH_SIDE_MM, _STEP_MM) * sign
+    zs = np.arange(-_REACH_DOWN_MM, _REACH_UP_MM, _STEP_MM)
+    y, x, z = np.meshgrid(ys, xs, zs, indexing="ij")
+    depth = bone.depth_mm(transform_points(frame_to_ras, np.stack([x, y, z], axis=-1)))
+    track = _track(depth)
+    if track is None:
+        return None
+    deepest = np.array([depth[n, i, j] for n, (i, j) in enumerate(track)])
+    low = deepest.min()
+    if low <= 0.3:
+        return None
+    # A pedicle of even width has no single narrowest plane: the middle of the flat stretch is taken.
+    start = int(deepest.argmin())
+    flat = deepest <= low + 0.3
+    runs, _ = ndimage.label(flat)
+    n = round(float(np.flatnonzero(runs == runs[start]).mean()))
+    line = np.array([[xs[i], ys[m], zs[j]] for m, (i, j) in enumerate(track) if abs(ys[m] - ys[n]) <= 4.0])
+    slope_x, slope_z = (np.polyfit(line[:, 1], line[:, c], 1)[0] for c in (0, 2))
+    axis = unit(frame_to_ras[:3, :3] @ np.array([np.clip(slope_x, -1, 1), 1.0, np.clip(slope_z, -0.6, 0.6)]))
+    centre = transform_points(frame_to_ras, np.array([xs[track[n][0]], ys[n], zs[track[n][1]]]))
+    return _measure(bone, np.asarray(centre), axis, frame_to_ras[:3, 0] * sign)
+
+
+def _track(depth: FloatArray) -> list[tuple[int, int]] | None:
+    """Return the deepest point of each plane (i, j), following one strand of bone from the plane in front backwards.
+
+    Without the following, a thin pedicle would lose against the articular process or the transverse process beside it.
+    """
+    track: list[tuple[int, int]] = []
+    reach = max(2, round(2.0 / _STEP_MM))
+    here = np.unravel_index(int(depth[-1].argmax()), depth[-1].shape)
+    for plane in depth[::-1]:
+        i0, j0 = max(0, int(here[0]) - reach), max(0, int(here[1]) - reach)
+        part = plane[i0 : here[0] + reach + 1, j0 : here[1] + reach + 1]
+        best = np.unravel_index(int(part.argmax()), part.shape)
+        here = (i0 + best[0], j0 + best[1])
+        track.append((int(here[0]), int(here[1])))
+    return track[::-1] if track else None
+
+
+def _measure(bone: DepthField, centre: FloatArray, axis: FloatArray, lateral: FloatArray) -> Pedicle | None:
+    """Refine the centre in the section across the axis, and measure the section."""
+    across = unit(lateral - (lateral @ axis) * axis)
+    up = np.cross(across, axis)
+    grid = np.arange(-3.0, 3.01, 0.25)
+    a, b = np.meshgrid(grid, grid, indexing="ij")
+    section = centre + a[..., None] * across + b[..., None] * up
+    depth = bone.depth_mm(section)
+    best = np.unravel_index(int(depth.argmax()), depth.shape)
+    centre = section[best]
+    angles = np.radians(np.arange(-40, 41, 5))
+    chords = [_chord(bone, centre, np.cos(t) * across + np.sin(t) * up) for t in angles]
+    narrow = int(np.argmin(chords))
+    t = angles[narrow]
+    height = _chord(bone, centre, np.cos(t) * up - np.sin(t) * across)
+    if chords[narrow] <= 0:
+        return None
+    return Pedicle(centre, axis, float(chords[narrow]), height, float(2 * depth[best]))
+
+
+def _chord(bone: DepthField, centre: FloatArray, direction: FloatArray) -> float:
+    """Return the length of the bone through a point along a direction, mm."""
+    t = np.arange(0.0, 20.0, 0.25)
+    total = 0.0
+    for sign in (-1.0, 1.0):
+        depth = bone.depth_mm(centre + (sign * t)[:, None] * direction)
+        outside = np.flatnonzero(depth < 0)
+        if len(outside) == 0:
+            total += float(t[-1])
+        elif outside[0] > 0:
+            i = int(outside[0])
+            total += float(t[i - 1] + 0.25 * depth[i - 1] / (depth[i - 1] - depth[i]))
+    return total

@@ -1,0 +1,165 @@
+"""The widest straight corridor through a bone, with a proof of how much wider another could be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray
+
+from .depth_field import DepthField
+
+_SAMPLE_MM = 0.75
+_FIRST_CELL_MM = 2.0
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class LineFamily:
+    """All lines from a point of one rectangle to a point of another.
+
+    Parameters
+    ----------
+    start_ras, end_ras
+        Middles of the two rectangles, RAS mm.
+    u_ras, v_ras
+        Unit directions of the sides of both rectangles, at right angles to each other.
+    half_start_mm, half_end_mm
+        Half side lengths along u and v.
+    u_shift_mm, v_shift_mm
+        Limits of (end - start) along u and v: with the rectangles' distance they are limits of the direction.
+    """
+
+    start_ras: FloatArray
+    end_ras: FloatArray
+    u_ras: FloatArray
+    v_ras: FloatArray
+    half_start_mm: tuple[float, float]
+    half_end_mm: tuple[float, float]
+    u_shift_mm: tuple[float, float] = (-np.inf, np.inf)
+    v_shift_mm: tuple[float, float] = (-np.inf, np.inf)
+
+    def ends_ras(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return start and end points (N, 3) of lines (N, 4): u and v at the start, u and v at the end."""
+        start = self.start_ras + x[:, :1] * self.u_ras + x[:, 1:2] * self.v_ras
+        end = self.end_ras + x[:, 2:3] * self.u_ras + x[:, 3:4] * self.v_ras
+        return start, end
+
+    def outside_limits_mm(self, x: FloatArray) -> FloatArray:
+        """Return how far (N,) the shifts of lines (N, 4) are outside their limits, 0 where they are within."""
+        between = self.end_ras - self.start_ras
+        out = np.zeros(len(x))
+        for i, (axis, limits) in enumerate(((self.u_ras, self.u_shift_mm), (self.v_ras, self.v_shift_mm))):
+            shift = between @ axis + x[:, 2 + i] - x[:, i]
+            out = np.maximum(out, np.maximum(limits[0] - shift, shift - limits[1]))
+        return np.maximum(out, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Corridor:
+    """The best line of a family.
+
+    Parameters
+    ----------
+    parameters
+        (4,) of the family.
+    clearance_mm
+        Least depth along the line: the radius of the largest cylinder about it.
+    bound_mm
+        No line of the family has more than this.
+    """
+
+    start_ras: FloatArray
+    end_ras: FloatArray
+    parameters: FloatArray
+    clearance_mm: float
+    bound_mm: float
+    evaluations: int
+
+
+def line_clearance_mm(bone: DepthField, family: LineFamily, x: FloatArray) -> FloatArray:
+    """Return the least depth (N,) along each line (N, 4), sampled every 0.75 mm."""
+    length = float(np.linalg.norm(family.end_ras - family.start_ras))
+    t = np.linspace(0.0, 1.0, max(2, int(np.ceil(length / _SAMPLE_MM)) + 1))[:, None]
+    out = np.empty(len(x))
+    for i in range(0, len(x), _CHUNK):
+        start, end = family.ends_ras(x[i : i + _CHUNK])
+        out[i : i + _CHUNK] = bone.depth_mm(start[:, None] * (1 - t) + end[:, None] * t).min(axis=1)
+    return out
+
+
+def widest_corridor(
+    bone: DepthField, family: LineFamily, *, gap_mm: float = 0.1, max_evaluations: int = 400_000
+) -> Corridor:
+    """Return the line with the greatest clearance, and a bound that no line of the family exceeds.
+
+    Branch and bound over the four line parameters. Depth is 1-Lipschitz, and no point of a line moves farther than its
+    farther end; so the clearance in a cell is at most that of its middle plus half the cell's larger diagonal. Cells
+    whose bound is within `gap_mm` of the best line found are closed, the others cut in sixteen. The incumbent is
+    improved by a pattern search whenever it changes.
+
+    Raises
+    ------
+    ProcessingError
+        When the limits leave no line.
+    """
+    half = np.array([*family.half_start_mm, *family.half_end_mm], dtype=np.float64)
+    counts = np.maximum(np.ceil(half / _FIRST_CELL_MM).astype(int), 1)
+    size = half / counts  # half side of a cell along each parameter
+    grids = [(2 * np.arange(n) + 1 - n) * s for n, s in zip(counts, size, strict=True)]
+    cells = np.stack(np.meshgrid(*grids, indexing="ij"), axis=-1).reshape(-1, 4)
+    corners = np.stack(np.meshgrid(*[[-0.5, 0.5]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    best, best_x, evaluations, closed_bound = -np.inf, None, 0, -np.inf
+    while len(cells):
+        # A cell stays while any of its lines can be within the direction limits.
+        slack = max(float(size[0] + size[2]), float(size[1] + size[3]))
+        outside = family.outside_limits_mm(cells)
+        cells, outside = cells[outside <= slack], outside[outside <= slack]
+        if not len(cells):
+            break
+        values = line_clearance_mm(bone, family, cells)
+        evaluations += len(cells)
+        allowed = np.where(outside <= 1e-9, values, -np.inf)
+        top = int(allowed.argmax())
+        if allowed[top] > best:
+            best_x, best, used = _climb(bone, family, cells[top], float(allowed[top]), float(size.max()))
+            evaluations += used
+        radius = float(max(np.hypot(size[0], size[1]), np.hypot(size[2], size[3])))
+        bounds = values + radius
+        alive = bounds > best + gap_mm
+        if (~alive).any():
+            closed_bound = max(closed_bound, float(bounds[~alive].max()))
+        if alive.any() and evaluations + 16 * int(alive.sum()) > max_evaluations:
+            closed_bound = max(closed_bound, float(bounds.max()))
+            break
+        cells = (cells[alive][:, None] + size * corners[None]).reshape(-1, 4)
+        size = size / 2
+    if best_x is None:
+        raise ProcessingError("no line keeps to the direction limits: widen them")
+    start, end = family.ends_ras(best_x[None])
+    # A closed cell's bound may lie below the incumbent; the incumbent itself is always reached.
+    return Corridor(start[0], end[0], best_x, best, max(best, closed_bound), evaluations)
+
+
+def _climb(
+    bone: DepthField, family: LineFamily, x: FloatArray, value: float, step: float
+) -> tuple[FloatArray, float, int]:
+    """Improve a line by a pattern search within the family; return it, its clearance and the evaluations used."""
+    half = np.array([*family.half_start_mm, *family.half_end_mm])
+    # Besides each parameter alone: both ends together, which shifts the line without turning it.
+    moves = np.vstack([np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1]]])
+    moves = np.vstack([moves, -moves])
+    used = 0
+    while step > 0.02:
+        around = np.clip(x + step * moves, -half, half)
+        values = line_clearance_mm(bone, family, around)
+        values[family.outside_limits_mm(around) > 1e-9] = -np.inf
+        used += len(around)
+        top = int(values.argmax())
+        if values[top] > value + 1e-6:
+            x, value = around[top], float(values[top])
+        else:
+            step /= 2
+    return x, value, used

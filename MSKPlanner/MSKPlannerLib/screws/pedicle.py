@@ -1,0 +1,310 @@
+"""Pedicle screws: trajectory, diameter and length for every vertebra that is wholly in view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
+from MSKFusionLib.frames import transform_points
+from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.volume import Volume
+
+from ..anatomy.pedicle import Pedicle
+from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
+from ..plan import Screw
+from .corridor import Corridor, LineFamily, widest_corridor
+from .depth_field import DepthField, SmoothBone, smooth_bone
+from .implants import ImplantTable, load_implants
+from .safety import assess_screw, path_density
+from .trajectory import Choice, TrajectoryLimits, TrajectorySearch
+
+SIDES: tuple[tuple[str, float], ...] = (("left", -1.0), ("right", 1.0))
+#: How far behind the isthmus, and how far in front of the body's middle, the certified corridor reaches.
+_CORRIDOR_BACK_MM = 6.0
+#: Half sides of the corridor's rectangles: lateral and vertical, behind the pedicle and in the body.
+_HALF_START_MM = (6.0, 7.0)
+_HALF_END_MM = (10.0, 10.0)
+
+
+@dataclass(frozen=True)
+class ScrewOptions:
+    """What a pedicle screw is asked to keep to. Lengths in mm, angles in degrees in the vertebra's frame.
+
+    Parameters
+    ----------
+    wished_clearance_mm
+        Bone all round the screw. The default covers 0.5 mm of true bone and 0.5 mm of doubt about where the
+        segmentation's surface is (about a voxel of a planning CT).
+    minimum_clearance_mm
+        Where even the thinnest screw of the table has less, the pedicle is called too narrow and the screw rejected.
+    pedicle_fill
+        The largest diameter as a share of the pedicle's width; thicker screws break pedicles
+        (80 %: Sugisaki, An et al. 2009, Spine 34:1502). It does not go below the table's thinnest screw.
+    anterior_margin_mm
+        Bone left in front of the tip, along the axis.
+    body_depth
+        The tip goes no deeper than this share of the body's depth: 80 % holds nearly as well as through the front
+        cortex without its danger to the vessels (Krag et al. 1988, Spine 13:27).
+    convergence_deg, sagittal_deg
+        Limits of the direction: towards the midline, and up from the plane of the endplates.
+    """
+
+    wished_clearance_mm: float = 1.0
+    minimum_clearance_mm: float = 0.5
+    pedicle_fill: float = 0.8
+    anterior_margin_mm: float = 5.0
+    body_depth: float = 0.8
+    convergence_deg: tuple[float, float] = (-5.0, 35.0)
+    sagittal_deg: tuple[float, float] = (-20.0, 20.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum_clearance_mm <= self.wished_clearance_mm <= 5:
+            raise InputError(
+                f"the wished clearance {self.wished_clearance_mm} mm and the least {self.minimum_clearance_mm} mm do not go together",
+                "Ask for 0 <= least <= wished <= 5 mm.",
+            )
+        if not (0.1 <= self.pedicle_fill <= 1 and 0.3 <= self.body_depth <= 1 and 0 <= self.anterior_margin_mm <= 20):
+            raise InputError("pedicle fill, body depth or anterior margin are outside what makes sense")
+        for low, high in (self.convergence_deg, self.sagittal_deg):
+            if not -60 <= low < high <= 60:
+                raise InputError(f"direction limits of {low} to {high} degrees leave no screw", "Give (low, high).")
+
+
+@dataclass(frozen=True)
+class PedicleScrewPlan:
+    """The screws, and the vertebrae that got none, each with the reason."""
+
+    screws: tuple[Screw, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def plan_pedicle_screws(
+    ct: Volume | None,
+    segmentation: Segmentation,
+    *,
+    implants: ImplantTable | None = None,
+    options: ScrewOptions | None = None,
+    levels: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+) -> tuple[Screw, ...]:
+    """Plan a left and a right screw in every complete vertebra; see `plan_levels`, which also says what was left out."""
+    return plan_levels(ct, segmentation, implants=implants, options=options, levels=levels, progress=progress).screws
+
+
+def plan_levels(
+    ct: Volume | None,
+    segmentation: Segmentation,
+    *,
+    implants: ImplantTable | None = None,
+    options: ScrewOptions | None = None,
+    levels: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+) -> PedicleScrewPlan:
+    """Plan a left and a right pedicle screw in every complete vertebra.
+
+    For each side: the widest corridor through the pedicle by branch and bound (`corridor`); the largest diameter of
+    the table that keeps the wished clearance; then, among the lines that keep it, the longest and densest path
+    (`trajectory`). A pedicle too narrow for that gets the thinnest screw on the line with the most bone round it,
+    and a verdict that says so.
+
+    Parameters
+    ----------
+    ct
+        For the density along the thread, in HU; without it the length alone decides.
+    levels
+        Names of vertebrae; None takes all that are wholly in view.
+
+    Raises
+    ------
+    InputError
+        When a named level is missing or is not wholly in view, or no vertebra is.
+    """
+    table = load_implants() if implants is None else implants
+    wishes = options or ScrewOptions()
+    skipped: list[tuple[str, str]] = []
+    names = [s.name for s in segmentation.vertebrae] if levels is None else list(levels)
+    wanted = []
+    for name in names:
+        try:
+            require_complete(segmentation, name)
+            wanted.append(name)
+        except InputError as error:
+            if levels is not None:
+                raise
+            skipped.append((name, str(error)))
+    if not wanted:
+        raise InputError(
+            "no vertebra is wholly in view", "Screws need whole vertebrae.", where=segmentation.labels.name
+        )
+    screws: list[Screw] = []
+    for number, name in enumerate(wanted):
+        progress(number / len(wanted), f"screws of {name}")
+        try:
+            screws += plan_vertebra(ct, segmentation, name, table, wishes)
+        except (GeometryError, ProcessingError) as error:
+            skipped.append((name, str(error)))
+    progress(1.0, "screws planned")
+    return PedicleScrewPlan(tuple(screws), tuple(skipped))
+
+
+def plan_vertebra(
+    ct: Volume | None, segmentation: Segmentation, level: str, implants: ImplantTable, options: ScrewOptions
+) -> list[Screw]:
+    """Plan both screws of one vertebra.
+
+    Raises
+    ------
+    GeometryError
+        When the vertebra's frame or its pedicles cannot be found.
+    """
+    smooth = smooth_bone(segmentation, level)
+    coarse = smooth.field(1.0)
+    frame = vertebra_frame(segmentation, level, depth=coarse)
+    if not frame.pedicles:
+        raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
+    fine = _screw_region(smooth, frame)
+    return [
+        _plan_side(ct, level, side, sign, frame, fine, coarse, implants, options)
+        for side, sign in SIDES
+        if side in frame.pedicles
+    ]
+
+
+def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:
+    """Return the fine field of the part of a vertebra where screws run: body, pedicles and the arch behind them."""
+    places = np.array([frame.to_frame(p.centre_ras) for p in frame.pedicles.values()])
+    side = max(np.abs(places[:, 0]).max() + 18.0, frame.body_width_mm / 2 + 4.0)
+    low = [-side, places[:, 1].min() - 32.0, -frame.body_height_mm / 2 - 6.0]
+    high = [side, frame.body_depth_mm / 2 + 6.0, frame.body_height_mm / 2 + 12.0]
+    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+    return smooth.field(region_ras=frame.to_ras(corners))
+
+
+def pedicle_lines(frame: VertebraFrame, pedicle: Pedicle, sign: float, options: ScrewOptions) -> LineFamily:
+    """Return the lines through a pedicle that keep the direction limits: u is lateral, v is cranial."""
+    x, y, z = frame.to_frame(pedicle.centre_ras)
+    back, front = float(y) - _CORRIDOR_BACK_MM, 0.0
+    distance = front - back
+    # The rectangles are centred on a line that converges by 12 degrees, the middle of what lumbar pedicles do.
+    slope = np.tan(np.radians(12.0))
+    start = np.array([x + sign * slope * (y - back), back, z])
+    end = np.array([x - sign * slope * (front - y), front, z])
+    in_, out = (float(np.tan(np.radians(a))) for a in (options.convergence_deg[1], -options.convergence_deg[0]))
+    down, up = (float(np.tan(np.radians(a))) for a in options.sagittal_deg)
+    return LineFamily(
+        transform_points(frame.frame_to_ras, start),
+        transform_points(frame.frame_to_ras, end),
+        sign * frame.right_ras,
+        frame.superior_ras,
+        _HALF_START_MM,
+        _HALF_END_MM,
+        (-in_ * distance, out * distance),
+        (down * distance, up * distance),
+    )
+
+
+def _plan_side(
+    ct: Volume | None,
+    level: str,
+    side: str,
+    sign: float,
+    frame: VertebraFrame,
+    fine: DepthField,
+    coarse: DepthField,
+    implants: ImplantTable,
+    options: ScrewOptions,
+) -> Screw:
+    pedicle = frame.pedicles[side]
+    family = pedicle_lines(frame, pedicle, sign, options)
+    corridor = widest_corridor(fine, family)
+    limits = TrajectoryLimits(
+        posterior_limit_y_mm=float(frame.to_frame(pedicle.centre_ras)[1]) - 3.0,
+        least_tip_y_mm=-0.2 * frame.body_depth_mm,
+        deepest_tip_y_mm=(options.body_depth - 0.5) * frame.body_depth_mm,
+        anterior_margin_mm=options.anterior_margin_mm,
+    )
+    search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor.parameters, limits)
+    diameters = implants.diameters_mm
+    cap = max(options.pedicle_fill * pedicle.width_mm, diameters[0])
+    choice: Choice | None = None
+    for diameter in reversed([d for d in diameters if d <= cap + 1e-9]):
+        if diameter / 2 + options.wished_clearance_mm > corridor.bound_mm:
+            continue
+        choice = search.best(ct, diameter, implants.lengths_mm(diameter), options.wished_clearance_mm)
+        if choice is not None:
+            break
+    narrow = choice is None
+    if choice is None:
+        choice = search.widest(diameters[0], implants.lengths_mm(diameters[0]))
+    if choice is None:
+        raise ProcessingError(
+            f"no line through the {side} pedicle of {level} reaches the body within the direction limits"
+        )
+    return _describe(ct, level, side, frame, fine, corridor, choice, narrow, diameters, options)
+
+
+def _describe(
+    ct: Volume | None,
+    level: str,
+    side: str,
+    frame: VertebraFrame,
+    fine: DepthField,
+    corridor: Corridor,
+    choice: Choice,
+    narrow: bool,
+    diameters: Sequence[float],
+    options: ScrewOptions,
+) -> Screw:
+    """Measure the chosen screw anew on its surface, and say what holds and what does not."""
+    pedicle = frame.pedicles[side]
+    safety = assess_screw(
+        fine.depth_mm, choice.entry_ras, choice.tip_ras, choice.diameter_mm, axes_ras=frame.axes_ras, side=side
+    )
+    density = None if ct is None else path_density(ct, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
+    fitting = [d for d in diameters if d / 2 <= corridor.clearance_mm]
+    largest = fitting[-1] if fitting else None
+    reasons: list[str] = list(frame.reasons)
+    notes: list[str] = [
+        f"widest corridor: {2 * corridor.clearance_mm:.1f} mm through the pedicle "
+        f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)"
+    ]
+    if narrow:
+        fits = (
+            f"the largest screw that fits is {largest:g} mm"
+            if largest
+            else f"no screw fits, not even {diameters[0]:g} mm"
+        )
+        text = f"the {side} pedicle of {level} is {pedicle.width_mm:.1f} mm wide; {fits}"
+        if safety.clearance_mm < options.minimum_clearance_mm:
+            reasons.append(f"{text}, with {safety.clearance_mm:.1f} mm of bone round {choice.diameter_mm:g} mm")
+        else:
+            notes.append(f"{text}; less than the wished {options.wished_clearance_mm:g} mm of bone round it")
+    elif safety.breach_mm > 0:
+        reasons.append(f"the screw leaves the bone by {safety.breach_mm:.1f} mm {safety.breach_direction}")
+    entry, tip = (tuple(float(c) for c in p) for p in (choice.entry_ras, choice.tip_ras))
+    return Screw(
+        name=f"{level} {side}",
+        site="pedicle",
+        level=level,
+        side=side,
+        entry_ras=(entry[0], entry[1], entry[2]),
+        tip_ras=(tip[0], tip[1], tip[2]),
+        diameter_mm=choice.diameter_mm,
+        length_mm=choice.length_mm,
+        clearance_mm=safety.clearance_mm,
+        grade=safety.grade,
+        breach_mm=safety.breach_mm,
+        breach_direction=safety.breach_direction,
+        hu_mean=None if density is None else density.hu_mean,
+        hu_min=None if density is None else density.hu_min,
+        pedicle_width_mm=pedicle.width_mm,
+        largest_diameter_mm=largest,
+        verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
+        reasons=tuple(reasons),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,221 @@
+"""How safely a screw lies in bone: clearance all round, breach and its direction, grade, density on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from MSKFusionLib.errors import GeometryError
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
+from MSKFusionLib.volume import Volume
+
+from .depth_field import interpolate
+
+#: Signed depth in mm, positive inside bone, of RAS points (..., 3).
+DepthFunction = Callable[[FloatArray], FloatArray]
+
+#: Grade and the breach in mm that it stays below (Gertzbein & Robbins 1990, doi 10.1097/00007632-199001000-00004).
+_GRADES = (("B", 2.0), ("C", 4.0), ("D", 6.0))
+#: Outside by less than this is a matter of arithmetic, not of bone.
+_BREACH_TOLERANCE_MM = 1e-6
+_STEP_MM = 0.5
+_ANGLES = 24
+#: A rise of the depth that ends by less than this is noise of the surface.
+_FALL_MM = 0.15
+#: The entry in diameters: outside bone counts as a breach from the first on, clearance from the second at the latest.
+_BREACH_FROM_DIAMETERS = 1.0
+_CLEARANCE_FROM_DIAMETERS = 2.0
+
+
+@dataclass(frozen=True)
+class ScrewSafety:
+    """What `assess_screw` found.
+
+    Parameters
+    ----------
+    clearance_mm
+        Least distance from the screw's surface to the cortex beyond its entry; minus the breach where there is one.
+    breach_mm
+        How far the surface leaves the bone, 0 where it does not.
+    breach_direction
+        ``medial`` (towards the canal), ``lateral``, ``cranial``, ``caudal`` or ``anterior``; empty without a breach.
+    nearest_ras
+        The point of the screw's surface with the least clearance.
+    entry_zone_mm
+        The length from the entry on that does not count for the clearance.
+    """
+
+    clearance_mm: float
+    breach_mm: float
+    breach_direction: str
+    grade: str
+    nearest_ras: tuple[float, float, float]
+    entry_zone_mm: float
+
+
+def gertzbein_robbins_grade(breach_mm: float) -> str:
+    """Return A (no breach), B (below 2 mm), C (below 4), D (below 6) or E (6 mm and more)."""
+    if not np.isfinite(breach_mm):
+        raise GeometryError("a breach that is not a number has no grade")
+    if breach_mm <= _BREACH_TOLERANCE_MM:
+        return "A"
+    return next((grade for grade, limit in _GRADES if breach_mm < limit), "E")
+
+
+def entry_zones(
+    axis_depth_mm: FloatArray, along_mm: FloatArray, diameter_mm: float
+) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the index of the first sample of each axis that counts for a breach, and the first that counts for clearance.
+
+    A screw must pierce the cortex where it enters, so its surface is outside bone or close to the cortex there. With
+    the axis depth rising from 0 at the entry,
+
+    * the surface **outside bone** counts from where the whole section first fits into the bone (depth = radius), and
+      from one diameter behind the entry at the latest, which is where a screw that meets a flat surface at 30 degrees
+      or more has its whole section inside. What is still outside there is a breach of the side wall, and is not hidden;
+    * the **clearance** counts from where the depth first stops rising (by more than 0.15 mm), which is when the cortex
+      of the entry is no longer the nearest one, and from two diameters on at the latest.
+
+    Parameters
+    ----------
+    axis_depth_mm
+        (..., S) depths along each axis from the entry on.
+    along_mm
+        (S,) distances from the entry, rising.
+    """
+    depth = np.asarray(axis_depth_mm, dtype=np.float64)
+    radius = diameter_mm / 2
+    last = depth.shape[-1] - 1
+    fits = _first(depth >= radius, last)
+    breach_from = np.minimum(fits, min(int(np.searchsorted(along_mm, _BREACH_FROM_DIAMETERS * diameter_mm)), last))
+    highest = np.maximum.accumulate(depth, axis=-1)
+    falls = _first(highest - depth > _FALL_MM, last)
+    reached = np.take_along_axis(highest, falls[..., None], axis=-1)
+    crest = np.argmax(depth >= reached - 1e-12, axis=-1)
+    limit = min(int(np.searchsorted(along_mm, _CLEARANCE_FROM_DIAMETERS * diameter_mm)), last)
+    return breach_from, np.maximum(np.minimum(crest, limit), breach_from)
+
+
+def _first(condition: NDArray[np.bool_], otherwise: int) -> NDArray[np.int_]:
+    return np.asarray(np.where(condition.any(axis=-1), condition.argmax(axis=-1), otherwise))
+
+
+def assess_screw(
+    depth: DepthFunction,
+    entry_ras: ArrayLike,
+    tip_ras: ArrayLike,
+    diameter_mm: float,
+    *,
+    axes_ras: FloatArray | None = None,
+    side: str = "",
+) -> ScrewSafety:
+    """Measure a screw, as a cylinder with a flat tip, against the depth of a bone.
+
+    The surface is sampled every 0.5 mm and 15 degrees, the tip's disc on three rings; what counts is said in
+    `entry_zones`.
+
+    Parameters
+    ----------
+    depth
+        Signed depth in mm of RAS points, for example `DepthField.depth_mm`.
+    entry_ras, tip_ras
+        Where the axis meets the bone's surface, and where the screw ends, RAS mm.
+    axes_ras, side
+        3x3 (right, anterior, superior as columns) and ``left`` or ``right``: for the direction of a breach.
+
+    Raises
+    ------
+    GeometryError
+        When the screw has no length, or a size is not a positive number.
+    """
+    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
+    length = float(np.linalg.norm(tip - entry))
+    if not (np.isfinite(length) and length > 1.0 and np.isfinite(diameter_mm) and diameter_mm > 0):
+        raise GeometryError(f"a screw of {diameter_mm} x {length:.3g} mm cannot be", "Give entry and tip in RAS mm.")
+    radius = diameter_mm / 2
+    axis = unit(tip - entry)
+    along = np.linspace(0.0, length, max(3, int(np.ceil(length / _STEP_MM)) + 1))
+    on_axis = entry + along[:, None] * axis
+    breach_from, clear_from = (int(i) for i in entry_zones(np.asarray(depth(on_axis)), along, diameter_mm))
+    u, v = perpendicular_axes(axis)
+    angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
+    ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
+    wall = on_axis[:, None] + radius * ring
+    cap = tip + radius * np.array([0.0, 0.35, 0.7])[:, None, None] * ring
+    wall_depth = np.asarray(depth(wall))
+    cap_depth = np.asarray(depth(cap))
+    deepest_breach = min(float(wall_depth[breach_from:].min()), float(cap_depth.min()))
+    start = breach_from if deepest_breach < -_BREACH_TOLERANCE_MM else clear_from
+    points = np.concatenate([wall[start:].reshape(-1, 3), cap.reshape(-1, 3)])
+    depths = np.concatenate([wall_depth[start:].ravel(), cap_depth.ravel()])
+    worst = int(depths.argmin())
+    clearance = float(depths[worst])
+    breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
+    direction = ""
+    if breach > 0 and axes_ras is not None and side in ("left", "right"):
+        direction = _direction(points[worst], entry, axis, length, np.asarray(axes_ras), side)
+    x, y, z = (float(c) for c in points[worst])
+    return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), float(along[start]))
+
+
+def screw_clearance_mm(depth: DepthFunction, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> float:
+    """Return the clearance of a screw in mm, negative for a breach (see `assess_screw`)."""
+    return assess_screw(depth, entry_ras, tip_ras, diameter_mm).clearance_mm
+
+
+def _direction(
+    point: FloatArray, entry: FloatArray, axis: FloatArray, length: float, axes: FloatArray, side: str
+) -> str:
+    """Name where a point of the screw's surface lies as seen from its axis."""
+    along = float((point - entry) @ axis)
+    radial = point - entry - along * axis
+    lateral = float(radial @ axes[:, 0]) * (1.0 if side == "right" else -1.0)
+    cranial = float(radial @ axes[:, 2])
+    if length - along < 1e-6 and max(abs(lateral), abs(cranial)) < 1e-6:
+        return "anterior"
+    if abs(lateral) >= abs(cranial):
+        return "lateral" if lateral > 0 else "medial"
+    return "cranial" if cranial > 0 else "caudal"
+
+
+@dataclass(frozen=True)
+class PathDensity:
+    """CT values in the cylinder of a screw: their mean, and the least mean of any section across it."""
+
+    hu_mean: float
+    hu_min: float
+
+
+def path_density(ct: Volume, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> PathDensity:
+    """Return the CT values in a screw's cylinder: sections every millimetre, each averaged over its area.
+
+    The least *section* is given, not the least voxel: one noisy voxel says nothing about hold.
+    """
+    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
+    axis = unit(tip - entry)
+    u, v = perpendicular_axes(axis)
+    length = float(np.linalg.norm(tip - entry))
+    along = np.linspace(0.0, length, max(2, round(length) + 1))
+    # Rings of equal area, so that the plain mean is the mean over the disc.
+    radii = diameter_mm / 2 * np.sqrt((np.arange(4) + 0.5) / 4)
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
+    disc = (radii[:, None, None] * ring).reshape(-1, 3)
+    points = (entry + along[:, None] * axis)[:, None] + disc
+    sections = sample_volume(ct, points).mean(axis=1)
+    return PathDensity(float(sections.mean()), float(sections.min()))
+
+
+def sample_volume(volume: Volume, points_ras: FloatArray) -> NDArray[np.float32]:
+    """Return trilinear values (...,) of a volume at RAS points (..., 3), the edge's value beyond its edge."""
+    m = volume.ras_to_ijk
+    ijk = points_ras @ m[:3, :3].T + m[:3, 3]
+    low = np.floor(ijk.reshape(-1, 3).min(axis=0)).astype(int)
+    high = np.ceil(ijk.reshape(-1, 3).max(axis=0)).astype(int) + 1
+    last = np.array(volume.shape_ijk) - 1
+    low, high = np.clip(low, 0, last), np.clip(high, 0, last)
+    part = volume.voxels[low[2] : high[2] + 1, low[1] : high[1] + 1, low[0] : high[0] + 1]
+    return interpolate(np.ascontiguousarray(part, dtype=np.float32), ijk - low)

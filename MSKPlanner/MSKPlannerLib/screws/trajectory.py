@@ -1,0 +1,251 @@
+"""From a wide corridor to one screw: the line with the most purchase among those that keep the wished clearance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.stats import qmc
+
+from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.volume import Volume
+
+from .corridor import LineFamily
+from .depth_field import DepthField
+from .safety import entry_zones, sample_volume
+
+_STEP_MM = 0.75
+#: Farthest that the bone behind the corridor's start is followed to the entry, and the screw from its entry.
+_ENTRY_REACH_MM = 26.0
+_SCREW_REACH_MM = 75.0
+#: Half widths of the first sampling about the widest corridor (u, v behind the pedicle; u, v in the body), and how it shrinks.
+_SPREAD_MM = np.array([4.0, 4.0, 8.0, 7.0])
+_ROUNDS = ((4096, 1.0), (1024, 0.3), (1024, 0.1))
+#: Up to this much above the wished clearance is worth a tenth of the purchase.
+_WORTHWHILE_CLEARANCE_MM = 0.5
+_WORTH = 0.1
+
+
+@dataclass(frozen=True)
+class TrajectoryLimits:
+    """Where entry and tip may lie, in the vertebra's frame (y anterior, mm from the body's centre).
+
+    Parameters
+    ----------
+    posterior_limit_y_mm
+        The entry lies behind this.
+    least_tip_y_mm, deepest_tip_y_mm
+        The tip lies between these.
+    anterior_margin_mm
+        Bone left in front of the tip along the axis.
+    """
+
+    posterior_limit_y_mm: float
+    least_tip_y_mm: float
+    deepest_tip_y_mm: float
+    anterior_margin_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """One screw on one line."""
+
+    entry_ras: FloatArray
+    tip_ras: FloatArray
+    diameter_mm: float
+    length_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Lines:
+    """Candidate lines with what does not depend on the screw."""
+
+    parameters: FloatArray  # (N, 4)
+    entry_ras: FloatArray  # (N, 3)
+    direction_ras: FloatArray  # (N, 3)
+    depth_mm: FloatArray  # (N, S) from the entry on
+    reach_mm: FloatArray  # (N,) longest screw by the tip's limits
+    least_mm: FloatArray  # (N,) shortest screw by the tip's limits
+    usable: NDArray[np.bool_]  # (N,) enters from behind, with a free way to the entry
+
+
+class TrajectorySearch:
+    """Searches the lines about a corridor. Deterministic: Sobol points, no random numbers."""
+
+    def __init__(
+        self,
+        fine: DepthField,
+        coarse: DepthField,
+        frame_to_ras: FloatArray,
+        family: LineFamily,
+        centre: FloatArray,
+        limits: TrajectoryLimits,
+    ) -> None:
+        self._fine = fine
+        self._coarse = coarse
+        self._frame_to_ras = frame_to_ras
+        self._family = family
+        self._centre = centre
+        self._limits = limits
+        self._along = np.arange(0.0, _SCREW_REACH_MM, _STEP_MM)
+
+    def best(
+        self, ct: Volume | None, diameter_mm: float, lengths_mm: Sequence[float], clearance_mm: float
+    ) -> Choice | None:
+        """Return the screw of one diameter with the most purchase that keeps a clearance, None where no line does.
+
+        Purchase is the CT value averaged over a ball of the screw's radius, summed along its length (HU mm), or the
+        length where there is no CT. Clearance beyond the wished one adds up to a tenth, so that of two equal paths the
+        safer is taken.
+        """
+        blurred = None if ct is None else _blurred(ct, self._region, diameter_mm / 2)
+        top: tuple[float, FloatArray, Choice] | None = None
+        for number, (_, shrink) in enumerate(_ROUNDS):
+            lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
+            length, clearance = self._longest(lines, diameter_mm, lengths_mm, clearance_mm)
+            fits = np.flatnonzero(length > 0)
+            if len(fits) == 0:
+                if top is None:
+                    return None
+                continue
+            score = self._purchase(lines, fits, length[fits], blurred)
+            extra = np.clip((clearance[fits] - clearance_mm) / _WORTHWHILE_CLEARANCE_MM, 0, 1)
+            score = score + _WORTH * np.abs(score) * extra
+            winner = int(score.argmax())
+            if top is None or score[winner] > top[0]:
+                n = int(fits[winner])
+                top = (float(score[winner]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
+        return top[2] if top else None
+
+    def widest(self, diameter_mm: float, lengths_mm: Sequence[float]) -> Choice | None:
+        """Return the screw of one diameter with the most bone round it, None where no line reaches the body."""
+        top: tuple[float, FloatArray, Choice] | None = None
+        for number, (_, shrink) in enumerate(_ROUNDS):
+            lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
+            for wish in (0.5, 0.25, 0.0, -0.5, -1.0, -2.0, -4.0):
+                length, clearance = self._longest(lines, diameter_mm, lengths_mm, wish)
+                fits = np.flatnonzero(length > 0)
+                if len(fits):
+                    n = int(fits[clearance[fits].argmax()])
+                    if top is None or clearance[n] > top[0]:
+                        top = (
+                            float(clearance[n]),
+                            lines.parameters[n],
+                            self._choice(lines, n, diameter_mm, float(length[n])),
+                        )
+                    break
+        return top[2] if top else None
+
+    # ------------------------------------------------------------------ candidates
+    @cached_property
+    def _first_lines(self) -> _Lines:
+        return self._lines(self._centre, 0, 1.0)
+
+    @cached_property
+    def _region(self) -> FloatArray:
+        """Points (N, 3) that span where the screws may run."""
+        lines = self._first_lines
+        ends = lines.entry_ras + np.maximum(lines.reach_mm, 1.0)[:, None] * lines.direction_ras
+        return (
+            np.concatenate([lines.entry_ras[lines.usable], ends[lines.usable]])
+            if lines.usable.any()
+            else lines.entry_ras
+        )
+
+    def _lines(self, centre: FloatArray, number: int, shrink: float) -> _Lines:
+        count = _ROUNDS[number][0]
+        half = np.array([*self._family.half_start_mm, *self._family.half_end_mm])
+        unit_cube = qmc.Sobol(4, scramble=False).random(count) * 2 - 1
+        # Sobol's first point is a corner of the cube; the middle, which is the best line so far, is what belongs there.
+        unit_cube[0] = 0.0
+        x = np.clip(centre + unit_cube * _SPREAD_MM * shrink, -half, half)
+        return self._follow(x[self._family.outside_limits_mm(x) <= 1e-9])
+
+    def _follow(self, x: FloatArray) -> _Lines:
+        """Find each line's entry behind the corridor's start and sample the depth from there on."""
+        start, end = self._family.ends_ras(x)
+        direction = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+        back = np.arange(0.0, _ENTRY_REACH_MM, _STEP_MM)
+        behind = self._fine.depth_mm(start[:, None] - back[:, None] * direction[:, None])
+        outside = behind <= 0
+        first = outside.argmax(axis=1)
+        rows = np.arange(len(x))
+        inner = behind[rows, np.maximum(first - 1, 0)]
+        share = inner / np.maximum(inner - behind[rows, first], 1e-6)
+        entry = start - (back[np.maximum(first - 1, 0)] + share * _STEP_MM)[:, None] * direction
+        depth = self._fine.depth_mm(entry[:, None] + self._along[:, None] * direction[:, None])
+        usable = outside.any(axis=1) & (first > 0) & self._free_behind(entry, direction)
+        reach, least, behind_pedicle = self._tip_limits(entry, direction, depth)
+        return _Lines(x, entry, direction, depth, reach, least, usable & behind_pedicle)
+
+    def _free_behind(self, entry: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
+        """Tell for which lines the way to the entry does not lead through the same vertebra."""
+        back = np.arange(4.0, 50.0, 2.0)
+        depth = self._coarse.depth_mm(entry[:, None] - back[:, None] * direction[:, None])
+        return np.asarray((depth < -0.5).all(axis=1))
+
+    def _tip_limits(
+        self, entry: FloatArray, direction: FloatArray, depth: FloatArray
+    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return the longest and the shortest screw (N,) by the tip's place, and whether the entry lies behind the pedicle."""
+        to_frame = np.linalg.inv(self._frame_to_ras)
+        y = transform_points(to_frame, entry)[:, 1]
+        slope = np.maximum(direction @ to_frame[1, :3], 0.1)
+        # The first two samples are at the surface of the entry itself.
+        leaves = depth[:, 2:] < 0
+        exit_index = np.where(leaves.any(axis=1), leaves.argmax(axis=1) + 2, len(self._along) - 1)
+        to_front = self._along[exit_index] - self._limits.anterior_margin_mm
+        reach = np.minimum(to_front, (self._limits.deepest_tip_y_mm - y) / slope)
+        least = (self._limits.least_tip_y_mm - y) / slope
+        return reach, least, y < self._limits.posterior_limit_y_mm
+
+    # ------------------------------------------------------------------ screws on lines
+    def _longest(
+        self, lines: _Lines, diameter_mm: float, lengths_mm: Sequence[float], clearance_mm: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return for each line the longest screw that keeps the clearance (0: none), and the clearance it has."""
+        radius = diameter_mm / 2
+        breach_from, clear_from = entry_zones(lines.depth_mm, self._along, diameter_mm)
+        index = np.arange(len(self._along))
+        counted = np.where(index >= clear_from[:, None], lines.depth_mm, np.inf)
+        clear = np.minimum.accumulate(counted, axis=1) - radius
+        # Between the entry and the first crest the surface has to be in bone, with half of the room.
+        counted = np.where(index >= breach_from[:, None], lines.depth_mm, np.inf)
+        within = np.minimum.accumulate(counted, axis=1) - radius
+        length = np.zeros(len(lines.parameters))
+        clearance = np.full(len(lines.parameters), -np.inf)
+        for candidate in sorted(lengths_mm):
+            at = min(int(np.ceil(candidate / _STEP_MM)), len(self._along) - 1)
+            ok = lines.usable & (candidate <= lines.reach_mm) & (candidate >= lines.least_mm)
+            ok &= (clear[:, at] >= clearance_mm) & (within[:, at] >= min(0.5 * clearance_mm, clearance_mm))
+            length[ok] = candidate
+            clearance[ok] = np.minimum(clear[ok, at], within[ok, at] + 0.5 * abs(clearance_mm))
+        return length, clearance
+
+    def _purchase(
+        self, lines: _Lines, chosen: NDArray[np.int_], length: FloatArray, blurred: Volume | None
+    ) -> FloatArray:
+        if blurred is None:
+            return length
+        step = 2 * _STEP_MM
+        along = np.arange(step / 2, float(length.max()), step)
+        points = lines.entry_ras[chosen][:, None] + along[:, None] * lines.direction_ras[chosen][:, None]
+        values = np.where(along < length[:, None], sample_volume(blurred, points), 0.0)
+        return np.asarray(values.sum(axis=1) * step)
+
+    def _choice(self, lines: _Lines, n: int, diameter_mm: float, length_mm: float) -> Choice:
+        entry = lines.entry_ras[n]
+        return Choice(entry, entry + length_mm * lines.direction_ras[n], diameter_mm, length_mm)
+
+
+def _blurred(ct: Volume, region_ras: FloatArray, radius_mm: float) -> Volume:
+    """Return the part of a CT around some points, averaged over a ball of the radius (a Gaussian of equal variance)."""
+    ijk = transform_points(ct.ras_to_ijk, region_ras)
+    room = np.ceil(2 * radius_mm / ct.spacing_mm) + 1
+    part = ct.cropped(np.floor(ijk.min(axis=0) - room), np.ceil(ijk.max(axis=0) + room) + 1)
+    sigma = radius_mm / np.sqrt(5.0) / ct.spacing_mm[::-1]
+    return part.with_voxels(ndimage.gaussian_filter(part.voxels.astype(np.float32), sigma, truncate=3))
