@@ -7,10 +7,11 @@ from functools import cached_property
 
 import numpy as np
 import vtk
-from MSKFusionLib.errors import GeometryError
-from MSKFusionLib.frames import FloatArray, transform_points
 from numpy.typing import ArrayLike, NDArray
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+
+from MSKFusionLib.errors import GeometryError
+from MSKFusionLib.frames import FloatArray, transform_points
 
 IntArray = NDArray[np.int64]
 
@@ -85,7 +86,7 @@ class Mesh:
         return _count_edges(self.faces, len(self.vertices_ras))
 
     @property
-    def is_closed_manifold(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether every edge joins exactly two triangles that run along it in opposite ways."""
         return bool(len(self.faces)) and not any(
             (self.edge_counts.open, self.edge_counts.crowded, self.edge_counts.same_way)

@@ -1,0 +1,184 @@
+"""The body of a guide on a distance grid that stands along the insertion direction.
+
+There, whatever would keep the guide from coming off again is a running minimum along one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points
+
+from ..mesh import Mesh
+from .base import Footprint, column_tops, plan_footprint, wished_gap
+from .field import Distance, Grid, opened, sample_distance, smooth_max, smooth_min, swept
+from .lettering import text_size
+from .options import GuideOptions
+from .sleeve import Sleeve, sleeve_field
+
+Field = NDArray[np.float32]
+
+#: The grid reaches this far beyond everything that the guide is made of.
+_MARGIN_MM = 3.0
+#: Fillet between sleeves and shell, and rounding of the shell's outer edge.
+_FILLET_MM = 3.0
+_ROUNDING_MM = 1.5
+#: What is thinner than this after all cuts is taken away, before bores and letters.
+_THINNEST_MM = 1.6
+#: Sleeves reach this far below the entry, where the bone falls away around it.
+_SLEEVE_BELOW_MM = 1.5
+#: Contact vertices are moved onto the exact clearance from at most this far: what a grid step leaves over.
+_GRID_ERROR_MM = 0.12
+
+
+@dataclass(frozen=True, eq=False)
+class Seat:
+    """The grid of one guide: axes u (right), v (head), w (the way off the bone), origin amid the entries."""
+
+    frame_to_ras: FloatArray
+    grid: Grid
+    u: FloatArray
+    v: FloatArray
+    w: FloatArray
+
+    @property
+    def outward_ras(self) -> FloatArray:
+        """Unit direction in which the guide comes off."""
+        return np.array(self.frame_to_ras[:3, 2])
+
+    def local(self, points_ras: FloatArray) -> FloatArray:
+        """Return points (..., 3) in u, v, w."""
+        return transform_points(invert_rigid(self.frame_to_ras), points_ras)
+
+    def interpolate(self, values: Field, points_ras: FloatArray) -> FloatArray:
+        """Return the values of a field at points (N, 3), linear between nodes."""
+        index = (self.local(points_ras) - [self.u[0], self.v[0], self.w[0]]) / self.grid.spacing_mm
+        return ndimage.map_coordinates(values, index.T, order=1, mode="nearest").astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """The flat block on the bridge that carries the name: middle and half size in u and v, height of its face."""
+
+    middle_uv: FloatArray
+    half_uv: FloatArray
+    low_w: float
+    high_w: float
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A body without bores, and the wished gap to the bone it was made for."""
+
+    mesh: Mesh
+    seat: Seat
+    plate: Plate
+    gap: Field
+
+
+def make_seat(bone: Distance, sleeves: Sequence[Sleeve], frame_to_ras: FloatArray, options: GuideOptions) -> Seat:
+    """Lay a grid around everything that the guide will be made of."""
+    to_seat = invert_rigid(frame_to_ras)
+    ends = transform_points(to_seat, np.array([p for s in sleeves for p in (s.entry_ras, s.end_ras)]))
+    side = max(options.arm_width_mm, options.sleeve_diameter_mm + 3) / 2 + _MARGIN_MM
+    low, high = ends.min(axis=0) - side, ends.max(axis=0) + side
+    # The bridge may cross the midline some way towards the feet or the head.
+    low[:2], high[:2] = np.minimum(low[:2], [-14.0, -26.0]), np.maximum(high[:2], [14.0, 18.0])
+    low[2] = ends[:, 2].min() - 9.0
+    over = _height_of_bone(bone, frame_to_ras) + options.wall_mm + options.ligament_relief_mm + 6.0
+    high[2] = max(ends[:, 2].max() + options.sleeve_diameter_mm, over)
+    n = np.ceil((high - low) / options.grid_mm).astype(int) + 1
+    grid = Grid(frame_to_ras @ rigid(translation=low), options.grid_mm, (int(n[0]), int(n[1]), int(n[2])))
+    u, v, w = (a.ravel() + o for a, o in zip(grid.axes(), low, strict=True))
+    return Seat(frame_to_ras, grid, u, v, w)
+
+
+def _height_of_bone(bone: Distance, frame_to_ras: FloatArray) -> float:
+    """Return how far the bone reaches outward around the midline, mm, from a coarse look."""
+    around = np.meshgrid(
+        np.arange(-12.0, 13.0, 2.0), np.arange(-26.0, 19.0, 2.0), np.arange(0.0, 70.0, 1.5), indexing="ij"
+    )
+    points = np.stack(around, axis=-1).reshape(-1, 3)
+    inside = bone.distance_mm(transform_points(frame_to_ras, points)) < 0.8
+    return float(points[inside, 2].max(initial=0.0))
+
+
+def make_body(
+    bone: Distance,
+    neighbours: Sequence[Distance],
+    sleeves: Sequence[Sleeve],
+    seat: Seat,
+    options: GuideOptions,
+    name: str,
+) -> Body:
+    """Return the body of a guide: shell, bridge, sleeves and name plate in one, its contact on the exact clearance.
+
+    Raises
+    ------
+    ProcessingError
+        When there is no reachable bone for it.
+    """
+    d = sample_distance(bone, seat.grid, options.wall_mm + options.ligament_relief_mm + _FILLET_MM)
+    others = np.full(seat.grid.shape, 1e3, dtype=np.float32)
+    for other in neighbours:
+        others = np.minimum(others, sample_distance(other, seat.grid, options.neighbour_clearance_mm + 1.0))
+    top = column_tops(d, 0.0, seat.w)
+    blocked = column_tops(others, options.neighbour_clearance_mm, seat.w)
+    entries = [seat.local(s.entry_ras) for s in sleeves]
+    footprint = plan_footprint(top, blocked, entries, seat.u, seat.v, seat.grid.spacing_mm, options)
+    plate = _plan_plate(footprint, top, seat, options, name)
+    gap = wished_gap(footprint, seat.w, seat.u, options)
+
+    solid = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
+    points = seat.grid.points_ras().reshape(*seat.grid.shape, 3).astype(np.float32)
+    for s in sleeves:
+        solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
+    solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
+    # The way off must be free: of this bone with its gap, of the others with theirs; and nothing hangs over an edge.
+    solid = np.maximum(solid, -swept(d - gap))
+    solid = np.maximum(solid, np.float32(options.neighbour_clearance_mm) - swept(others))
+    solid = np.maximum(solid, footprint.floor_w[:, :, None] - seat.w.astype(np.float32))
+    solid = opened(solid, seat.grid.spacing_mm, _THINNEST_MM / 2)
+    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap)
+
+
+def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:
+    half = np.array(text_size(name, options.text_height_mm, options.text_stroke_mm)) / 2 + 1.0
+    u, v = footprint.middle[:2]
+    rows = np.abs(seat.v - v) < half[1]
+    heights = top[np.ix_(np.abs(seat.u - u) < half[0], rows)]
+    heights = heights[np.isfinite(heights) & (footprint.outline[np.ix_(np.abs(seat.u - u) < half[0], rows)] < 1.0)]
+    if not heights.size:
+        raise ProcessingError(f"{name}: there is no bone under the middle of the bridge.")
+    relief = options.ligament_relief_mm if np.isfinite(footprint.crest_w[rows]).any() else 0.0
+    high = float(heights.max()) + options.fit_clearance_mm + relief + options.wall_mm + 0.3
+    return Plate(np.array([u, v]), half, high - options.wall_mm - 4.0, high)
+
+
+def _plate_field(plate: Plate, seat: Seat) -> Field:
+    """Return the field of the plate, a little too high: it is cut flat afterwards."""
+    across = np.maximum(
+        np.abs(seat.u - plate.middle_uv[0])[:, None] - plate.half_uv[0],
+        np.abs(seat.v - plate.middle_uv[1])[None, :] - plate.half_uv[1],
+    )
+    along = np.maximum(plate.low_w - seat.w, seat.w - (plate.high_w + 1.0))
+    return smooth_max(across[:, :, None].astype(np.float32), along[None, None, :].astype(np.float32), 1.0)
+
+
+def _on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
+    """Move the vertices of the contact onto the exact gap, and those that are too near the bone out to it."""
+    points = mesh.vertices_ras.copy()
+    near = np.flatnonzero(bone.distance_mm(points) < seat.interpolate(gap, points) + _GRID_ERROR_MM)
+    for _ in range(3):
+        distance, slope = bone.distance_and_gradient(points[near])
+        off = seat.interpolate(gap, points[near]) - distance
+        # Too near is never left; too far is contact only where the bone does not overhang.
+        move = (off > 0) | ((off > -_GRID_ERROR_MM) & (slope @ seat.outward_ras > 0.02))
+        points[near] += np.where(move, np.clip(off, -_GRID_ERROR_MM, 1.0), 0.0)[:, None] * slope
+    return Mesh(points, mesh.faces)

@@ -1,0 +1,208 @@
+"""A drill guide a vertebra: from bone and planned screws to one checked solid.
+
+The body is made on a distance grid (`body`), its contact is moved onto the exact distance to the bone, and bores, flat
+ends and letters are exact solids (manifold3d).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray, rigid
+from MSKFusionLib.progress import Progress, no_progress
+
+from ..mesh import Mesh, body_labels, merge_vertices
+from ..plan import Check, Screw
+from .body import Body, Plate, make_body, make_seat
+from .field import Bone, distance_to
+from .fit import Fit, measure_fit
+from .guide_checks import check_guide
+from .insertion import Frame, best_insertion
+from .lettering import text_solid
+from .options import GuideOptions
+from .sleeve import Sleeve, sleeves_of
+from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold
+
+__all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
+
+#: Dropped pieces larger than this are said, not only dropped.
+_CRUMB_MM3 = 0.5
+#: Letters start this far inside their plate, so that they join it.
+_ROOT_MM = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class GuideSolid:
+    """A designed guide with everything measured on it.
+
+    Parameters
+    ----------
+    mesh
+        The printable solid, RAS mm.
+    insertion_direction_ras
+        Unit direction in which the guide is put on (towards the bone).
+    seat_to_ras
+        Rigid 4x4: origin amid the entries, x right, y towards the head, z the way off the bone.
+    fit
+        The gap to the bone that it was designed on.
+    reachable
+        Share of the bone around the screws that can be touched along the insertion direction.
+    min_wall_mm
+        Least wall, letters left out.
+    notes
+        What was done that one would want to know: pieces dropped, and so on.
+    """
+
+    level: str
+    mesh: Mesh
+    sleeves: tuple[Sleeve, ...]
+    options: GuideOptions
+    insertion_direction_ras: FloatArray
+    seat_to_ras: FloatArray
+    fit: Fit
+    reachable: float
+    min_wall_mm: float
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bodies(self) -> int:
+        """How many separate bodies the mesh has."""
+        return body_labels(self.mesh)[1]
+
+    @property
+    def fit_gap_mean_mm(self) -> float:
+        """Mean gap over the contact surface."""
+        return self.fit.mean_mm
+
+    @property
+    def fit_gap_max_error_mm(self) -> float:
+        """Greatest deviation of the gap from what was asked, over the contact surface."""
+        return self.fit.max_error_mm
+
+    @property
+    def contact_points_ras(self) -> FloatArray:
+        """Points (N, 3) of the contact surface, for measuring the gap to another surface."""
+        return self.fit.points_ras
+
+
+def design_drill_guide(
+    bone: Bone,
+    frame: Frame,
+    screws: Sequence[Screw],
+    options: GuideOptions | None = None,
+    *,
+    depth: Bone | None = None,
+    neighbours: Sequence[Bone] = (),
+    progress: Progress = no_progress,
+) -> GuideSolid:
+    """Design the drill guide of one vertebra.
+
+    Parameters
+    ----------
+    bone
+        Closed surface of the vertebra, or its depth (an object with ``depth_mm``, or a function; positive inside).
+        The contact surface keeps the clearance to exactly this surface.
+    frame
+        Anatomical axes of the vertebra.
+    screws
+        The planned screws of this level, one or two.
+    depth
+        Not needed where `bone` is a surface; it is taken where `bone` is None.
+    neighbours
+        Bones that the guide must not meet on its way in (surfaces or depths).
+
+    Raises
+    ------
+    InputError
+        For screws of several levels, or none.
+    GeometryError
+        When the bone's surface is not closed.
+    ProcessingError
+        When no sound solid comes of it; the message names the operation and the place.
+    """
+    wish = GuideOptions() if options is None else options
+    sleeves = sleeves_of(screws, wish)
+    level = screws[0].level
+    progress(0.0, f"{level}: insertion direction")
+    surface = bone if bone is not None or depth is None else depth
+    exact = distance_to(surface)
+    insertion = best_insertion(surface, frame, sleeves, neighbours)
+    progress(0.15, f"{level}: body on the bone")
+    seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
+    body = make_body(exact, [distance_to(n) for n in neighbours], sleeves, seat, wish, level)
+    progress(0.6, f"{level}: sleeves and letters")
+    plain, dropped = _with_bores(body, sleeves, level)
+    mesh = _printable(_lettered(plain, body, wish, level), level)
+    progress(0.75, f"{level}: measuring")
+    fit = measure_fit(
+        mesh,
+        exact,
+        insertion.outward_ras,
+        wish.fit_clearance_mm,
+        lambda points: seat.interpolate(body.gap, points) - wish.fit_clearance_mm,
+    )
+    guide = GuideSolid(
+        level=level,
+        mesh=mesh,
+        sleeves=sleeves,
+        options=wish,
+        insertion_direction_ras=-insertion.outward_ras,
+        seat_to_ras=insertion.frame_to_ras,
+        fit=fit,
+        reachable=insertion.reachable,
+        min_wall_mm=float("nan"),
+        checks=(),
+        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in dropped if v > _CRUMB_MM3),
+    )
+    checks, wall = check_guide(
+        mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, surface, neighbours
+    )
+    progress(1.0, f"{level}: guide done")
+    return replace(guide, checks=checks, min_wall_mm=wall)
+
+
+def _with_bores(body: Body, sleeves: Sequence[Sleeve], level: str) -> tuple[Any, list[float]]:
+    """Return the solid with flat ends and bores, and the volumes of pieces that came loose."""
+    solid = to_manifold(body.mesh, f"{level}: body of the guide")
+    plate = body.plate
+    over = np.array([*(plate.half_uv + 0.75), 0.0])
+    middle = np.array([*plate.middle_uv, plate.high_w])
+    block = box(middle - over, middle + over + [0, 0, 8.0], body.seat.frame_to_ras)
+    solid = checked(solid - block, f"{level}: flat face of the name plate")
+    for s in sleeves:
+        solid = checked(solid - s.above_end(), f"{level}: flat end of the sleeve of {s.screw}")
+    for s in sleeves:
+        solid = checked(solid - s.bore(), f"{level}: bore of {s.screw}")
+    return largest_body(solid)
+
+
+def _lettered(plain: Any, body: Body, options: GuideOptions, level: str) -> Any:
+    """Return the solid with the level's name, readable from behind with the head up."""
+    plate: Plate = body.plate
+    # Seen from behind the patient's right is on the right hand: x to the right, y up, z to the reader.
+    face = body.seat.frame_to_ras @ rigid(translation=[*plate.middle_uv, plate.high_w])
+    letters = text_solid(level, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
+    solid, loose = largest_body(checked(plain + letters, f"{level}: embossed name"))
+    if any(v > _CRUMB_MM3 for v in loose):
+        raise ProcessingError(f"{level}: a letter of the name stands beside its plate; make the text smaller.")
+    return solid
+
+
+def _printable(solid: Any, level: str) -> Mesh:
+    """Return the mesh in coordinates that single-precision files keep, still closed."""
+    mesh = from_manifold(tidied(solid))
+    for _ in range(3):
+        rounded = Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces)
+        merged = merge_vertices(rounded)
+        f = merged.faces
+        kept = Mesh(merged.vertices_ras, f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])
+        if kept.is_closed:
+            return kept
+        mesh = from_manifold(checked(to_manifold(mesh, f"{level}: guide").simplify(0.01), f"{level}: tidying"))
+    raise ProcessingError(f"{level}: the finished guide does not stay closed in single precision.")

@@ -1,0 +1,104 @@
+"""How a finished guide sits on the bone: the gap over its contact surface, measured on the mesh itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from MSKFusionLib.frames import FloatArray
+
+from ..mesh import Mesh
+from .field import Distance
+
+#: A face of the guide touches when it looks at the bone to within this cosine ...
+_LOOKS_AT_BONE = -0.9
+#: ... at bone that looks outward along the insertion direction (bone that overhangs is bridged on purpose) ...
+_BONE_LOOKS_OUT = 0.03
+#: ... and is no further from the wished gap than this (further off is another part of the guide).
+_CONTACT_RANGE_MM = 0.6
+#: Faces with more relief than this (over the crest) are not meant to touch.
+_NO_RELIEF_MM = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The gap over the contact surface.
+
+    Parameters
+    ----------
+    asked_mm
+        The clearance that was asked for.
+    mean_mm, mean_error_mm, p95_error_mm, max_error_mm
+        Area-weighted mean gap, mean and 95th percentile of |gap - asked|, and the greatest |gap - asked|.
+    area_mm2
+        Area of the contact surface.
+    least_mm
+        Least distance of any point of the guide to the bone; negative where they overlap.
+    least_at_ras
+        Where that is.
+    points_ras
+        (N, 3) centres of the contact's triangles, for measuring against another surface.
+    """
+
+    asked_mm: float
+    mean_mm: float
+    mean_error_mm: float
+    p95_error_mm: float
+    max_error_mm: float
+    area_mm2: float
+    least_mm: float
+    least_at_ras: FloatArray
+    points_ras: FloatArray
+    weights: FloatArray
+
+
+def measure_fit(
+    guide: Mesh,
+    bone: Distance,
+    outward_ras: FloatArray,
+    asked_mm: float,
+    relief_mm: Callable[[FloatArray], FloatArray] | None = None,
+) -> Fit:
+    """Measure the gap between a guide and a bone.
+
+    Parameters
+    ----------
+    outward_ras
+        Unit direction in which the guide comes off.
+    relief_mm
+        Additional gap that was wished at points (N, 3); None: none.
+    """
+    normals = guide.face_area_vectors
+    area = np.linalg.norm(normals, axis=1)
+    centres = guide.triangles_ras.mean(axis=1)
+    at_vertices = bone.distance_mm(guide.vertices_ras)
+    lowest = int(at_vertices.argmin())
+    near = np.flatnonzero((at_vertices[guide.faces].min(axis=1) < asked_mm + _CONTACT_RANGE_MM) & (area > 0))
+    gap, slope = bone.distance_and_gradient(centres[near])
+    looks = np.einsum("ij,ij->i", normals[near], slope) / area[near] < _LOOKS_AT_BONE
+    touches = looks & (slope @ outward_ras > _BONE_LOOKS_OUT) & (np.abs(gap - asked_mm) < _CONTACT_RANGE_MM)
+    if relief_mm is not None:
+        touches &= relief_mm(centres[near]) < _NO_RELIEF_MM
+    index, gap = near[touches], gap[touches]
+    least, at = float(at_vertices[lowest]), guide.vertices_ras[lowest]
+    if not len(index):
+        nan = float("nan")
+        return Fit(asked_mm, nan, nan, nan, nan, 0.0, least, at, np.empty((0, 3)), np.empty(0))
+    weight = area[index]
+    error = np.abs(gap - asked_mm)
+    order = np.argsort(error)
+    share = np.cumsum(weight[order]) / weight.sum()
+    return Fit(
+        asked_mm=asked_mm,
+        mean_mm=float(np.average(gap, weights=weight)),
+        mean_error_mm=float(np.average(error, weights=weight)),
+        p95_error_mm=float(error[order][np.searchsorted(share, 0.95)]),
+        max_error_mm=float(error.max()),
+        area_mm2=float(weight.sum()),
+        least_mm=least,
+        least_at_ras=at,
+        points_ras=centres[index],
+        weights=weight,
+    )

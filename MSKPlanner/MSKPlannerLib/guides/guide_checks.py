@@ -1,0 +1,174 @@
+"""Whether a drill guide does what it is for: measured on the finished mesh, not taken from its construction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from MSKFusionLib.frames import FloatArray, perpendicular_axes
+
+from ..mesh import Mesh
+from ..plan import Check
+from .checks import check_mesh, point
+from .field import Bone, MeshDistance, distance_to
+from .fit import Fit
+from .options import GuideOptions
+from .presets import load_printer
+from .sleeve import Sleeve
+from .solid import overlap_mm3
+
+#: Bars of a guide (issue 2): overlap with bone, deviation of the gap, and what a sleeve may be off its axis.
+OVERLAP_MM3 = 0.1
+GAP_ERROR_MM = 0.15
+AXIS_ERROR_MM = 0.01
+#: A guide that touches less than this rocks.
+CONTACT_MM2 = 120.0
+_WAY_MM = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+def check_guide(
+    guide: Mesh,
+    without_letters: Mesh,
+    sleeves: Sequence[Sleeve],
+    fit: Fit,
+    options: GuideOptions,
+    outward_ras: FloatArray,
+    bone: Bone,
+    neighbours: Sequence[Bone],
+) -> tuple[tuple[Check, ...], float]:
+    """Return all checks of a guide, and its least wall in mm (letters left out)."""
+    printer = load_printer(options.printer)
+    checks = list(check_mesh(guide, printer, wall_of=without_letters))
+    wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
+    if not guide.is_closed:
+        return tuple(checks), wall
+    checks.append(_letters(options, printer.min_wall_mm))
+    checks.append(_overlap(guide, bone, fit))
+    checks += _gap(fit)
+    checks.append(_way_off(guide, bone, fit, outward_ras))
+    if neighbours:
+        checks.append(_neighbours(guide, neighbours, options, outward_ras))
+    body = MeshDistance(guide)
+    for sleeve in sleeves:
+        checks.append(_bore(body, sleeve, options))
+        checks.append(_axis(guide, sleeve))
+        checks.append(_way_of_drill(sleeve, bone, neighbours, options))
+    return tuple(checks), wall
+
+
+def _letters(options: GuideOptions, least: float) -> Check:
+    stroke = options.text_stroke_mm
+    return Check("lettering", stroke >= least, stroke, least, "mm", f"strokes of the name are {stroke:.1f} mm wide")
+
+
+def _overlap(guide: Mesh, bone: Bone, fit: Fit) -> Check:
+    shared = overlap_mm3(guide, bone) if isinstance(bone, Mesh) else None
+    good = fit.least_mm > 0 and (shared is None or shared < OVERLAP_MM3)
+    where = f"nearest point {fit.least_mm:.2f} mm from the bone"
+    words = f"no overlap with the bone, {where}" if good else f"the guide runs into the bone, {where}"
+    return Check(
+        "overlap with bone", good, shared, OVERLAP_MM3, "mm3", words, None if good else point(fit.least_at_ras)
+    )
+
+
+def _gap(fit: Fit) -> list[Check]:
+    words = f"{fit.area_mm2:.0f} mm2 touch the bone"
+    area = Check("contact area", fit.area_mm2 >= CONTACT_MM2, fit.area_mm2, CONTACT_MM2, "mm2", words)
+    if not fit.area_mm2:
+        return [area]
+    words = (
+        f"gap {fit.mean_mm:.3f} mm where {fit.asked_mm:.2f} was asked; deviation mean {fit.mean_error_mm:.3f}, "
+        f"95 % {fit.p95_error_mm:.3f}, greatest {fit.max_error_mm:.3f} mm"
+    )
+    return [area, Check("fit gap", fit.max_error_mm <= GAP_ERROR_MM, fit.max_error_mm, GAP_ERROR_MM, "mm", words)]
+
+
+def _way_off(guide: Mesh, bone: Bone, fit: Fit, outward_ras: FloatArray) -> Check:
+    """Move the guide off step by step: it must never be nearer to the bone than where it sits."""
+    distance = distance_to(bone)
+    corners = guide.vertices_ras
+    corners = corners[distance.distance_mm(corners) < 5.0]
+    least, at = np.inf, None
+    for way in _WAY_MM:
+        there = corners + way * outward_ras
+        d = distance.distance_mm(there)
+        if d.min(initial=np.inf) < least:
+            least, at = float(d.min()), there[int(d.argmin())]
+    # The grid sees undercuts to a fraction of its step; what is less than the clearance by more would catch.
+    limit = max(0.0, fit.asked_mm - GAP_ERROR_MM)
+    good = least >= limit
+    words = f"comes off along its insertion direction, never nearer than {least:.2f} mm to the bone"
+    if not good:
+        words = f"catches on the bone on its way off: {least:.2f} mm"
+    return Check("insertion", good, least, limit, "mm", words, None if good else point(at))
+
+
+def _neighbours(guide: Mesh, neighbours: Sequence[Bone], options: GuideOptions, outward_ras: FloatArray) -> Check:
+    corners = guide.vertices_ras[:: max(1, len(guide.vertices_ras) // 8000)]
+    least, at = np.inf, None
+    for other in neighbours:
+        distance = distance_to(other)
+        for way in (0.0, 2.0, 5.0, 12.0, 25.0):
+            there = corners + way * outward_ras
+            d = distance.distance_mm(there)
+            if d.min() < least:
+                least, at = float(d.min()), there[int(d.argmin())]
+    limit = options.neighbour_clearance_mm - GAP_ERROR_MM
+    words = f"keeps {least:.1f} mm from the neighbouring bones, on its way in too"
+    return Check("neighbouring bones", least >= limit, least, limit, "mm", words, point(at))
+
+
+def _bore(body: MeshDistance, sleeve: Sleeve, options: GuideOptions) -> Check:
+    """Measure the free way round the axis, from the bone to well above the sleeve."""
+    along = np.arange(-1.0, sleeve.length_mm + 30.0, 0.1)
+    free = body.distance_mm(sleeve.entry_ras + along[:, None] * sleeve.outward_ras, neighbours=8)
+    diameter, at = 2 * float(free.min()), int(free.argmin())
+    good = diameter >= options.drill_diameter_mm
+    words = f"{sleeve.screw}: bore {diameter:.2f} mm for a drill of {options.drill_diameter_mm:.2f} mm"
+    place = None if good else point(sleeve.at(float(along[at])))
+    return Check(f"bore {sleeve.side}", good, diameter, options.drill_diameter_mm, "mm", words, place)
+
+
+def _axis(guide: Mesh, sleeve: Sleeve) -> Check:
+    """Fit a cylinder to the corners of the bore and compare its axis with the planned one."""
+    offset = guide.vertices_ras - sleeve.entry_ras
+    along = offset @ sleeve.outward_ras
+    radial = np.linalg.norm(offset - along[:, None] * sleeve.outward_ras, axis=1)
+    on_bore = (np.abs(radial - sleeve.bore_radius_mm) < 0.05) & (along > -10) & (along < sleeve.length_mm + 0.05)
+    if on_bore.sum() < 12:
+        return Check(
+            f"sleeve axis {sleeve.side}", False, None, AXIS_ERROR_MM, "mm", f"{sleeve.screw}: no bore is there"
+        )
+    u, v = perpendicular_axes(sleeve.outward_ras)
+    p, t = np.stack([offset[on_bore] @ u, offset[on_bore] @ v], axis=1), along[on_bore]
+
+    def residual(x: FloatArray) -> FloatArray:
+        centre = x[:2] + np.outer(t / sleeve.length_mm, x[2:4])
+        return np.asarray(np.linalg.norm(p - centre, axis=1) - sleeve.bore_radius_mm - x[4])
+
+    x = least_squares(residual, np.zeros(5), xtol=1e-12, ftol=1e-12).x
+    at_bone, at_end = float(np.hypot(*x[:2])), float(np.hypot(*(x[:2] + x[2:4])))
+    off = max(at_bone, at_end)
+    words = f"{sleeve.screw}: the bore is {off:.4f} mm off the planned axis"
+    return Check(f"sleeve axis {sleeve.side}", off <= AXIS_ERROR_MM, off, AXIS_ERROR_MM, "mm", words)
+
+
+def _way_of_drill(sleeve: Sleeve, bone: Bone, neighbours: Sequence[Bone], options: GuideOptions) -> Check:
+    """Look along the axis outside the entry: no bone in it, and none of the neighbours within the drill's radius."""
+    along = np.arange(1.0, sleeve.length_mm + 30.0, 0.5)
+    points = sleeve.entry_ras + along[:, None] * sleeve.outward_ras
+    own = float(distance_to(bone).distance_mm(points).min())
+    radius = options.drill_diameter_mm / 2
+    room = own
+    words = f"{sleeve.screw}: nothing lies before the entry"
+    if own <= 0:
+        words = f"{sleeve.screw}: the axis runs through bone before its entry"
+    for other in neighbours:
+        distance = float(distance_to(other).distance_mm(points).min()) - radius
+        if distance < room:
+            room = distance
+        if distance <= 0:
+            words = f"{sleeve.screw}: the drill meets a neighbouring bone before its entry"
+    return Check(f"way of the drill {sleeve.side}", room > 0, room, 0.0, "mm", words)

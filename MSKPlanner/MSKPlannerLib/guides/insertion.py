@@ -1,0 +1,171 @@
+"""The direction that a guide is put on along: the one that reaches most of the bone around the screws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray, rotation_about, unit
+
+from ..mesh import Mesh
+from .field import Bone, Distance, Grid, distance_to
+from .sleeve import Sleeve
+
+#: Bone within this distance of a sleeve's entry, or of the lines from the entries to the midline, may carry the guide.
+_REACH_MM = 11.0
+#: Surfaces steeper than this against the direction (cosine) guide but do not carry.
+_CARRIES = 0.2
+_BIN_MM = 1.0
+
+
+class Frame(Protocol):
+    """The anatomical axes of a vertebra, unit vectors in RAS."""
+
+    @property
+    def right_ras(self) -> FloatArray:
+        """To the patient's right."""
+
+    @property
+    def anterior_ras(self) -> FloatArray:
+        """To the front."""
+
+    @property
+    def superior_ras(self) -> FloatArray:
+        """To the head."""
+
+
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """How the guide sits.
+
+    Parameters
+    ----------
+    frame_to_ras
+        Rigid 4x4, origin amid the entries: x right, y towards the head, z the way out (against the insertion).
+    reachable
+        Share of the bone around the screws that can be touched along this direction.
+    """
+
+    frame_to_ras: FloatArray
+    reachable: float
+
+    @property
+    def outward_ras(self) -> FloatArray:
+        """Unit direction in which the guide comes off."""
+        return np.array(self.frame_to_ras[:3, 2])
+
+
+def seat_frame(outward_ras: FloatArray, frame: Frame, origin_ras: FloatArray) -> FloatArray:
+    """Return the 4x4 whose z is `outward_ras` and whose x is as near to the vertebra's right as that allows."""
+    w = unit(outward_ras)
+    right = np.asarray(frame.right_ras, dtype=np.float64)
+    u = unit(right - (right @ w) * w)
+    return np.vstack([np.column_stack([u, np.cross(w, u), w, origin_ras]), [0, 0, 0, 1]])
+
+
+def best_insertion(bone: Bone, frame: Frame, sleeves: Sequence[Sleeve], neighbours: Sequence[Bone]) -> Insertion:
+    """Search the directions around straight back, up to 30 degrees in the sagittal plane and 10 to the sides.
+
+    A point of the bone counts when the direction reaches it past this bone and its neighbours; ties and small gains
+    go to straight back.
+
+    Raises
+    ------
+    ProcessingError
+        When nothing of the bone can be reached.
+    """
+    origin = np.mean([s.entry_ras for s in sleeves], axis=0)
+    back = -np.asarray(frame.anterior_ras, dtype=np.float64)
+    straight = seat_frame(back, frame, origin)
+    points, normals, areas = _surface(bone, straight)
+    carrying = _may_carry(points, straight, sleeves)
+    if not carrying.any():
+        raise ProcessingError("There is no bone behind the planned entries for a guide to sit on; check the screws.")
+    obstacles = [_surface(n, straight)[0] for n in neighbours]
+    best, best_score = straight, -1.0
+    for sagittal in range(-30, 31, 6):
+        for lateral in (-10, -5, 0, 5, 10):
+            turn = rotation_about(straight[:3, 0], sagittal) @ rotation_about(straight[:3, 1], lateral)
+            candidate = seat_frame(turn @ back, frame, origin)
+            share = _reachable_share(candidate, points, normals, areas, carrying, obstacles)
+            score = share - 0.002 * abs(sagittal) - 0.004 * abs(lateral)
+            if score > best_score + 1e-9:
+                best, best_score, best_share = candidate, score, share
+    return Insertion(best, best_share)
+
+
+def _may_carry(points: FloatArray, straight: FloatArray, sleeves: Sequence[Sleeve]) -> NDArray[np.bool_]:
+    local = _to_local(points, straight)
+    deep = min(_to_local(s.entry_ras[None], straight)[0, 2] for s in sleeves) - 6.0
+    near = np.zeros(len(points), dtype=bool)
+    for s in sleeves:
+        e = _to_local(s.entry_ras[None], straight)[0, :2]
+        middle = np.array([0.0, e[1] - 6.0])
+        t = np.clip((local[:, :2] - e) @ (middle - e) / max((middle - e) @ (middle - e), 1e-9), 0, 1)
+        near |= np.linalg.norm(local[:, :2] - e - t[:, None] * (middle - e), axis=1) < _REACH_MM
+    return near & (local[:, 2] > deep)
+
+
+def _reachable_share(
+    frame_to_ras: FloatArray,
+    points: FloatArray,
+    normals: FloatArray,
+    areas: FloatArray,
+    carrying: NDArray[np.bool_],
+    obstacles: Sequence[FloatArray],
+) -> float:
+    """Return the share of the carrying area that is the first thing met from outside and faces outward."""
+    local = _to_local(points, frame_to_ras)
+    low = local[:, :2].min(axis=0) - 2 * _BIN_MM
+    size = np.ceil((local[:, :2].max(axis=0) - low) / _BIN_MM).astype(int) + 3
+    top = np.full(size[0] * size[1], -np.inf)
+    cell = _cells(local, low, size)
+    np.maximum.at(top, cell, local[:, 2])
+    for other in obstacles:
+        there = _to_local(other, frame_to_ras)
+        there = there[np.all((there[:, :2] > low) & (there[:, :2] < low + _BIN_MM * (size - 1)), axis=1)]
+        np.maximum.at(top, _cells(there, low, size), there[:, 2])
+    facing = normals @ frame_to_ras[:3, 2]
+    # A bin of a slope spans heights by itself: slope times bin width is not an overhang.
+    slack = 0.5 + 1.5 * _BIN_MM * np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, 0.1)
+    seen = (facing > _CARRIES) & (local[:, 2] > top[cell] - slack)
+    return float(areas[seen & carrying].sum() / areas[carrying & (facing > 0)].sum().clip(min=1e-9)) * float(
+        areas[seen & carrying].sum() / areas[carrying].sum()
+    )
+
+
+def _cells(local: FloatArray, low: FloatArray, size: NDArray[np.int64]) -> NDArray[np.int64]:
+    ij = ((local[:, :2] - low) / _BIN_MM).astype(np.int64)
+    return ij[:, 0] * size[1] + ij[:, 1]
+
+
+def _to_local(points: FloatArray, frame_to_ras: FloatArray) -> FloatArray:
+    return (points - frame_to_ras[:3, 3]) @ frame_to_ras[:3, :3]
+
+
+def _surface(bone: Bone, straight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return points, normals and areas of the bone's surface in the region behind the entries."""
+    mesh = bone if isinstance(bone, Mesh) else _surface_of_depth(distance_to(bone), straight)
+    vectors = mesh.face_area_vectors
+    area = np.linalg.norm(vectors, axis=1)
+    points = mesh.triangles_ras.mean(axis=1)
+    local = _to_local(points, straight)
+    keep = (np.abs(local[:, :2]) < 45).all(axis=1) & (local[:, 2] > -15) & (local[:, 2] < 70) & (area > 0)
+    return points[keep], vectors[keep] / area[keep, None], area[keep]
+
+
+def _surface_of_depth(distance: Distance, straight: FloatArray) -> Mesh:
+    low, high, step = np.array([-46.0, -46.0, -16.0]), np.array([46.0, 46.0, 71.0]), 1.5
+    placed = straight.copy()
+    placed[:3, 3] += straight[:3, :3] @ low
+    n = np.ceil((high - low) / step).astype(int) + 1
+    grid = Grid(placed, step, (int(n[0]), int(n[1]), int(n[2])))
+    values = distance.distance_mm(grid.points_ras()).reshape(grid.shape)
+    if values.min() >= 0:
+        return Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
+    return grid.surface(values)

@@ -1,0 +1,118 @@
+"""Guide and printer presets: small TOML files in `Resources` that an engineer can read and change."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.resources import resource_path
+
+from .options import GuideOptions
+
+
+@dataclass(frozen=True)
+class PrinterPreset:
+    """What a printing process can make, mm."""
+
+    name: str = "sla"
+    description: str = ""
+    min_wall_mm: float = 1.0
+    min_gap_mm: float = 0.15
+    min_hole_mm: float = 0.8
+    clearance_mm: float = 0.25
+    bed_mm: tuple[float, float, float] = (145.0, 145.0, 185.0)
+
+
+#: Table and key of a guide preset, and the option that it sets.
+_GUIDE_KEYS = {
+    ("fit", "clearance_mm"): "fit_clearance_mm",
+    ("fit", "neighbour_clearance_mm"): "neighbour_clearance_mm",
+    ("fit", "edge_margin_mm"): "edge_margin_mm",
+    ("fit", "ligament_relief_mm"): "ligament_relief_mm",
+    ("body", "wall_mm"): "wall_mm",
+    ("body", "arm_width_mm"): "arm_width_mm",
+    ("body", "grid_mm"): "grid_mm",
+    ("sleeve", "drill_diameter_mm"): "drill_diameter_mm",
+    ("sleeve", "bore_clearance_mm"): "bore_clearance_mm",
+    ("sleeve", "wall_mm"): "sleeve_wall_mm",
+    ("sleeve", "length_mm"): "sleeve_length_mm",
+    ("lettering", "height_mm"): "text_height_mm",
+    ("lettering", "stroke_mm"): "text_stroke_mm",
+    ("lettering", "relief_mm"): "text_relief_mm",
+}
+
+
+def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
+    """Read the options of a guide from a preset's name or from a TOML file.
+
+    Raises
+    ------
+    InputError
+        When there is no such preset or file, or it holds a key or a value that is not known.
+    """
+    data, where = _read_preset(preset, "Guides")
+    chosen: dict[str, Any] = {"name": str(data.get("name", Path(preset).stem))}
+    for table, content in data.items():
+        if table in ("name", "description"):
+            continue
+        if table == "printer":
+            chosen["printer"] = str(content)
+            continue
+        if not isinstance(content, Mapping):
+            raise InputError(f"'{table}' is not a table of a guide preset", where=where)
+        for key, value in content.items():
+            if (table, key) not in _GUIDE_KEYS:
+                known = ", ".join(k for t, k in _GUIDE_KEYS if t == table)
+                raise InputError(f"unknown key {table}.{key}", f"Known in [{table}]: {known}.", where=where)
+            chosen[_GUIDE_KEYS[table, key]] = _number(value, f"{table}.{key}", where)
+    return GuideOptions(**chosen)
+
+
+def load_printer(preset: str | Path | None = None) -> PrinterPreset:
+    """Read what a printer can make from a preset's name (sla, sls, fdm; None: sla) or from a TOML file.
+
+    Raises
+    ------
+    InputError
+        When there is no such preset or file, or it holds a key or a value that is not known.
+    """
+    preset = "sla" if preset is None else preset
+    data, where = _read_preset(preset, "Printers")
+    printer = PrinterPreset(name=str(data.get("name", Path(preset).stem)), description=str(data.get("description", "")))
+    known = [f.name for f in fields(PrinterPreset)]
+    changes: dict[str, Any] = {}
+    for key, value in data.items():
+        if key not in known:
+            raise InputError(f"unknown key {key}", f"Known: {', '.join(known)}.", where=where)
+        if key == "bed_mm":
+            if not isinstance(value, list) or len(value) != 3:
+                raise InputError("bed_mm is not three lengths", where=where)
+            changes[key] = tuple(_number(v, key, where) for v in value)
+        elif key not in ("name", "description"):
+            changes[key] = _number(value, key, where)
+    return replace(printer, **changes)
+
+
+def _read_preset(preset: str | Path, folder: str) -> tuple[dict[str, Any], str]:
+    path = Path(preset)
+    if path.suffix.lower() != ".toml":
+        names = sorted(p.stem for p in resource_path(folder).glob("*.toml"))
+        if str(preset).lower() not in names:
+            raise InputError(f"there is no preset '{preset}'", f"There are: {', '.join(names)}; or give a .toml file.")
+        path = resource_path(folder, f"{str(preset).lower()}.toml")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path.name
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", "Check the path.", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"this is not valid TOML ({error})", where=str(path)) from error
+
+
+def _number(value: object, key: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InputError(f"{key} = {value!r} is not a length in mm", where=where)
+    return float(value)
