@@ -241,7 +241,13 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         accepted = result.verdict is Verdict.ACCEPTED
         name = f"{movingNode.GetName()} to {fixedNode.GetName()}" + ("" if accepted else " (rejected)")
         scene = fixedNode.GetScene()
+        _removeEarlier(scene, fixedNode, movingNode, onlyRejected=not accepted)
         node = rigid_to_node(scene, result.fixed_to_moving_ras, name)
+        node.SetAttribute("MSKPlanner.Role", "registration")
+        node.SetAttribute("MSKPlanner.Verdict", result.verdict.value)
+        node.SetDescription("; ".join(result.reasons))
+        node.SetNodeReferenceID("fixed", fixedNode.GetID())
+        node.SetNodeReferenceID("moving", movingNode.GetID())
         # The result holds between the two grids; whatever moves the CT moves both.
         place_under(node, fixedNode.GetParentTransformNode())
         if accepted:
@@ -268,10 +274,21 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
         hint = None if levelName is None else LevelHint(levelName, levelPlace)
         bones = segment_bones_ct(node_to_volume(ctNode), level_hint=hint, progress=progress or no_progress)
-        node = segmentation_to_node(ctNode.GetScene(), bones, f"{ctNode.GetName()} bones")
+        # An earlier segmentation may hold the user's edits: it stays.
+        scene = ctNode.GetScene()
+        node = segmentation_to_node(scene, bones, scene.GenerateUniqueName(f"{ctNode.GetName()} bones"))
         node.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
         place_under(node, ctNode.GetParentTransformNode())
         return node, bones
+
+
+def _removeEarlier(scene: Any, fixedNode: Any, movingNode: Any, onlyRejected: bool) -> None:
+    """Remove what registering the same pair left before; a rejected result does not displace an accepted one."""
+    for node in slicer.util.getNodesByClass("vtkMRMLLinearTransformNode", scene):
+        ours = node.GetAttribute("MSKPlanner.Role") == "registration"
+        pair = node.GetNodeReference("fixed") is fixedNode and node.GetNodeReference("moving") is movingNode
+        if ours and pair and (not onlyRejected or node.GetAttribute("MSKPlanner.Verdict") == "rejected"):
+            scene.RemoveNode(node)
 
 
 class MSKFusionTest(ScriptedLoadableModuleTest):

@@ -1,0 +1,39 @@
+"""Panels off screen. Skips where Qt's system libraries are missing, except on CI, where that is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+SYSTEM_PACKAGES = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 libx11-6"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def qt_off_screen() -> None:
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    try:
+        from PySide6 import QtUiTools, QtWidgets  # noqa: F401  whether they can be imported is the question
+    except ImportError as error:
+        message = f"Qt cannot be loaded ({error}). On Debian: apt-get install {SYSTEM_PACKAGES}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture
+def session(qt_off_screen):
+    from harness.session import module_session
+
+    with module_session() as opened:
+        yield opened
+
+
+@pytest.fixture
+def shown_errors(session, monkeypatch) -> list[str]:
+    """What a user would have read in error dialogs."""
+    import slicer
+
+    shown: list[str] = []
+    monkeypatch.setattr(slicer.util, "errorDisplay", lambda text, **_: shown.append(text))
+    return shown

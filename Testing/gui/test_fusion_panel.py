@@ -1,0 +1,201 @@
+"""MSK Fusion's panel on the real scene, with quick stand-ins for the algorithms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.helpers import nodes_of_class, press, small_volume
+from MSKFusionLib.errors import Cancelled, InputError
+from MSKFusionLib.frames import rigid, rotation_about
+from MSKFusionLib.mrml import node_to_rigid, volume_to_node
+from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.segmentation.labels import Segment, Segmentation
+from MSKFusionLib.volume import Modality
+
+TRUTH = rigid(rotation_about([1, 2, 3], 20.0), [4.0, -5.0, 6.0])
+
+
+@pytest.fixture
+def panel(session):
+    return session.open_panel("MSKFusion")
+
+
+@pytest.fixture
+def pair(session):
+    ct = volume_to_node(session.scene, small_volume(Modality.CT, "CT of P"))
+    return ct, volume_to_node(session.scene, small_volume(Modality.MR, "T1 of P"))
+
+
+def choose(panel, pair):
+    panel.ui.ctSelector.setCurrentNode(pair[0])
+    panel.ui.mrSelector.setCurrentNode(pair[1])
+
+
+def registration(verdict=Verdict.ACCEPTED, reasons=(), error=0.6):
+    def register_rigid(fixed, moving, **keywords):
+        keywords["progress"](0.5, "half")
+        assert (fixed.name, moving.name) == ("CT of P", "T1 of P")
+        return RegistrationResult("rigid", TRUTH, verdict, reasons, expected_error_mm=error)
+
+    return register_rigid
+
+
+def test_buttons_wait_for_their_images(panel, pair):
+    ui = panel.ui
+    assert (ui.registerButton.enabled, ui.segmentButton.enabled) == (False, False)
+    assert "first" in ui.registerButton.toolTip
+    ui.ctSelector.setCurrentNode(pair[0])
+    assert (ui.registerButton.enabled, ui.segmentButton.enabled) == (False, True)
+    ui.mrSelector.setCurrentNode(pair[0])
+    assert not ui.registerButton.enabled, "one image cannot be registered to itself"
+    ui.mrSelector.setCurrentNode(pair[1])
+    assert ui.registerButton.enabled
+
+
+def test_choices_live_in_the_parameter_node(panel, pair, session):
+    choose(panel, pair)
+    panel.ui.levelComboBox.currentText = "L5"
+    panel.ui.placeComboBox.currentIndex = 1
+    node = panel.logic.getParameterNode()
+    assert (node.ctVolume, node.mrVolume, node.levelName, node.levelPlace.value) == (*pair, "L5", "highest")
+    node.levelName = "L4"
+    assert panel.ui.levelComboBox.currentText == "L4"
+    session.close_panel(panel)
+    again = session.open_panel("MSKFusion")
+    assert again.ui.ctSelector.currentNode() is pair[0]
+    assert again.ui.levelComboBox.currentText == "L4"
+
+
+def test_images_that_say_what_they_are_are_chosen_on_entering(session, pair):
+    panel = session.open_panel("MSKFusion")
+    assert (panel.ui.ctSelector.currentNode(), panel.ui.mrSelector.currentNode()) == pair
+
+
+def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration(reasons=("bone edges agree",)))
+    voxels_before = pair[1].GetImageData()
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    transform = pair[1].GetParentTransformNode()
+    assert np.allclose(node_to_rigid(transform), TRUTH, atol=1e-12)
+    assert transform.GetName() == "T1 of P to CT of P"
+    assert pair[1].GetImageData() is voxels_before
+    assert pair[0].GetParentTransformNode() is None
+    text = panel.ui.registrationLabel.text
+    assert "Accepted" in text
+    assert "0.6 mm" in text
+    assert "bone edges agree" in text
+    assert panel.ui.workArea.enabled
+    assert not panel.ui.cancelButton.enabled
+
+
+def test_ct_under_a_transform_takes_the_mr_along(panel, pair, session, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    moved = session.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "table")
+    pair[0].SetAndObserveTransformNodeID(moved.GetID())
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    assert pair[1].GetParentTransformNode().GetParentTransformNode() is moved
+
+
+def test_a_rejected_registration_moves_nothing_and_says_so(panel, pair, session, monkeypatch):
+    fake = registration(Verdict.REJECTED, ("the images show different bodies",), None)
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", fake)
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    assert pair[1].GetParentTransformNode() is None
+    assert "Rejected: the images show different bodies" in panel.ui.registrationLabel.text
+    kept = nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")
+    assert [n.GetName() for n in kept] == ["T1 of P to CT of P (rejected)"]
+
+
+def test_a_verdict_does_not_outlive_its_images(panel, pair, session, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    other = volume_to_node(session.scene, small_volume(Modality.MR, "T2 of P"))
+    panel.ui.mrSelector.setCurrentNode(other)
+    assert panel.ui.registrationLabel.text == "Not registered yet."
+
+
+def test_registering_again_leaves_one_transform(panel, pair, session, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    press(panel.ui.registerButton)
+    assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
+
+
+def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
+    hints = []
+
+    def segment_bones_ct(ct, *, level_hint, progress):
+        hints.append(level_hint)
+        labels = ct.with_voxels((ct.voxels > 100).astype(np.uint8) * 22, modality=Modality.LABEL)
+        return Segmentation(labels, (Segment(22, "L3", "vertebra"),), ("named from the user's level",))
+
+    monkeypatch.setattr("MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct, raising=False)
+    monkeypatch.setattr("MSKFusionLib.segmentation.LevelHint", lambda level, place: (level, place), raising=False)
+    choose(panel, pair)
+    press(panel.ui.segmentButton)
+    panel.ui.levelComboBox.currentText = "L3"
+    press(panel.ui.segmentButton)
+    assert hints == [None, ("L3", "lowest")]
+    node, second = nodes_of_class(session.scene, "vtkMRMLSegmentationNode")
+    assert node.GetName() == "CT of P bones"
+    assert second.GetName() != node.GetName(), "the first may hold the user's edits, and is left alone"
+    assert node.GetSegmentation().GetNthSegment(0).GetName() == "L3"
+    assert "1 vertebrae wholly in view: L3. named from the user's level" in panel.ui.bonesLabel.text
+
+
+def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_errors, monkeypatch):
+    def register_rigid(fixed, moving, **_):
+        raise InputError("the CT and the MR show no bone in common", "Choose images of one region.", where="CT of P")
+
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    choose(panel, pair)
+    nodes_before = panel.parent.mrmlScene().GetNumberOfNodes()
+    press(panel.ui.registerButton)
+    assert panel.ui.statusLabel.text.startswith("CT of P: the CT and the MR show no bone in common.")
+    assert len(shown_errors) == 1
+    assert "no bone in common" in shown_errors[0]
+    assert panel.parent.mrmlScene().GetNumberOfNodes() == nodes_before
+    assert panel.ui.registerButton.enabled
+    assert panel.ui.workArea.enabled
+
+
+def test_cancel_stops_the_work_without_an_error(panel, pair, shown_errors, monkeypatch):
+    def register_rigid(fixed, moving, *, progress, **_):
+        progress(0.1, "first")
+        assert panel.ui.cancelButton.enabled
+        assert not panel.ui.workArea.enabled, "nothing can be pressed meanwhile"
+        assert panel.ui.statusLabel.text == "first"
+        panel.ui.cancelButton.click()
+        with pytest.raises(Cancelled):
+            progress(0.2, "second")
+        raise Cancelled
+
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    assert "Stopped" in panel.ui.statusLabel.text
+    assert shown_errors == []
+    assert pair[1].GetParentTransformNode() is None
+
+
+def test_closing_the_scene_leaves_no_stale_observer(panel, pair, session, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    old = panel.logic.getParameterNode().parameterNode
+    session.scene.Clear(0)
+    assert panel.ui.registrationLabel.text == "Not registered yet."
+    assert not panel.ui.registerButton.enabled
+    assert panel.ui.ctSelector.currentNode() is None
+    observed = [o[0] for o in panel.Observations]
+    assert old is panel.logic.getParameterNode().parameterNode or not old.HasObserver("ModifiedEvent")
+    assert len(observed) == 3, "two of the scene, one of the parameter node"
+    session.close_panel(panel)
+    assert panel.Observations == []
+    assert not panel.logic.getParameterNode().parameterNode.HasObserver("ModifiedEvent")

@@ -1,0 +1,36 @@
+"""Small things that the tests of both panels need."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.volume import Modality, Volume
+
+
+def press(button: Any) -> None:
+    """Press a button as a user does; what its handler raises (Qt would only print it) is raised here."""
+    assert button.isEnabled(), f"'{button.text}' cannot be pressed"
+    raised: list[BaseException] = []
+    before = sys.excepthook
+    sys.excepthook = lambda kind, error, trace: raised.append(error)
+    try:
+        button.click()
+    finally:
+        sys.excepthook = before
+    if raised:
+        raise raised[0]
+
+
+def nodes_of_class(scene: Any, kind: str) -> list[Any]:
+    """Return the scene's nodes of a class."""
+    return [scene.GetNthNodeByClass(index, kind) for index in range(scene.GetNumberOfNodesByClass(kind))]
+
+
+def small_volume(modality: Modality, name: str) -> Volume:
+    """Return a volume of a few voxels, oblique and off the origin."""
+    voxels = np.arange(6 * 7 * 8, dtype=np.int16).reshape(6, 7, 8)
+    turn = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    return Volume(voxels, np.array([5.0, -3.0, 11.0]), np.array([1.0, 1.5, 2.0]), turn, modality=modality, name=name)
