@@ -13,7 +13,7 @@ from ..frames import FloatArray, invert_rigid, transform_points
 from .grid import Grid, evaluate
 from .shapes import CAP_MM, Shape
 
-_STEP_MM = 0.6
+_STEP_MM = 0.7
 _DIFFERENCE_MM = 1e-3
 
 
@@ -43,7 +43,7 @@ class BoneSurface:
         """Return the distance (N,) of RAS points from the surface, positive inside; exact to a few hundredths near it."""
         world = np.atleast_2d(np.asarray(points_ras, dtype=np.float64))
         p = transform_points(invert_rigid(self._shape.frame_to_world), world)
-        inside = self._local.value(p[:, 0], p[:, 1], p[:, 2]) > 0
+        inside = self._local.value_at(p) > 0
         bound, index = self._tree.query(p)
         foot = self._points[index]
         # From the nearest sample slide along the tangent plane to below the point, and fall back on the surface.
@@ -56,7 +56,7 @@ class BoneSurface:
             x = x + slide * np.minimum(1.0, 0.6 / np.maximum(length, 1e-9))
             x = self._project(x, 1)
             n = _unit(-self._gradient(x))
-        on_surface = np.abs(self._local.value(x[:, 0], x[:, 1], x[:, 2])) < 0.02
+        on_surface = np.abs(self._local.value_at(x)) < 0.02
         refined = np.linalg.norm(p[near] - x, axis=1)
         bound[near] = np.where(on_surface, np.minimum(bound[near], refined), bound[near])
         return np.where(inside, bound, -bound)
@@ -67,10 +67,7 @@ class BoneSurface:
         for axis in range(3):
             step = np.zeros(3)
             step[axis] = h
-            a, b = points + step, points - step
-            out[:, axis] = (
-                self._local.value(a[:, 0], a[:, 1], a[:, 2]) - self._local.value(b[:, 0], b[:, 1], b[:, 2])
-            ) / (2 * h)
+            out[:, axis] = (self._local.value_at(points + step) - self._local.value_at(points - step)) / (2 * h)
         return out
 
     def _project(self, points: FloatArray, steps: int) -> FloatArray:
@@ -78,7 +75,7 @@ class BoneSurface:
         p = points.copy()
         for _ in range(steps):
             g = self._gradient(p)
-            f = self._local.value(p[:, 0], p[:, 1], p[:, 2])
+            f = self._local.value_at(p)
             p -= np.clip(f / np.maximum((g * g).sum(1), 0.05), -1.0, 1.0)[:, None] * g
         return p
 

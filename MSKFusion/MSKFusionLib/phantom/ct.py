@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from ..frames import FloatArray, rigid, rotation_about, transform_points
+from ..frames import FloatArray, rigid, rotation_about
 from ..progress import Progress, no_progress
 from ..volume import Modality, Provenance, Volume
 from .grid import Grid
@@ -40,7 +40,7 @@ def ct_grid(spine: Spine, options: PatientOptions) -> Grid:
         bottom = frames[last][2, 3] - 0.86 * spine.sacrum.length - 6.0
     else:
         bottom = frames[last][2, 3] - 0.5 * spine.sizes[last].height - 30.0
-    lower, upper = np.array([-104.0, -118.0, bottom]), np.array([104.0, 64.0, top])
+    lower, upper = np.array([-90.0, -114.0, bottom]), np.array([90.0, 52.0, top])
     turn = rotation_about(rng.standard_normal(3), float(rng.uniform(1.0, 4.0)))
     count = np.round((upper - lower) / spacing).astype(int)
     # Scanner order: i to the patient's left, j to the back, k to the head.
@@ -79,8 +79,7 @@ def ct_volume(voxels: NDArray[np.int16], grid_to_ras: FloatArray, seed: int) -> 
     return Volume.from_ijk_to_ras(voxels, grid_to_ras, modality=Modality.CT, name="CT", provenance=provenance)
 
 
-def contains(grid: Grid, points_ras: FloatArray, margin_voxels: float = 0.0) -> NDArray[np.bool_]:
-    """Tell which points (N, 3) lie within the grid's voxel centres."""
-    ijk = transform_points(np.linalg.inv(grid.ijk_to_world), points_ras)
-    upper = np.array(grid.shape[::-1]) - 1 - margin_voxels
-    return np.all((ijk >= margin_voxels) & (ijk <= upper), axis=-1)
+def touches_border(bones: NDArray[np.uint8], number: int) -> bool:
+    """Tell whether a bone reaches the edge of the imaged box (a connected bone that leaves it must)."""
+    faces = (bones[0], bones[-1], bones[:, 0], bones[:, -1], bones[:, :, 0], bones[:, :, -1])
+    return any(bool((f == number).any()) for f in faces)

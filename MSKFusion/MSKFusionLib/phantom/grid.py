@@ -66,28 +66,38 @@ class Grid:
         return out[0], out[1], out[2]
 
 
-def evaluate(shape: Shape, grid: Grid, slab: int = 8) -> tuple[FloatImage, tuple[slice, ...]] | None:
+def evaluate(
+    shape: Shape, grid: Grid, *, slab: int = 8, margin_mm: float = CAP_MM
+) -> tuple[FloatImage, tuple[slice, ...]] | None:
     """Evaluate a shape on the part of a grid that it reaches.
+
+    Parameters
+    ----------
+    margin_mm
+        How far outside its surface the values are wanted (at most CAP_MM, at least the largest fillet).
 
     Returns
     -------
     tuple or None
         The implicit values (at least -CAP_MM) in a block, and the slices of that block in the grid's array.
     """
-    box = grid.box_around(*shape.bounds, shape.frame_to_world)
+    shrink = CAP_MM - margin_mm
+    lower, upper = shape.bounds
+    box = grid.box_around(lower + shrink, upper - shrink, shape.frame_to_world)
     if box is None:
         return None
     block = grid.block([s.start for s in box], [s.stop for s in box])
-    world_to_frame = invert_rigid(shape.frame_to_world)
+    world_to_shape = invert_rigid(shape.frame_to_world)
     out = np.full(block.shape, -CAP_MM, dtype=np.float32)
     for where, piece in block.slabs(slab):
-        x, y, z = piece.coordinates(world_to_frame)
         values = out[where]
         for part in shape.parts:
-            inner = piece.box_around(part.lower, part.upper, shape.frame_to_world)
+            inner = piece.box_around(part.lower + shrink, part.upper - shrink, shape.frame_to_world)
             if inner is None:
                 continue
-            v = part.value(x[inner], y[inner], z[inner])
+            inside = piece.block([s.start for s in inner], [s.stop for s in inner])
+            to_part = world_to_shape if part.from_shape is None else part.from_shape @ world_to_shape
+            v = part.value(*inside.coordinates(to_part))
             if part.cuts:
                 values[inner] = smooth_intersection(values[inner], -v, part.radius_mm)
             else:
@@ -108,24 +118,35 @@ def first_order_distance(values: FloatImage, grid: Grid) -> FloatImage:
     return values / np.sqrt(np.clip(squared, 0.2, 4.0))
 
 
-class Texture:
-    """Random values on a lattice, linear between its points: the same at the same place for every scanner."""
+class Lattice:
+    """Values on a lattice of the world, linear between its points: the same at the same place for every scanner."""
 
-    def __init__(self, rng: np.random.Generator, lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> None:
-        lo, hi = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-        count = np.ceil((hi - lo) / spacing_mm).astype(int) + 1
-        values = rng.standard_normal(tuple(count[::-1].tolist()), dtype=np.float32)
-        # Linear interpolation lowers the spread between lattice points; 1.6 restores it on average.
-        self._image = sitk.GetImageFromArray(values * np.float32(1.6))
+    def __init__(self, values: FloatImage, lower: ArrayLike, spacing_mm: float) -> None:
+        self._image = sitk.GetImageFromArray(values)
         self._world_to_lattice = np.diag([1 / spacing_mm] * 3 + [1.0])
-        self._world_to_lattice[:3, 3] = -lo / spacing_mm
+        self._world_to_lattice[:3, 3] = -np.asarray(lower, dtype=float) / spacing_mm
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> Lattice:
+        """Return normally distributed values over a box."""
+        # Linear interpolation lowers the spread between lattice points; 1.6 restores it on average.
+        shape = lattice_grid(lower, upper, spacing_mm).shape
+        return cls(rng.standard_normal(shape, dtype=np.float32) * np.float32(1.6), lower, spacing_mm)
 
     def on(self, grid: Grid, world_to_frame: FloatArray | None = None) -> FloatImage:
-        """Return the texture on a grid, optionally in a moved frame."""
+        """Return the values on a grid, optionally with the lattice in a moved frame; 0 outside of it."""
         m = self._world_to_lattice @ (np.eye(4) if world_to_frame is None else world_to_frame) @ grid.ijk_to_world
         transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
         size = [int(n) for n in grid.shape[::-1]]
-        image = sitk.Resample(
-            self._image, size, transform, sitk.sitkLinear, [0.0] * 3, [1.0] * 3, np.eye(3).ravel().tolist(), 0.0
-        )
-        return np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
+        straight = np.eye(3).ravel().tolist()
+        image = sitk.Resample(self._image, size, transform, sitk.sitkLinear, [0.0] * 3, [1.0] * 3, straight, 0.0)
+        return np.asarray(sitk.GetArrayViewFromImage(image), dtype=np.float32).copy()
+
+
+def lattice_grid(lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> Grid:
+    """Return the grid of a lattice's points over a box of the world."""
+    lo, hi = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
+    i, j, k = (np.ceil((hi - lo) / spacing_mm).astype(int) + 1).tolist()
+    m = np.diag([spacing_mm] * 3 + [1.0])
+    m[:3, 3] = lo
+    return Grid((k, j, i), m)

@@ -70,7 +70,7 @@ def render_mr(
     signal, _, _ = render(body, dense, _SIGNALS[weighting], slab=8, progress=progress)
     image = signal.reshape(grid.shape[0], _SUB_SLICES, *grid.shape[1:]).mean(1)
     image = gaussian_filter(image, (0.0, 0.42, 0.42))
-    image *= _bias(dense, rng)[_SUB_SLICES // 2 :: _SUB_SLICES]
+    image *= _bias(Grid(grid.shape, invert_rigid(ct_to_mr_ras) @ grid.ijk_to_world), rng)
     image /= max(float(np.percentile(image[image > 0.05], 97)), 1e-6)
     sigma = options.mr_noise
     real = image + sigma * rng.standard_normal(image.shape, dtype=np.float32)

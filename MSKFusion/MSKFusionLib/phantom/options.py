@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,7 +66,7 @@ class PatientOptions:
         for value in self.mr_spacing_mm:
             _check_range("mr_spacing_mm", value, 0.3, 8.0)
         positions = [LEVELS.index(n) if n in LEVELS else -9 for n in self.levels]
-        if len(positions) < 2 or any(b - a != 1 for a, b in zip(positions, positions[1:], strict=False)):
+        if len(positions) < 2 or any(b - a != 1 for a, b in itertools.pairwise(positions)):
             raise InputError(
                 f"levels {self.levels} are not two or more neighbours from head to foot",
                 f"Choose from {', '.join(LEVELS)}.",

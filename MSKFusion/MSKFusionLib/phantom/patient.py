@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..progress import Progress, no_progress, part
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
 from .bone_surface import BoneSurface
-from .ct import contains, ct_grid, ct_volume, render_ct
+from .ct import ct_grid, ct_volume, render_ct, touches_border
 from .mr import draw_misplacement, render_mr
 from .options import PatientOptions
 from .render import make_body
@@ -100,8 +101,7 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
     body = make_body(spine, options.seed, posed=False)
     voxels, tissue, bones = render_ct(body, grid, options, progress=part(progress, 0.02, 0.6))
     ct = ct_volume(voxels, grid.ijk_to_world, options.seed)
-    surfaces = {level: BoneSurface(shape) for level, shape in spine.bones.items()}
-    complete = {level: bool(contains(grid, s.points_ras).all()) for level, s in surfaces.items()}
+    complete = {level: not touches_border(bones, n) for n, level in enumerate(spine.bones, start=1)}
     labels = _labels(ct, spine, tissue, bones, complete)
     del tissue, bones
 
@@ -123,7 +123,6 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
         wedge_fracture=spine.wedge_fracture,
         low_density=spine.low_density,
         spine=spine,
-        _surfaces=surfaces,
     )
 
 
@@ -145,7 +144,7 @@ def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, com
         soft[kind] = value
         segments[value] = Segment(value, name, what, complete=False, source=source)
     out = soft[tissue]
-    for number, (upper, lower) in enumerate(zip(names, names[1:], strict=False)):
+    for number, (upper, lower) in enumerate(itertools.pairwise(names)):
         value = _DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"]
         segments[value] = Segment(value, f"disc_{upper}_{lower}", "disc", complete[upper], source=source)
         del number

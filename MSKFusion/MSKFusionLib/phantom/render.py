@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..frames import FloatArray, invert_rigid
 from ..progress import Progress, no_progress
-from .grid import FloatImage, Grid, Texture, evaluate, first_order_distance
+from .grid import FloatImage, Grid, Lattice, evaluate, first_order_distance
 from .spine import JOINT_GAP_MM, Spine
 from .tissue import SoftTissue, Tissue
 
@@ -44,8 +44,8 @@ class Body:
     spine: Spine
     soft: SoftTissue
     frames: Mapping[str, FloatArray]
-    bone_fine: Texture
-    bone_coarse: Texture
+    bone_fine: Lattice
+    bone_coarse: Lattice
 
 
 def make_body(spine: Spine, seed: int, posed: bool) -> Body:
@@ -53,7 +53,9 @@ def make_body(spine: Spine, seed: int, posed: bool) -> Body:
     frames = {n: (spine.poses[n] @ f if posed else f) for n, f in spine.frames.items()}
     rng = np.random.default_rng([seed, 31])
     box = np.array([-90.0, -110.0, -150.0]), np.array([90.0, 90.0, 60.0])
-    return Body(spine, SoftTissue(spine, frames, seed), frames, Texture(rng, *box, 2.4), Texture(rng, *box, 9.0))
+    return Body(
+        spine, SoftTissue(spine, frames, seed), frames, Lattice.random(rng, *box, 2.4), Lattice.random(rng, *box, 9.0)
+    )
 
 
 def render(
@@ -65,8 +67,7 @@ def render(
     mean, spread = np.array(signals.mean, dtype=np.float32), np.array(signals.spread, dtype=np.float32)
     for where, piece in grid.slabs(slab):
         progress(0.7 * where.start / grid.shape[0], "soft tissue")
-        classes = body.soft.classes(piece)
-        texture = body.soft.texture(piece)
+        classes, texture = body.soft.classes(piece)
         tissue[where] = classes
         image[where] = mean[classes] + spread[classes] * texture
     bones = np.zeros(grid.shape, dtype=np.uint8)

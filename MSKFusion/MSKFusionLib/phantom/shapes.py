@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..frames import FloatArray, invert_rigid, transform_points, unit
+from ..frames import FloatArray, rigid, unit
 
 Array = NDArray[np.floating]
 #: How far outside its surface a primitive is evaluated; larger than every smoothing radius and gap in use.
@@ -39,13 +39,15 @@ class Primitive:
     Parameters
     ----------
     value
-        Function of (x, y, z) arrays in the frame of the shape.
+        Function of (x, y, z) arrays in the frame of the primitive.
     lower, upper
-        Corners of the box that holds all points with a value above -CAP_MM.
+        Corners, in the frame of the shape, of the box that holds all points with a value above -CAP_MM.
     radius_mm
         Fillet with which it is joined to (or cut out of) what is there before it.
     cuts
         True: it is taken away instead of added.
+    from_shape
+        4x4 from the frame of the shape to that of the primitive; None where they are the same.
     """
 
     value: Callable[[Array, Array, Array], Array]
@@ -53,6 +55,14 @@ class Primitive:
     upper: FloatArray
     radius_mm: float = 2.5
     cuts: bool = False
+    from_shape: FloatArray | None = None
+
+    def at(self, x: Array, y: Array, z: Array) -> Array:
+        """Return the value at coordinates in the frame of the shape."""
+        m = self.from_shape
+        if m is None:
+            return self.value(x, y, z)
+        return self.value(*(r[0] * x + r[1] * y + r[2] * z + r[3] for r in m[:3]))
 
 
 def elliptic_capsule(
@@ -88,23 +98,29 @@ def elliptic_capsule(
     small = min(r2, ru2)
     growth = 1 + 4 * waist * max(waist_at, 1 - waist_at) ** 2 + max(taper, 0.0)
 
-    def value(x: Array, y: Array, z: Array) -> Array:
-        dx, dy, dz = x - a[0], y - a[1], z - a[2]
-        t = np.clip((dx * ab[0] + dy * ab[1] + dz * ab[2]) / length2, 0.0, 1.0)
-        dx, dy, dz = dx - t * ab[0], dy - t * ab[1], dz - t * ab[2]
-        along = dx * u[0] + dy * u[1] + dz * u[2]
-        along2 = along * along
-        across2 = np.maximum(dx * dx + dy * dy + dz * dz - along2, 0.0)
-        q = np.sqrt(across2 / r2 + along2 / ru2 + 1e-6)
-        gradient = np.sqrt(across2 / r2**2 + along2 / ru2**2 + 1e-6 / small)
+    length = float(np.sqrt(length2))
+    # The frame of the bar: s along it from its start, v along u, w across both.
+    axes = np.stack([ab / length, u, np.cross(ab / length, u)])
+    from_shape = rigid(axes, -axes @ a)
+
+    def value(s: Array, v: Array, w: Array) -> Array:
+        end = np.clip(s, 0.0, length)
+        beyond = s - end
+        across2 = w * w + beyond * beyond
+        along2 = v * v
+        q = np.sqrt(across2 * (1 / r2) + along2 * (1 / ru2) + 1e-6)
+        gradient = np.sqrt(across2 * (1 / r2**2) + along2 * (1 / ru2**2) + 1e-6 / small)
         if waist or taper:
-            scale = 1 + waist * (2 * (t - waist_at)) ** 2 + taper * t
+            t = end * (1 / length)
+            scale = 1 + taper * t
+            if waist:
+                scale += (4 * waist) * (t - waist_at) ** 2
             return (scale - q) * q / gradient
         return (1 - q) * q / gradient
 
     # The rounded ends are ellipsoids with `radius_up_mm` along u and `radius_mm` across it.
     reach = np.sqrt(r2 * (1 - u * u) + ru2 * u * u) * growth + CAP_MM
-    return Primitive(value, np.minimum(a, b) - reach, np.maximum(a, b) + reach, fillet_mm)
+    return Primitive(value, np.minimum(a, b) - reach, np.maximum(a, b) + reach, fillet_mm, from_shape=from_shape)
 
 
 def ellipsoid(centre: ArrayLike, radii: ArrayLike, fillet_mm: float = 2.5) -> Primitive:
@@ -151,17 +167,27 @@ class Shape:
         """Return the implicit value at coordinates in the frame of the shape."""
         out = np.full(np.broadcast(x, y, z).shape, -CAP_MM, dtype=np.result_type(x, y, z))
         for part in self.parts:
-            v = part.value(x, y, z)
+            v = part.at(x, y, z)
             if part.cuts:
                 out = smooth_intersection(out, -v, part.radius_mm)
             else:
                 out = smooth_union(out, np.maximum(v, -CAP_MM), part.radius_mm)
         return out
 
-    def value_at(self, points_ras: ArrayLike) -> FloatArray:
-        """Return the implicit value (N,) at world points (N, 3)."""
-        p = transform_points(invert_rigid(self.frame_to_world), points_ras)
-        return np.asarray(self.value(p[..., 0], p[..., 1], p[..., 2]), dtype=np.float64)
+    def value_at(self, points: ArrayLike) -> FloatArray:
+        """Return the implicit value (N,) at points (N, 3) in the frame of the shape, each part only where it reaches."""
+        p = np.asarray(points, dtype=np.float64)
+        out = np.full(len(p), -CAP_MM)
+        for part in self.parts:
+            near = np.flatnonzero(np.all((p > part.lower) & (p < part.upper), axis=1))
+            if not len(near):
+                continue
+            v = part.at(p[near, 0], p[near, 1], p[near, 2])
+            if part.cuts:
+                out[near] = smooth_intersection(out[near], -v, part.radius_mm)
+            else:
+                out[near] = smooth_union(out[near], np.maximum(v, -CAP_MM), part.radius_mm)
+        return out
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -127,7 +128,7 @@ def _stack(
     names = list(sizes)
     centre = np.zeros(3)
     frames = {names[0]: rigid(rotations[names[0]], centre)}
-    for upper, lower in zip(names, names[1:], strict=False):
+    for upper, lower in itertools.pairwise(names):
         down = [0.0, 0.0, float(sizes[upper].bottom_z(0.0)) - 0.5 * disc[upper]]
         up = [0.0, 0.0, float(sizes[lower].top_z(0.0)) + 0.5 * disc[upper]]
         centre = centre + rotations[upper] @ down - rotations[lower] @ up
@@ -142,13 +143,12 @@ def _joint_cut(upper: VertebraSize, upper_frame: FloatArray, lower_frame: FloatA
     arch = Shape(arch_parts(upper))
 
     def value(x: Array, y: Array, z: Array) -> Array:
-        u, v, w = (row[0] * x + row[1] * y + row[2] * z + row[3] for row in to_upper[:3])
-        return arch.value(u, v, w) + JOINT_GAP_MM
+        return arch.value(x, y, z) + JOINT_GAP_MM
 
     lower, higher = arch.bounds
     corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)], dtype=float)
     corners = transform_points(invert_rigid(to_upper), corners * (higher - lower) + lower)
-    return (Primitive(value, corners.min(0), corners.max(0), 1.0, cuts=True),)
+    return (Primitive(value, corners.min(0), corners.max(0), 1.0, cuts=True, from_shape=to_upper),)
 
 
 def _poses(options: PatientOptions, frames: dict[str, FloatArray], rng: np.random.Generator) -> dict[str, FloatArray]:
@@ -156,7 +156,7 @@ def _poses(options: PatientOptions, frames: dict[str, FloatArray], rng: np.rando
     names = list(frames)
     poses = {n: np.eye(4) for n in names}
     total = np.eye(4)
-    for upper, lower in reversed(list(zip(names, names[1:], strict=False))):
+    for upper, lower in reversed(list(itertools.pairwise(names))):
         flexion = rng.uniform(1.0, 3.5) * rng.choice([-1.0, 1.0], p=[0.8, 0.2])
         side_bend, twist, shift = rng.normal(0, 0.7), rng.normal(0, 0.5), rng.normal(0, 0.3, 3)
         turn = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..frames import FloatArray, rigid, rotation_about, transform_points
-from .grid import FloatImage, Grid, Texture, evaluate
-from .shapes import Primitive, Shape, elliptic_capsule, ellipsoid, tube
+from .grid import FloatImage, Grid, Lattice, evaluate, lattice_grid
+from .shapes import Primitive, Shape, ellipsoid, elliptic_capsule, tube
 from .spine import Spine
+
+#: Soft tissue needs only the sign of a shape: values this far outside are enough for the fillets.
+_MARGIN_MM = 2.5
 
 
 class Tissue(IntEnum):
@@ -71,76 +75,75 @@ class SoftTissue:
 
     def __init__(self, spine: Spine, frames: dict[str, FloatArray], seed: int) -> None:
         rng = np.random.default_rng([seed, 21])
-        self._stations = _stations(spine, frames)
+        stations = _stations(spine, frames)
         box = np.array([-190.0, -160.0, -260.0]), np.array([190.0, 190.0, 260.0])
-        self._streaks = Texture(rng, *box, 5.0)
-        self._lobes = Texture(rng, *box, 12.0)
-        self._wobble = Texture(rng, *box, 40.0)
+        self._streaks = Lattice.random(rng, *box, 5.0)
+        self._lobes = Lattice.random(rng, *box, 12.0)
         self._fat_mm = float(rng.uniform(12.0, 24.0))
-        self._worn = {level: bool(rng.random() < 0.35) for level in ("T12", "L1", "L2", "L3", "L4", "L5")}
-        s = self._stations
-        centres = np.array([t.frame[:3, 3] for t in s])[::-1]
-        self._centres = centres
-        self._back_y = np.array([t.point(0.0, -(t.b + 58.0 - 3.0 * abs(t.level - 3.0)))[1] for t in s])[::-1]
-        self._muscles = [Layer(Tissue.MUSCLE, m) for m in _muscles(s)]
+        worn = {level: bool(rng.random() < 0.35) for level in ("T12", "L1", "L2", "L3", "L4", "L5")}
+        self._depth, self._ahead = _trunk_fields(stations, self._fat_mm, *box)
+        self._muscles = [Layer(Tissue.MUSCLE, m) for m in _muscles(stations)]
         self._layers = [
-            *_kidneys(s),
-            *_vessels(s),
-            *_discs(spine, frames, self._worn),
-            *_canal(s),
-            *_roots(spine, frames),
-        ]
+            *_kidneys(stations), *_vessels(stations), *_discs(spine, frames, worn), *_canal(stations), *_roots(spine, frames)
+        ]  # fmt: skip
 
-    def classes(self, grid: Grid) -> NDArray[np.uint8]:
-        """Return the tissue class of every voxel of a grid (a slab of slices at a time)."""
-        x, y, z = grid.coordinates()
+    def classes(self, grid: Grid) -> tuple[NDArray[np.uint8], FloatImage]:
+        """Return tissue class and random texture (in units of spread) of every voxel of a grid, a slab of slices."""
         streaks, lobes = self._streaks.on(grid), self._lobes.on(grid)
-        out = self._trunk(grid, x, y, z, lobes, streaks)
+        out = self._trunk(grid, lobes, streaks)
         inside = out > Tissue.SKIN
+        lobes *= 0.6
+        fatty = streaks + lobes > 2.6
         for layer in self._muscles:
-            found = evaluate(layer.shape, grid, slab=grid.shape[0])
-            if found is None:
-                continue
-            value, box = found
-            muscle = (value > 0) & inside[box]
-            out[box][muscle] = Tissue.MUSCLE
-            out[box][muscle & (streaks[box] + 0.6 * lobes[box] > 2.6)] = Tissue.FAT
+            found = evaluate(layer.shape, grid, slab=grid.shape[0], margin_mm=_MARGIN_MM)
+            if found is not None:
+                value, box = found
+                muscle = (value > 0) & inside[box]
+                out[box][muscle] = Tissue.MUSCLE
+                out[box][muscle & fatty[box]] = Tissue.FAT
         for layer in self._layers:
-            found = evaluate(layer.shape, grid, slab=grid.shape[0])
+            found = evaluate(layer.shape, grid, slab=grid.shape[0], margin_mm=_MARGIN_MM)
             if found is not None:
                 value, box = found
                 out[box][value > 0] = layer.tissue
-        return out
+        streaks *= 0.8
+        streaks += lobes
+        return out, streaks
 
-    def texture(self, grid: Grid) -> FloatImage:
-        """Return the random part of soft tissue's signal, in units of its spread."""
-        return 0.8 * self._streaks.on(grid) + 0.6 * self._lobes.on(grid)
-
-    def _trunk(
-        self, grid: Grid, x: NDArray, y: NDArray, z: NDArray, lobes: NDArray, streaks: NDArray
-    ) -> NDArray[np.uint8]:
+    def _trunk(self, grid: Grid, lobes: FloatImage, streaks: FloatImage) -> NDArray[np.uint8]:
         """Return skin, fat, abdominal wall and bowel."""
-        back = np.interp(z, self._centres[:, 2], self._back_y).astype(np.float32)
-        back = 0.5 * back + 0.5 * float(self._back_y.min()) - self._fat_mm
-        front = np.float32(150.0)
-        middle, depth = 0.5 * (front + back), 0.5 * (front - back)
-        # A groove in the midline of the back.
-        v = (y - middle - 5.0 * np.exp(-((x / 16.0) ** 2)) * (y < 0)) / depth
-        u = x / np.float32(172.0)
-        q = np.sqrt(np.sqrt(u**4 + v**4))
-        depth_in = (1.0 - q) * 118.0
+        depth, ahead = self._depth.on(grid), self._ahead.on(grid)
+        wall = self._fat_mm
         out = np.zeros(grid.shape, dtype=np.uint8)
-        out[depth_in > 0] = Tissue.SKIN
-        out[depth_in > 2.0] = Tissue.FAT
-        wall = self._fat_mm + 2.0 * self._wobble.on(grid)
-        centre_y = np.interp(z, self._centres[:, 2], self._centres[:, 1]).astype(np.float32)
-        ahead = y - centre_y
-        out[(depth_in > wall) & (depth_in < wall + 11.0) & (ahead > -45.0)] = Tissue.MUSCLE
-        cavity = (depth_in > wall + 11.0) & (ahead > 36.0 - 0.0022 * x * x)
+        out[depth > 0] = Tissue.SKIN
+        out[depth > 2.0] = Tissue.FAT
+        out[(depth > wall) & (depth < wall + 11.0) & (ahead > -80.0)] = Tissue.MUSCLE
+        cavity = (depth > wall + 11.0) & (ahead > 0.0)
         bowel = lobes + 0.5 * streaks
         out[cavity & (bowel > -0.7)] = Tissue.VISCERA
         out[cavity & (bowel > 2.4)] = Tissue.GAS
         return out
+
+
+def _trunk_fields(
+    stations: list[_Station], fat_mm: float, lower: FloatArray, upper: FloatArray
+) -> tuple[Lattice, Lattice]:
+    """Return how deep each place lies under the skin, and how far in front of the spine's bed the bowel may lie."""
+    spacing = 4.0
+    grid = lattice_grid(lower, upper, spacing)
+    x, y, z = (c.astype(np.float64) for c in grid.coordinates())
+    centres = np.array([s.frame[:3, 3] for s in stations])[::-1]
+    backs = np.array([s.point(0.0, -(s.b + 58.0 - 3.0 * abs(s.level - 3.0)))[1] for s in stations])[::-1]
+    heights = z[:, 0, 0]
+    back = np.interp(heights, centres[:, 2], backs)[:, None, None]
+    back = 0.5 * back + 0.5 * float(backs.min()) - fat_mm
+    middle, half = 0.5 * (150.0 + back), 0.5 * (150.0 - back)
+    # A groove in the midline of the back.
+    v = (y - middle - 5.0 * np.exp(-((x / 16.0) ** 2)) * (y < 0)) / half
+    depth = (1.0 - ((x / 172.0) ** 4 + v**4) ** 0.25) * 118.0
+    centre_y = np.interp(heights, centres[:, 2], centres[:, 1])[:, None, None]
+    ahead = y - centre_y - (36.0 - 0.0022 * x * x)
+    return Lattice(depth.astype(np.float32), lower, spacing), Lattice(ahead.astype(np.float32), lower, spacing)
 
 
 def _stations(spine: Spine, frames: dict[str, FloatArray]) -> list[_Station]:
@@ -180,7 +183,7 @@ def _stations(spine: Spine, frames: dict[str, FloatArray]) -> list[_Station]:
                     last.canal_y * shrink,
                     last.canal_w * shrink,
                     last.canal_d * shrink,
-                )  # fmt: skip
+                )
             )
     else:
         for step in (1, 2):
@@ -274,7 +277,7 @@ def _vessels(stations: list[_Station]) -> list[Layer]:
 def _discs(spine: Spine, frames: dict[str, FloatArray], worn: dict[str, bool]) -> list[Layer]:
     names = list(spine.sizes)
     out = []
-    for upper, lower in zip(names, names[1:], strict=False):
+    for upper, lower in itertools.pairwise(names):
         for core in (False, True):
             tissue = Tissue.DISC_ANNULUS
             if core:
