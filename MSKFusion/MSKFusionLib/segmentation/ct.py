@@ -1,0 +1,250 @@
+"""Bones from CT without a network: vertebrae one by one, the sacrum, and what other bone is in view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..errors import InputError, ProcessingError
+from ..frames import FloatArray
+from ..progress import Progress, no_progress
+from ..volume import Modality, Provenance, Volume
+from . import separate
+from .bodies import disc_space, half_width_mm
+from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
+from .discs import BodyColumn, body_column, find_discs
+from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
+from .levels import LevelHint, name_levels
+from .refine import on_image_grid
+from .separate import FIRST_LEVEL, OTHER, Levels
+from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
+from .working import image_box_ras, sample_ct, sample_nearest, straight_grid
+
+METHOD = "canal, discs and flood from anatomical seeds"
+#: Label value of bone that is neither vertebra nor sacrum.
+OTHER_BONE_VALUE = 200
+_COARSE_MM, _FINE_MM = 2.0, 1.0
+_CANAL_BONE_HU = 180.0
+_ROOM_MM = np.array([[80.0, 110.0, 35.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
+_LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
+
+
+def segment_bones_ct(
+    ct: Volume, *, level_hint: LevelHint | None = None, progress: Progress = no_progress
+) -> Segmentation:
+    """Find the bones in a CT: each vertebra on its own, the sacrum where it is in view, and other bone as one.
+
+    Parameters
+    ----------
+    ct
+        CT in HU with a part of the spine in it, axes in any order and orientation.
+    level_hint
+        The one level that is known; without it the vertebrae are numbered V1, V2 ... from head to foot.
+
+    Returns
+    -------
+    Segmentation
+        On the grid of `ct`. `complete` is False for a vertebra that the image cuts; `confidence` and `notes` say
+        where the separation rests on little.
+
+    Raises
+    ------
+    InputError
+        When the image is no CT, or the hint lies in no vertebra.
+    ProcessingError
+        When no spine is found.
+    """
+    if ct.modality not in (Modality.CT, Modality.UNKNOWN):
+        raise InputError(f"bones are found in CT, and this is {ct.modality}", "Give the CT.", where=ct.name)
+    if float(ct.spacing_mm.max()) > 6.0:
+        raise InputError(
+            f"slices {ct.spacing_mm.max():.1f} mm apart are too far for vertebrae to be separated",
+            "Give a CT with slices of 3 mm or less.",
+            where=ct.name,
+        )
+    progress(0.0, "looking for the spinal canal")
+    lower, upper = image_box_ras(ct)
+    coarse = straight_grid(lower, upper, _COARSE_MM)
+    coarse_hu = sample_ct(ct, coarse)
+    points, score = find_canal(coarse_hu, coarse, _CANAL_BONE_HU)
+    progress(0.2, "looking for discs")
+    grid = straight_grid(
+        np.maximum(lower, points.min(axis=0) - _ROOM_MM[0]), np.minimum(upper, points.max(axis=0) + _ROOM_MM[1]), _FINE_MM
+    )
+    hu = np.minimum(sample_ct(ct, grid), METAL_HU)
+    spine = _find_spine(points, score, hu, grid)
+    progress(0.4, "separating vertebrae")
+    labels = _separated(spine, hu, grid)
+    progress(0.7, "tracing the surfaces")
+    on_image = on_image_grid(labels, grid, ct, spine.soft_hu)
+    progress(0.9, "other bone")
+    on_image[(on_image == 0) & _other_bone(ct, coarse_hu, coarse, spine.threshold_hu, labels, grid)] = OTHER
+    progress(0.95, "naming")
+    result = _named_table(on_image, spine, ct)
+    progress(1.0, "bones found")
+    return name_levels(result, level_hint) if level_hint is not None else result
+
+
+@dataclass(frozen=True, eq=False)
+class _Spine:
+    axis: SpineAxis
+    column: BodyColumn
+    half_width_mm: FloatArray
+    walls: tuple[FloatArray, FloatArray, FloatArray]
+    levels: Levels
+    disc_scores: tuple[float, ...]
+    sacrum: int | None  # number of the level that is the sacrum
+    threshold_hu: float
+    soft_hu: float
+
+
+def _find_spine(points: FloatArray, score: FloatArray, hu: NDArray[np.float32], grid: Volume) -> _Spine:
+    axis = spine_axis(points, score, hu, grid)
+    column = body_column(axis, hu, grid)
+    discs = find_discs(axis, column, hu, grid)
+    if not discs:
+        raise ProcessingError(
+            "a spinal canal was found, but no disc between two vertebrae: the image shows too little of the spine"
+            " or its vertebrae are fused. Give a longer part of the spine, or a ready segmentation."
+        )
+    half_depth = (column.front_mm - column.back_mm) / 2
+    spaces = tuple(disc_space(d, axis, float(half_depth[int(d.step)]), hu, grid) for d in discs)
+    width = half_width_mm(axis, column, hu, grid)
+    smooth = ndimage.gaussian_filter(hu, 0.6 / grid.spacing_mm[0])
+    walls = separate.canal_walls(axis, smooth, grid)
+    levels = separate.find_levels(axis, column, discs, spaces, walls[0])
+    return _Spine(
+        axis,
+        column,
+        width,
+        walls,
+        levels,
+        tuple(d.score for d in discs),
+        _sacrum_level(axis, levels, hu, grid),
+        bone_threshold_hu(hu),
+        soft_tissue_hu(hu)[0],
+    )
+
+
+def _sacrum_level(axis: SpineAxis, levels: Levels, hu: NDArray[np.float32], grid: Volume) -> int | None:
+    """Return the level that spreads into alae on both sides over its whole height, where there is one."""
+    u, v = np.meshgrid(np.arange(30.0, 46.0, 3.0), np.arange(-2.0, 26.0, 3.0))
+    spread = []
+    for sign in (-1, 1):
+        values = sample_along(axis, hu, grid, np.arange(len(axis)), sign * u, v)
+        spread.append((values > 110.0).mean(axis=1))
+    both = ndimage.uniform_filter1d(np.minimum(*spread), 5)
+    for n in range(2, len(levels)):
+        top, bottom = int(levels.upper[n]) + 8, int(min(levels.upper[n] + 24, len(axis)))
+        if bottom - top >= 4 and float(np.median(both[max(0, top) : bottom])) > 0.3:
+            return n
+    return None
+
+
+def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume) -> NDArray[np.uint8]:
+    spacing = float(grid.spacing_mm[0])
+    smooth = ndimage.gaussian_filter(hu, 0.6 / spacing)
+    mask = bone_mask(smooth, spine.threshold_hu, spacing)
+    points = separate.bone_points(mask, grid, spine.axis, spine.column)
+    markers = separate.place_seeds(points, spine.levels, spine.column, spine.half_width_mm, spine.walls, hu.shape)
+    lateral = separate.lateral_seeds(points, hu.shape)
+    if spine.sacrum is not None:
+        separate.seed_sacrum(markers, points, spine.levels, spine.sacrum, spine.column)
+        top = FIRST_LEVEL + spine.sacrum
+        markers[(markers > top) & (markers < separate.DISC)] = top
+    markers[lateral & (markers == 0)] = OTHER
+    labels = separate.flood(smooth, mask, markers, spine.threshold_hu)
+    labels = separate.one_piece_each(labels, spacing)
+    return separate.filled(labels, spacing)
+
+
+def _other_bone(
+    ct: Volume,
+    coarse_hu: NDArray[np.float32],
+    coarse: Volume,
+    threshold_hu: float,
+    labels: NDArray[np.uint8],
+    grid: Volume,
+) -> NDArray[np.bool_]:
+    """Return bone beyond the working grid: dense, large, with a shell denser than its inside."""
+    mask = bone_mask(coarse_hu, threshold_hu + 20.0, _COARSE_MM)
+    mask &= sample_nearest(np.ones(labels.shape, dtype=np.uint8), grid, coarse) == 0
+    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    if not count:
+        return np.zeros(ct.voxels.shape, dtype=bool)
+    sizes = np.bincount(pieces.ravel()) * _COARSE_MM**3
+    inner = ndimage.distance_transform_edt(mask, sampling=_COARSE_MM)
+    keep = np.zeros(count + 1, dtype=bool)
+    for n in range(1, count + 1):
+        if sizes[n] < 800:
+            continue
+        here = pieces == n if sizes[n] < 1e5 else None
+        # Contrast in bowel or vessel is densest inside; bone on its surface.
+        if here is not None and (here & (inner > 4.1)).sum() > 20:
+            if coarse_hu[here & (inner > 4.1)].mean() > 1.15 * coarse_hu[here & (inner < 4.1)].mean():
+                continue
+        keep[n] = True
+    near = ndimage.binary_dilation(keep[pieces], np.ones((3, 3, 3)))
+    fine = sample_nearest(near.astype(np.uint8), coarse, ct) > 0
+    found: NDArray[np.bool_] = fine & (ct.voxels > threshold_hu + 40.0) & (ct.voxels < METAL_HU)
+    return found
+
+
+def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmentation:
+    """Return the segmentation with numbered vertebrae from raw labels (1 other, 2.. levels)."""
+    table = np.zeros(256, dtype=np.uint8)
+    segments: list[Segment] = []
+    counts = np.bincount(labels.ravel(), minlength=256) * ct.voxel_mm3
+    number = 0
+    for n in range(len(spine.levels)):
+        raw = FIRST_LEVEL + n
+        if counts[raw] < _LARGEST_PART_MM3 or (spine.sacrum is not None and n > spine.sacrum):
+            continue
+        box = ndimage.find_objects((labels == raw).view(np.uint8))[0]
+        whole = all(b.start > 0 and b.stop < size for b, size in zip(box, labels.shape, strict=True))
+        if n == spine.sacrum:
+            value = VERTEBRA_VALUES["S1"]
+            segments.append(Segment(value, "S1", "sacrum", whole, 0.8, METHOD, ("the whole sacrum in view",)))
+        else:
+            value = UNNAMED_FIRST_VALUE + number
+            number += 1
+            confidence, notes = _trust(spine, n, counts[raw], counts)
+            if not spine.levels.has_body[n]:
+                whole, notes = False, (*notes, "its body is not in view")
+            segments.append(Segment(value, f"V{number}", "vertebra", whole, confidence, METHOD, notes))
+        table[raw] = value
+    if counts[OTHER] > 0:
+        table[OTHER] = OTHER_BONE_VALUE
+        segments.append(Segment(OTHER_BONE_VALUE, "other bone", "bone", False, 0.6, METHOD, ("ribs, hip bones and other",)))
+    if not any(s.kind == "vertebra" for s in segments):
+        raise ProcessingError("no vertebra was found in this CT. Give a CT of the spine, or a ready segmentation.")
+    provenance = Provenance(ct.provenance.source, ct.provenance.sha256, (*ct.provenance.steps, METHOD))
+    volume = Volume(
+        table[labels], ct.origin_ras, ct.spacing_mm, ct.directions_ras, Modality.LABEL, f"{ct.name} bones", provenance
+    )
+    notes = ("the sacrum was recognised by its alae",) if spine.sacrum is not None else ()
+    return Segmentation(volume, tuple(segments), notes)
+
+
+def _trust(spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.float64]) -> tuple[float, tuple[str, ...]]:
+    """Return the confidence of a vertebra and what it rests on."""
+    notes: list[str] = []
+    confidence = 1.0
+    for name, disc in (("above", n - 2), ("below", n - 1)):
+        if not 0 <= disc < len(spine.disc_scores):
+            continue
+        score = spine.disc_scores[disc]
+        if score < 0.7:
+            confidence *= 0.7
+            notes.append(f"the disc {name} is hard to see")
+    others = [v for m, v in enumerate(volumes_mm3[FIRST_LEVEL : FIRST_LEVEL + len(spine.levels)]) if v > 3000 and m != n]
+    if others and spine.levels.has_body[n] and not 0.55 < volume_mm3 / np.median(others) < 1.7:
+        confidence *= 0.7
+        notes.append("its size is unlike the others'")
+    if float(np.min(spine.axis.score[max(0, int(spine.levels.upper[n])) : max(1, int(spine.levels.lower[n]))], initial=1)) < 0.4:
+        confidence *= 0.8
+        notes.append("the canal is not clear here")
+    return round(confidence, 2), tuple(notes)
