@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from .dicom import read_series
 from .errors import InputError
 from .progress import Progress, no_progress
-from .volume import Modality, Volume, check_values, read_image
+from .volume import Modality, Volume, read_image
 
 
 def load_image(
@@ -44,9 +43,6 @@ def load_image(
     if series is not None:
         raise InputError("a series can only be chosen in a DICOM folder", "Leave the series out.", where=str(place))
     volume = read_image(place, modality)
-    check_values(volume)
-    if modality is not None and volume.modality is not modality:
-        volume = replace(volume, modality=modality)
     progress(1.0, "image read")
     return volume
 

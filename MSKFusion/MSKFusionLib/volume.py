@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import GeometryError, InputError
+from .file_checks import refuse_incomplete
 from .frames import FloatArray, transform_points
 
 _LPS = np.array([-1.0, -1.0, 1.0])
@@ -75,7 +76,7 @@ class Volume:
 
     def __post_init__(self) -> None:
         for attribute, shape in (("origin_ras", (3,)), ("spacing_mm", (3,)), ("directions_ras", (3, 3))):
-            value = np.array(getattr(self, attribute), dtype=np.float64)
+            value = np.array(getattr(self, attribute), dtype=np.float64) + 0.0  # no -0.0, which hashes differently
             if value.shape != shape or not np.all(np.isfinite(value)):
                 raise GeometryError(f"{attribute} is not {shape} finite numbers", where=self.name)
             object.__setattr__(self, attribute, value)
@@ -206,7 +207,9 @@ class Volume:
 
     def to_sitk(self) -> sitk.Image:
         """Return the same image for SimpleITK (LPS)."""
-        voxels = self.voxels.astype(np.uint8) if self.voxels.dtype == bool else self.voxels
+        native = self.voxels.dtype.newbyteorder("=")
+        kind = {"bool": "uint8", "float16": "float32"}.get(native.name, native.name)  # ITK has neither
+        voxels = self.voxels.astype(kind, copy=False)
         image = sitk.GetImageFromArray(np.ascontiguousarray(voxels))
         image.SetOrigin((self.origin_ras * _LPS).tolist())
         image.SetSpacing(self.spacing_mm.tolist())
@@ -251,32 +254,44 @@ def read_image(path: str | Path, modality: Modality | None = None, name: str | N
     if not p.is_file():
         raise InputError("there is no such file", "Check the path.", where=str(p))
     try:
-        image = sitk.ReadImage(str(p))
-    except RuntimeError as error:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(p))
+        reader.ReadImageInformation()
+        refuse_incomplete(p, reader)
+        if reader.GetDimension() != 3 or reader.GetNumberOfComponents() != 1:
+            raise GeometryError(
+                f"the image has {reader.GetDimension()} dimensions and {reader.GetNumberOfComponents()} values a voxel",
+                "Give one 3D image with one value a voxel.",
+                where=str(p),
+            )
+        image = reader.Execute()
+        with p.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (RuntimeError, OSError) as error:
         raise InputError(
             "this file is not an image that can be read, or it is cut short",
             "Give a DICOM folder, NRRD, NIfTI or MetaImage file.",
             where=str(p),
         ) from error
-    digest = hashlib.sha256(p.read_bytes()).hexdigest()
     label = name or p.name.split(".")[0]
     volume = Volume.from_sitk(image, name=label, provenance=Provenance(source=p.name, sha256=digest))
-    check_values(volume)
+    check_values(volume, str(p))
     return replace(volume, modality=guess_modality(volume.voxels) if modality is None else modality)
 
 
-def check_values(volume: Volume) -> None:
-    """Raise `InputError` for voxels that are not finite or are all the same."""
+def check_values(volume: Volume, where: str = "") -> None:
+    """Raise `InputError` for voxels that are not finite or are all the same; `where` defaults to the volume's name."""
     v = volume.voxels
+    place = where or volume.name
+    if v.dtype.kind not in "iufb":
+        raise InputError(f"voxels of type {v.dtype} are not grey values", "Give a grey-value image.", where=place)
     if v.dtype.kind == "f" and not np.all(np.isfinite(v)):
         count = int(np.size(v) - np.isfinite(v).sum())
-        raise InputError(
-            f"{count} voxels are not numbers (NaN or infinite)", "Export the image again.", where=volume.name
-        )
-    if v.dtype.kind not in "iufb":
-        raise InputError(f"voxels of type {v.dtype} are not grey values", where=volume.name)
+        raise InputError(f"{count} voxels are not numbers (NaN or infinite)", "Export the image again.", where=place)
     if v.min() == v.max():
-        raise InputError(f"every voxel has the value {v.flat[0]}: the image is empty", where=volume.name)
+        raise InputError(
+            f"every voxel has the value {v.flat[0]}: the image is empty", "Give the right image.", where=place
+        )
 
 
 def write_image(volume: Volume, path: str | Path) -> None:

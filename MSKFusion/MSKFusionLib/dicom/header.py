@@ -217,7 +217,9 @@ def read_headers(path: Path) -> tuple[FrameHeader, ...] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-            if kind == "bare" and not ("SOPClassUID" in dataset and "Rows" in dataset and "SeriesInstanceUID" in dataset):
+            if kind == "bare" and not (
+                "SOPClassUID" in dataset and "Rows" in dataset and "SeriesInstanceUID" in dataset
+            ):
                 return None
             return _frames(dataset, path)
     except InputError:

@@ -61,7 +61,7 @@ def read_series(
         if volume.modality is not Modality.UNKNOWN:
             raise InputError(f"the series is {volume.modality}, not {modality}", "Give the right folder.", where=place)
         volume = replace(volume, modality=modality)
-    check_values(volume)
+    check_values(volume, place)
     progress(1.0, "image read")
     return volume
 

@@ -63,7 +63,8 @@ def regrid(
         if weight > 0:
             above = placed[below + 1]
             mixed = (1 - weight) * value + weight * above
-            value = np.where(np.isnan(value), above, np.where(np.isnan(above), value, mixed))
+            # Where only one of the two reaches, it counts for the half of the step that is nearer to it.
+            value = np.where(np.isnan(mixed), value if weight < 0.5 else above, mixed)
         value = np.where(np.isnan(value), np.float32(fill), value)
         out[k] = np.rint(value) if out.dtype.kind in "iu" else value
     origin = (

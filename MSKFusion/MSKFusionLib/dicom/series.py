@@ -189,17 +189,18 @@ def choose(
         When nothing or several fit, or what fits is not a volume.
     """
     fitting = list(candidates)
+    wish = (series or "").strip()
     if modality in (Modality.CT, Modality.MR):
         fitting = [c for c in candidates if modality_of(c.info.modality) in (modality, Modality.UNKNOWN)]
         if not fitting:
             raise InputError(
                 f"there is no {modality} series, only: {_listed(candidates)}", "Give the right folder.", where=where
             )
-    if series is not None:
-        fitting = _matching(fitting, series.strip())
+    if wish:
+        fitting = _matching(fitting, wish)
         if not fitting:
             raise InputError(
-                f"no series is called '{series}'; there are: {_listed(candidates)}",
+                f"no series is called '{wish}'; there are: {_listed(candidates)}",
                 "Choose one of these by its number, UID or description.",
                 where=where,
             )
@@ -229,7 +230,7 @@ def choose(
             where=where,
         )
     others = [c.info for c in fitting if c is not chosen]
-    if series is None and others:
+    if not wish and others:
         return chosen, (f"chosen as the only volume among {len(others) + 1} series",)
     return chosen, ()
 
