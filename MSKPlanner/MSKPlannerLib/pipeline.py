@@ -23,14 +23,15 @@ from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
-from .anatomy.vertebra import vertebra_frame
+from .anatomy.vertebra import VertebraFrame, vertebra_frame
 from .guides.checks import failed
-from .guides.drill_guide import GuideOptions, GuideSolid, design_drill_guide
+from .guides.drill_guide import GuideSolid, design_drill_guide
+from .guides.options import GuideOptions
 from .mesh import Mesh
 from .plan import Guide, Plan, Point, Screw
-from .screws.depth_field import DepthField
+from .screws.depth_field import DepthField, depth_field
 from .screws.implants import ImplantTable
-from .screws.pedicle import ScrewOptions, plan_pedicle_screws
+from .screws.pedicle import ScrewOptions, plan_levels
 from .surface import bone_surface
 
 
@@ -56,6 +57,7 @@ class Case:
     plan: Plan
     registration: RegistrationResult | None = None
     bones: Mapping[str, Mesh] = field(default_factory=dict)
+    frames: Mapping[str, VertebraFrame] = field(default_factory=dict)
     guides: Mapping[str, GuideSolid] = field(default_factory=dict)
 
 
@@ -87,7 +89,7 @@ def plan_case(
     if bones is None:
         bones = segment_bones_ct(ct, level_hint=asked.level_hint, progress=part(progress, 0.3, 0.5))
     check_levels(bones, asked.levels)
-    screws = plan_pedicle_screws(
+    found = plan_levels(
         ct,
         bones,
         implants=implants,
@@ -95,11 +97,13 @@ def plan_case(
         levels=asked.levels,
         progress=part(progress, 0.5, 0.65),
     )
-    levels = [s.level for n, s in enumerate(screws) if s.level not in [t.level for t in screws[:n]]]
-    surfaces = {level: bone_surface(bones, level, ct) for level in levels}
+    screws = found.screws
+    surfaces, frames = _anatomy(bones, screws)
     guides, solids = [], {}
     if asked.want_guides:
-        guides, solids = design_guides(ct, bones, screws, surfaces, asked.guides, progress=part(progress, 0.65, 1.0))
+        guides, solids = design_guides(
+            bones, screws, surfaces, frames, asked.guides, progress=part(progress, 0.65, 1.0)
+        )
     plan = Plan(
         plan_id=plan_id(ct, mr, bones),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -112,14 +116,14 @@ def plan_case(
         guides=tuple(guides),
     )
     progress(1.0, "Done")
-    return Case(ct, mr, bones, judge(plan, registration), registration, surfaces, solids)
+    return Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, solids)
 
 
 def design_guides(
-    ct: Volume | None,
     bones: Segmentation,
     screws: Sequence[Screw],
     surfaces: Mapping[str, Mesh],
+    frames: Mapping[str, VertebraFrame],
     options: GuideOptions,
     *,
     progress: Progress = no_progress,
@@ -133,7 +137,7 @@ def design_guides(
 
     def depth_of(level: str) -> DepthField:
         if level not in depths:
-            depths[level] = DepthField.from_segmentation(bones, level, ct)
+            depths[level] = depth_field(bones, level)
         return depths[level]
 
     for n, level in enumerate(levels):
@@ -147,10 +151,9 @@ def design_guides(
         try:
             solid = design_drill_guide(
                 surfaces[level],
-                vertebra_frame(bones, level),
+                frames[level],
                 wanted,
                 options,
-                depth=depth_of(level),
                 neighbours=neighbours,
                 progress=part(progress, n / len(levels), (n + 1) / len(levels)),
             )
@@ -172,7 +175,7 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         screws=tuple(s.name for s in screws),
         file=f"{stem}.stl",
         files=(f"{stem}.stl", f"{stem}.3mf"),
-        watertight=solid.mesh.is_closed,
+        watertight=solid.mesh.is_closed_manifold,
         bodies=solid.bodies,
         volume_mm3=solid.mesh.volume_mm3,
         min_wall_mm=solid.min_wall_mm,
@@ -186,9 +189,9 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
     )
 
 
-def judge(plan: Plan, registration: RegistrationResult | None) -> Plan:
-    """Return the plan with its verdict: rejected when any part failed its own check."""
-    reasons = []
+def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[tuple[str, str]] = ()) -> Plan:
+    """Return the plan with its verdict: rejected when any part failed its own check, or a level got no screw."""
+    reasons = [f"{level}: no screws, {reason}" for level, reason in skipped]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
     reasons += [
@@ -291,6 +294,11 @@ def software_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _anatomy(bones: Segmentation, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
+    levels = dict.fromkeys(s.level for s in screws)
+    return {v: bone_surface(bones, v) for v in levels}, {v: vertebra_frame(bones, v) for v in levels}
 
 
 def point(values: Any) -> Point:

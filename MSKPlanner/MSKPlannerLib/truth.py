@@ -161,14 +161,14 @@ def _true_screw(screw: Screw, patient: Patient, thinnest_mm: float) -> TrueScrew
 
 def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:
     depth = np.max([patient.bone_depth_mm(other, solid.mesh.vertices_ras) for other in _near(patient, level)], axis=0)
-    gaps = -patient.bone_depth_mm(level, solid.contact_points_ras)
+    gaps = -patient.bone_depth_mm(level, solid.fit.points_ras)
     return TrueGuide(
         name=name,
         watertight=solid.mesh.is_closed_manifold,
         bodies=solid.bodies,
         deepest_in_bone_mm=float(depth.max()),
         gap_asked_mm=asked_mm,
-        gap_mean_mm=float(gaps.mean()),
+        gap_mean_mm=float(np.average(gaps, weights=solid.fit.weights)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,13 +81,15 @@ def options_from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T
     InputError
         For a key that the options do not have, or a value of another kind.
     """
-    fields = {n: f for n, f in kind.__dataclass_fields__.items()}  # type: ignore[attr-defined]
+    fields = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     default = kind()
+    values = {}
     for key, value in table.items():
         if key not in fields:
             raise InputError(f"nobody reads the key '{key}'", f"Known: {', '.join(fields)}.", where=where)
         wanted = getattr(default, key)
+        values[key] = tuple(value) if isinstance(value, list) and isinstance(wanted, tuple) else value
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if wanted is not None and not (isinstance(value, type(wanted)) or (number and isinstance(wanted, float))):
+        if not (isinstance(values[key], type(wanted)) or (number and isinstance(wanted, float))):
             raise InputError(f"'{key}' = {value!r} is not of the kind of {wanted!r}", where=where)
-    return kind(**table)
+    return kind(**values)

@@ -19,7 +19,7 @@ from MSKFusionLib.volume import Modality, Volume
 from ..export.mesh_files import read_mesh
 from ..export.report import summary
 from ..guides.checks import check_mesh, failed
-from ..guides.drill_guide import GuideOptions
+from ..guides.options import GuideOptions
 from ..guides.presets import load_printer
 from ..output_folder import check_output, output_folder
 from ..pipeline import (
@@ -27,7 +27,6 @@ from ..pipeline import (
     CaseOptions,
     describe_registration,
     describe_segmentation,
-    judge,
     plan_case,
     redesign_guides,
 )
@@ -178,7 +177,7 @@ def _write(case: Case, args: argparse.Namespace, progress: Progress) -> int:
         write_case(case, folder, progress=part(progress, 0.8, 1.0))
     progress(1.0, "Done")
     say(summary(case.plan), plan_result(case.plan), as_json=args.json)
-    return DONE if judge(case.plan, case.registration).verdict is Verdict.ACCEPTED else REJECTED
+    return DONE if case.plan.verdict is Verdict.ACCEPTED else REJECTED
 
 
 def _modality(text: str | None) -> Modality | None:
