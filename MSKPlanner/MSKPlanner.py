@@ -166,8 +166,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onGuides(self) -> None:
         """Design guides for the planned screws."""
-        self._ensureRequirements()
-        self._run(_("The guides could not be designed."), self.logic.designGuides)
+        if self._hasRequirements():
+            self._run(_("The guides could not be designed."), self.logic.designGuides)
 
     def onExport(self) -> None:
         """Write the plan with everything that belongs to it."""
@@ -195,15 +195,22 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.updateButtons()
         return result
 
-    def _ensureRequirements(self) -> None:
-        """Offer to install the mesh libraries, where the application can; Slicer does not ship them."""
+    def _hasRequirements(self) -> bool:
+        """Offer to install the mesh libraries, which Slicer does not ship; tell whether the work can go on."""
         try:
             import slicer.packaging as packaging
-        except ImportError:
-            return
-        packaging.pip_ensure(
-            packaging.load_requirements(self.resourcePath("requirements.txt")), requester=_("MSK Planner")
-        )
+        except ImportError:  # an older or a headless Slicer: the step itself says what is missing
+            return True
+        try:
+            packaging.pip_ensure(
+                packaging.load_requirements(self.resourcePath("requirements.txt")), requester=_("MSK Planner")
+            )
+        except RuntimeError as declined:
+            self.ui.statusLabel.text = _("Guides need libraries that are not installed: {reason}.").format(
+                reason=declined
+            )
+            return False
+        return True
 
 
 def levelNames(text: str) -> tuple[str, ...]:
@@ -264,7 +271,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         #: The plan in hand with what it was made of (`MSKPlannerLib.pipeline.Case`); None before the first step.
         self.case: Any = None
         self._basis: tuple[Any, ...] = ()
-        self._ctNode: Any = None
+        self._nodes: tuple[Any, Any] | None = None
 
     def getParameterNode(self) -> Any:
         """Return the module's parameter node, typed."""
@@ -272,7 +279,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
     def forget(self) -> None:
         """Let go of the case; the nodes stay in the scene."""
-        self.case, self._basis, self._ctNode = None, (), None
+        self.case, self._basis, self._nodes = None, (), None
 
     def isCurrent(self, ctNode: Any, segmentationNode: Any) -> bool:
         """Tell whether the case in hand was made of these nodes as they are now."""
@@ -319,6 +326,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         options = CaseOptions(levels=levels or None, want_guides=False)
         case = plan_case(ct, bones=bones, options=options, progress=progress or no_progress)
         self._show(ctNode, case)
+        self._nodes = (ctNode, segmentationNode)
         self._basis = _basis(ctNode, segmentationNode)
         return case
 
@@ -328,7 +336,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         Raises
         ------
         MSKFusionLib.errors.MSKError
-            When there are no screws yet.
+            When there are no screws yet, or they are out of date.
         """
         from dataclasses import replace
 
@@ -341,7 +349,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             case.ct, case.segmentation, case.plan.screws, case.bones, GuideOptions(), progress=progress or no_progress
         )
         plan = judge(replace(case.plan, guides=tuple(guides)), case.registration)
-        self._show(self._ctNode, replace(case, plan=plan, guides=solids))
+        self._show(self._nodes[0], replace(case, plan=plan, guides=solids))
         return self.case
 
     def export(self, folder: Any, progress: Any = None) -> pathlib.Path:
@@ -350,7 +358,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         Raises
         ------
         MSKFusionLib.errors.MSKError
-            When there is no plan, or the folder cannot be written or holds results already.
+            When there is no plan, it is out of date, or the folder cannot be written or holds results already.
         """
         from MSKFusionLib.progress import no_progress
         from MSKPlannerLib.cli.write_case import write_case
@@ -366,6 +374,8 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
         if self.case is None:
             raise InputError("there is no plan yet", "Plan the screws first.")
+        if not self.isCurrent(*self._nodes):
+            raise InputError("the images or the bones have changed since the screws were planned", "Plan them again.")
         return self.case
 
     def _show(self, ctNode: Any, case: Any) -> None:
@@ -381,17 +391,20 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         placed = [n for screw in nodes.screws.values() for n in (screw.axis, screw.model)]
         for node in (*placed, *nodes.guides.values()):
             place_under(node, ctNode.GetParentTransformNode())
-        self.case, self._ctNode = case, ctNode
+        self.case = case
 
 
 def _basis(ctNode: Any, segmentationNode: Any) -> tuple[Any, ...]:
-    """Return what a plan rests on, and when each was last changed."""
+    """Return what a plan rests on, and when each part was last changed."""
     image = ctNode.GetImageData()
+    segmentation = segmentationNode.GetSegmentation()
+    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
+    masks = [segment.GetRepresentation("Binary labelmap") for segment in segments]
     return (
         ctNode.GetID(),
         image.GetMTime() if image is not None else 0,
         segmentationNode.GetID(),
-        segmentationNode.GetSegmentation().GetMTime(),
+        tuple((s.GetName(), s.GetLabelValue(), m.GetMTime() if m else 0) for s, m in zip(segments, masks, strict=True)),
     )
 
 
