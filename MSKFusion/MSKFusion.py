@@ -110,6 +110,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Let go of the nodes that are about to vanish."""
         self.job.cancel()
         self.setParameterNode(None)
+        self.dropStaleVerdicts(None, None)
         self.ui.statusLabel.text = ""
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
@@ -153,6 +154,11 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if ct is not None
             else _("Choose a CT first.")
         )
+        if node is not None:
+            self.dropStaleVerdicts(ct, mr)
+
+    def dropStaleVerdicts(self, ct: Any, mr: Any) -> None:
+        """Clear the verdicts that belong to other images than those chosen."""
         if self._registered != (ct, mr):
             self._registered = ()
             self.ui.registrationLabel.text = _("Not registered yet.")
@@ -237,7 +243,9 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         from MSKFusionLib.registration import register_rigid
         from MSKFusionLib.registration.result import Verdict
 
-        result = register_rigid(node_to_volume(fixedNode), node_to_volume(movingNode), progress=progress or no_progress)
+        report = progress or no_progress
+        result = register_rigid(node_to_volume(fixedNode), node_to_volume(movingNode), progress=report)
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
         accepted = result.verdict is Verdict.ACCEPTED
         name = f"{movingNode.GetName()} to {fixedNode.GetName()}" + ("" if accepted else " (rejected)")
         scene = fixedNode.GetScene()
@@ -273,7 +281,9 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
 
         hint = None if levelName is None else LevelHint(levelName, levelPlace)
-        bones = segment_bones_ct(node_to_volume(ctNode), level_hint=hint, progress=progress or no_progress)
+        report = progress or no_progress
+        bones = segment_bones_ct(node_to_volume(ctNode), level_hint=hint, progress=report)
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
         # An earlier segmentation may hold the user's edits: it stays.
         scene = ctNode.GetScene()
         node = segmentation_to_node(scene, bones, scene.GenerateUniqueName(f"{ctNode.GetName()} bones"))

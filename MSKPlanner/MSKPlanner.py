@@ -324,7 +324,9 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         if lowestLevel is not None:
             bones = name_levels(bones, LevelHint(lowestLevel, "lowest"))
         options = CaseOptions(levels=levels or None, want_guides=False)
-        case = plan_case(ct, bones=bones, options=options, progress=progress or no_progress)
+        report = progress or no_progress
+        case = plan_case(ct, bones=bones, options=options, progress=report)
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
         self._show(ctNode, case)
         self._nodes = (ctNode, segmentationNode)
         self._basis = _basis(ctNode, segmentationNode)
@@ -345,9 +347,11 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from MSKPlannerLib.pipeline import design_guides, judge
 
         case = self._plannedCase()
+        report = progress or no_progress
         guides, solids = design_guides(
-            case.ct, case.segmentation, case.plan.screws, case.bones, GuideOptions(), progress=progress or no_progress
+            case.ct, case.segmentation, case.plan.screws, case.bones, GuideOptions(), progress=report
         )
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
         plan = judge(replace(case.plan, guides=tuple(guides)), case.registration)
         self._show(self._nodes[0], replace(case, plan=plan, guides=solids))
         return self.case

@@ -119,6 +119,28 @@ def test_a_verdict_does_not_outlive_its_images(panel, pair, session, monkeypatch
     assert panel.ui.registrationLabel.text == "Not registered yet."
 
 
+def test_a_verdict_stays_while_another_module_is_shown(panel, pair, monkeypatch):
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    panel.exit()
+    panel.enter()
+    assert "Accepted" in panel.ui.registrationLabel.text
+
+
+def test_a_scene_closed_meanwhile_stops_the_work(panel, pair, session, shown_errors, monkeypatch):
+    def register_rigid(fixed, moving, *, progress, **_):
+        session.scene.Clear(0)
+        return registration()(fixed, moving, progress=lambda *_: None)
+
+    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    assert shown_errors == []
+    assert "Stopped" in panel.ui.statusLabel.text
+    assert nodes_of_class(session.scene, "vtkMRMLLinearTransformNode") == []
+
+
 def test_registering_again_leaves_one_transform(panel, pair, session, monkeypatch):
     monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
     choose(panel, pair)
