@@ -31,6 +31,8 @@ def load_image(
     InputError
         When there is nothing there, it cannot be read, or it is not one 3D image with finite, varying values.
     """
+    if not str(path).strip():
+        raise InputError("no path is given", "Name a DICOM folder or an image file.", where=repr(str(path)))
     place = Path(path)
     try:
         is_folder, is_file = place.is_dir(), place.is_file()

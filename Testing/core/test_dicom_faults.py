@@ -32,8 +32,9 @@ def test_absent(tmp_path):
         list_series(tmp_path / "nothing")
 
 
-def test_path_with_a_zero_byte():
-    refusal("a\0b")
+@pytest.mark.parametrize("path", ["a\0b", "", " "])
+def test_no_path(path):
+    refusal(path)
 
 
 def test_empty_folder(tmp_path):
@@ -82,6 +83,14 @@ def test_wide_gap(tmp_path):
     assert "a gap between image 5 and image 6" in refusal(tmp_path)
 
 
+def test_missing_slice_whatever_thickness_is_written(tmp_path):
+    for thickness in ("0.01", "99"):
+        folder = tmp_path / thickness
+        keep = [0, 1, 2, 4, 5, 6]
+        write_series(folder, noise(6), straight_positions(7, 1.0)[keep], SliceThickness=thickness)
+        assert "1 slice is missing" in refusal(folder)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_too_few(tmp_path, count):
     write_series(tmp_path, noise(count), straight_positions(count, 2.0))
@@ -108,6 +117,9 @@ def test_duplicates_are_dropped_and_said(tmp_path):
     assert np.array_equal(volume.voxels, pixels)
     assert "1 duplicate slice " in volume.provenance.steps[0]
     write_series(tmp_path / "x", np.concatenate([pixels, pixels[1:3]]), np.concatenate([positions, positions[1:3]]))
+    near = tmp_path / "near"  # scanned twice: the table is 0.02 mm off, which no slice would be
+    write_series(near, np.concatenate([pixels, pixels]), np.concatenate([positions, positions + [0, 0, 0.02]]))
+    assert "6 duplicate slices" in read_series(near).provenance.steps[0]
     volume = read_series(tmp_path / "x")  # exported again under other UIDs
     assert np.array_equal(volume.voxels, pixels)
     assert "2 duplicate slices" in volume.provenance.steps[0]

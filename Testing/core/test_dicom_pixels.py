@@ -23,6 +23,7 @@ from pydicom.uid import (
 from dicom_writer import base_dataset, noise, save, straight_positions, write_series
 from MSKFusionLib.dicom import read_series
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.volume import Modality
 
 SYNTAXES = [
     ImplicitVRLittleEndian,
@@ -91,8 +92,9 @@ def test_baseline_jpeg(tmp_path):
         ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
         ds.save_as(tmp_path / f"{k}.dcm")
     (tmp_path / "x").unlink()
-    voxels = read_series(tmp_path).voxels
-    assert np.abs(voxels - ramp.astype(int)).max() <= 1
+    volume = read_series(tmp_path)
+    assert np.abs(volume.voxels - ramp.astype(int)).max() <= 1
+    assert volume.provenance.steps == ("the images had been compressed with loss",)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1, JPEG2000Lossless], ids=lambda s: s.name[:12])
@@ -231,3 +233,10 @@ def test_files_without_the_preamble(tmp_path):
         meta = int.from_bytes(content[140:144], "little")
         path.write_bytes(content[144 + meta :])  # without preamble and group 0002
     assert np.array_equal(read_series(tmp_path).voxels, pixels)
+
+
+def test_material_maps_are_not_called_hounsfield_units(tmp_path):
+    write_series(tmp_path, noise(4), straight_positions(4, 2.0), RescaleType="MGML")
+    volume = read_series(tmp_path)
+    assert volume.modality is Modality.UNKNOWN
+    assert "not HU" in volume.provenance.steps[0]

@@ -101,6 +101,22 @@ def test_thicker_slices_further_apart_are_no_hole(tmp_path):
     assert volume.extent_mm[2] - volume.spacing_mm[2] == pytest.approx(heights[-1])
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [[2, 3, 2.4, 2.9, 3.3, 2.2, 2.6], [4.0, 4, 4, 1.1, 7, 7, 7], [3, 3, 3, 4.8, 3, 3], [1, 1, 1, 1, 1, 1.4, 1, 1]],
+    ids=["irregular", "two regions", "one wide", "jump"],
+)
+def test_uneven_steps_that_are_no_multiples(tmp_path, steps):
+    positions = straight_positions(len(steps) + 1, 1.0)
+    positions[:, 2] = np.cumsum([0.0, *steps])
+    write_series(tmp_path, noise(len(steps) + 1), positions)
+    volume = read_series(tmp_path)
+    assert "uneven" in volume.provenance.steps[0]
+    assert (volume.shape_ijk[2] - 1) * volume.spacing_mm[2] == pytest.approx(sum(steps))
+    assert np.array_equal(volume.voxels[0], noise(len(steps) + 1)[0])
+    assert np.array_equal(volume.voxels[-1], noise(len(steps) + 1)[-1])
+
+
 def test_linear_image_is_reproduced(tmp_path):
     """Linear interpolation gives back a linear function of space exactly, wherever slices reach."""
 

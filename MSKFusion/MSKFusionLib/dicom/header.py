@@ -15,30 +15,11 @@ from pydicom.dataset import Dataset
 
 from ..errors import InputError
 from ..frames import FloatArray
+from .patient import PatientKey
 
 #: Objects that may carry rows and columns, yet are no image of the patient to plan on.
-_NO_IMAGES = frozenset(
-    [
-        "SEG",
-        "RTDOSE",
-        "RTSTRUCT",
-        "RTPLAN",
-        "RTIMAGE",
-        "RTRECORD",
-        "SR",
-        "PR",
-        "KO",
-        "REG",
-        "FID",
-        "DOC",
-        "AU",
-        "ECG",
-        "HD",
-        "RWV",
-        "M3D",
-        "PLAN",
-    ]
-)
+_NOT_PLANNED_ON = "SEG RTDOSE RTSTRUCT RTPLAN RTIMAGE RTRECORD SR PR KO REG FID DOC AU ECG HD RWV M3D PLAN"
+_NO_IMAGES = frozenset(_NOT_PLANNED_ON.split())
 
 #: Attributes that tell apart several volumes within one series, most telling first, and the words for them.
 #: Sources: DICOM PS3.3 C.7.6.16 (functional groups), C.8.3.1 (MR image), C.8.2.1 (CT image).
@@ -87,73 +68,18 @@ _IN_GROUPS: tuple[tuple[str, str, str], ...] = (
     ("ImageOrientationPatient", "PlaneOrientationSequence", "ImageOrientationPatient"),
     ("RescaleSlope", "PixelValueTransformationSequence", "RescaleSlope"),
     ("RescaleIntercept", "PixelValueTransformationSequence", "RescaleIntercept"),
+    ("RescaleType", "PixelValueTransformationSequence", "RescaleType"),
 )
 
-_TAGS = [
-    *(name for name in VARYING if name not in ("StackID", "Instance")),
-    *[
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "FrameOfReferenceUID",
-        "SeriesNumber",
-        "SeriesDescription",
-        "ProtocolName",
-        "Modality",
-        "InstanceNumber",
-        "Rows",
-        "Columns",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "PixelSpacing",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "GantryDetectorTilt",
-        "RescaleSlope",
-        "RescaleIntercept",
-        "PixelPaddingValue",
-        "PixelPaddingRangeLimit",
-        "PixelRepresentation",
-        "NumberOfFrames",
-        "SharedFunctionalGroupsSequence",
-        "PerFrameFunctionalGroupsSequence",
-        "PatientID",
-        "PatientName",
-        "PatientBirthDate",
-    ],
-]
+_TOP_LEVEL = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID SeriesNumber
+    SeriesDescription ProtocolName Modality InstanceNumber Rows Columns SamplesPerPixel PhotometricInterpretation
+    PixelSpacing ImagePositionPatient ImageOrientationPatient GantryDetectorTilt RescaleSlope RescaleIntercept
+    RescaleType LossyImageCompression PixelPaddingValue PixelPaddingRangeLimit PixelRepresentation NumberOfFrames
+    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PatientID PatientName PatientBirthDate"""
+_TAGS = [*(name for name in VARYING if name not in ("StackID", "Instance")), *_TOP_LEVEL.split()]
 
-
-@dataclass(frozen=True)
-class PatientKey:
-    """Who is in the picture: compared, never shown."""
-
-    identifier: str = field(default="", repr=False)
-    name: str = field(default="", repr=False)
-    birth_date: str = field(default="", repr=False)
-
-    def differs_from(self, other: PatientKey) -> bool:
-        """Tell whether two headers belong to different people; what one of them lacks does not count against it."""
-
-        def conflict(a: str, b: str) -> bool:
-            return bool(a and b and a != b)
-
-        if conflict(self.identifier, other.identifier) or conflict(self.birth_date, other.birth_date):
-            return True
-        # One number and one birth date: two spellings of a name, or a new name after a marriage, are one person.
-        sure = bool(self.identifier and other.identifier and self.birth_date and other.birth_date)
-        return not sure and conflict(self.name, other.name)
-
-    def scrub(self, text: str) -> str:
-        """Return `text` without the patient's name and number, should somebody have typed them there."""
-        words = [self.identifier, *self.name.split()]
-        for word in sorted((w for w in words if len(w) >= 3), key=len, reverse=True):
-            start = text.casefold().find(word)
-            while start >= 0:
-                text = f"{text[:start]}***{text[start + len(word) :]}"
-                start = text.casefold().find(word, start + 3)
-        return text
+#: Transfer syntaxes that always lose something: JPEG baseline and extended, near-lossless JPEG-LS.
+_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81))
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +111,8 @@ class FrameHeader:
     tilt_deg: float | None
     slope: float
     intercept: float
+    rescale_type: str
+    is_lossy: bool
     padding: tuple[int, int] | None
     varying: Mapping[str, str]
     #: Why the image has no place in the patient; empty when it has one.
@@ -289,11 +217,7 @@ def _frame(
     ds: Dataset, path: Path, index: int, groups: Sequence[Dataset], multi_frame_problem: str = ""
 ) -> FrameHeader:
     values = _values(ds, groups)
-    patient = PatientKey(
-        str(ds.get("PatientID") or "").strip().casefold(),
-        " ".join(str(ds.get("PatientName") or "").replace("^", " ").replace("=", " ").casefold().split()),
-        str(ds.get("PatientBirthDate") or "").strip(),
-    )
+    patient = PatientKey.of(ds)
     description = str(ds.get("SeriesDescription") or ds.get("ProtocolName") or "")
     geometry, problem = _geometry(values)
     varying = {name: _text(values[name]) for name in VARYING if name in values}
@@ -329,6 +253,9 @@ def _frame(
         tilt_deg=_number(values.get("GantryDetectorTilt")),
         slope=1.0 if (slope := _number(values.get("RescaleSlope"))) in (None, 0.0) else float(slope or 1.0),
         intercept=_number(values.get("RescaleIntercept")) or 0.0,
+        rescale_type=str(values.get("RescaleType") or ""),
+        is_lossy=str(ds.get("LossyImageCompression") or "") == "01"
+        or getattr(ds, "file_meta", Dataset()).get("TransferSyntaxUID") in _LOSSY,
         padding=_padding(ds),
         varying=varying,
         problem=multi_frame_problem or problem,

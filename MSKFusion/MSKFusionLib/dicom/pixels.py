@@ -23,8 +23,8 @@ from pydicom.pixels import apply_modality_lut, pixel_array
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
 from scipy import ndimage
 
-from ..errors import InputError
-from ..progress import Progress, no_progress
+from ..errors import InputError, MSKError
+from ..progress import Progress, no_progress, part
 from .header import FrameHeader
 
 AIR_HU = -1000
@@ -42,14 +42,14 @@ def stored_values(frames: Sequence[FrameHeader], progress: Progress = no_progres
     for number, frame in enumerate(frames):
         by_path.setdefault(frame.path, []).append(number)
     found: dict[int, NDArray[Any]] = {}
-    for done, (path, numbers) in enumerate(by_path.items()):
-        progress(done / len(by_path), "reading images")
-        for number, values in zip(numbers, _decode(path, [frames[n] for n in numbers]), strict=True):
-            found[number] = values
+    for path, numbers in by_path.items():
+        start, stop = len(found) / len(frames), (len(found) + len(numbers)) / len(frames)
+        arrays = _decode(path, [frames[n] for n in numbers], part(progress, start, stop))
+        found.update(zip(numbers, arrays, strict=True))
     return [found[number] for number in range(len(frames))]
 
 
-def _decode(path: Path, frames: Sequence[FrameHeader]) -> list[NDArray[Any]]:
+def _decode(path: Path, frames: Sequence[FrameHeader], progress: Progress) -> list[NDArray[Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,8 +57,11 @@ def _decode(path: Path, frames: Sequence[FrameHeader]) -> list[NDArray[Any]]:
             syntax = _transfer_syntax(ds)
             if not any(name in ds for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
                 raise InputError("the pixel data are missing", "Copy or export the series again.", where=str(path))
-            arrays = [_decode_frame(ds, syntax, frame) for frame in frames]
-    except InputError:
+            arrays = []
+            for number, frame in enumerate(frames):
+                progress(number / len(frames), "reading images")
+                arrays.append(_decode_frame(ds, syntax, frame))
+    except MSKError:
         raise
     except Exception as error:
         raise InputError(

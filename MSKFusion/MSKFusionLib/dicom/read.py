@@ -74,10 +74,17 @@ def _read(chosen: Candidate, notes: Sequence[str], progress: Progress) -> Volume
     stored = stored_values(stack.frames, part(progress, 0.0, 0.6))
     digest = _sha256(stack.frames, stored)
     voxels, value_steps = real_values(stored, stack.frames)
+    del stored
+    if any(f.is_lossy for f in stack.frames):
+        value_steps = ("the images had been compressed with loss", *value_steps)
     progress(0.7, "values rescaled")
     first = stack.frames[0]
     origin, step = first.position_lps, stack.step_mm
     modality = modality_of(info.modality)
+    if modality is Modality.CT and first.rescale_type not in ("", "HU", "US"):
+        # Material maps of dual-energy scanners are CT images too, and not in Hounsfield units.
+        modality = Modality.UNKNOWN
+        value_steps = (f"the values are not HU (the header calls them {first.rescale_type})", *value_steps)
     grid_steps: tuple[str, ...] = ()
     if not (stack.is_even and stack.is_straight):
         grid_steps = (_what_was_put_right(stack),)

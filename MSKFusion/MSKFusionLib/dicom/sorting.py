@@ -22,10 +22,13 @@ DIRECTION_TOLERANCE = 1e-3
 POSITION_TOLERANCE_MM = 0.06
 #: Sideways drift that is still called straight.
 DRIFT_TOLERANCE_MM = 0.1
-#: Two slices nearer than this, or than a fiftieth of their thickness, lie in the same place.
+#: Two slices nearer than this, or than a fiftieth of the step between others, lie in the same place.
 SAME_PLACE_MM = 0.01
-#: A step this much longer than the usual one is a hole, unless the slices got thicker with it.
+_SURELY_APART_MM = 0.1
+#: A step this much longer than the usual one may be a hole.
 _HOLE = 1.7
+#: What lies in a step this much longer than the usual one is not made up by interpolation.
+_TOO_WIDE = 2.5
 _MAX_TILT_DEG = 45.0
 
 
@@ -111,7 +114,9 @@ def places(frames: Sequence[FrameHeader]) -> list[list[FrameHeader]]:
     """Return the images in the order of their place, those in the same place together."""
     order = np.argsort(heights(frames), kind="stable")
     level = heights(frames)[order]
-    tolerance = max(SAME_PLACE_MM, 0.02 * min(f.thickness_mm or 0.0 for f in frames))
+    steps = np.diff(level)
+    real = steps[steps > _SURELY_APART_MM]
+    tolerance = max(SAME_PLACE_MM, 0.02 * float(np.median(real))) if real.size else SAME_PLACE_MM
     found: list[list[FrameHeader]] = []
     last = -np.inf
     for index, height in zip(order, level, strict=True):
@@ -184,15 +189,24 @@ def _spot(frame: FrameHeader) -> str:
     return f"LPS {x:.1f}, {y:.1f}, {z:.1f} mm"
 
 
-def _usual_step(steps: FloatArray) -> float:
-    """Return the step that most of the slices have; the smaller of two that are equally frequent."""
+def _usual_step(steps: FloatArray) -> tuple[float, float]:
+    """Return the step that most slices have (the smaller of two equally frequent ones), and the share that has it.
+
+    Where less than half of the steps are alike, the middle one is called usual.
+    """
     ascending = np.sort(steps)
-    votes = [np.sum(np.abs(ascending - s) <= max(2 * POSITION_TOLERANCE_MM, 0.05 * s)) for s in ascending]
-    return float(ascending[int(np.argmax(votes))])
+    votes = [int(np.sum(np.abs(ascending - s) <= max(2 * POSITION_TOLERANCE_MM, 0.05 * s))) for s in ascending]
+    share = max(votes) / len(votes)
+    return float(ascending[int(np.argmax(votes))]) if share >= 0.5 else float(np.median(steps)), share
 
 
 def _refuse_holes(frames: Sequence[FrameHeader], steps: FloatArray, where: str) -> None:
-    usual = _usual_step(steps)
+    """Raise `GeometryError` for a step in which a slice is missing, or that is too wide to interpolate over.
+
+    In an otherwise regular series a step of twice or three times the usual one is a missing slice. Where the steps are
+    uneven anyhow, or not a multiple, the series is resampled, as long as no step is far wider than the others.
+    """
+    usual, share = _usual_step(steps)
     thin = [f.thickness_mm for f, s in zip(frames, steps, strict=False) if f.thickness_mm and s < _HOLE * usual]
     for i in np.flatnonzero(steps >= _HOLE * usual).tolist():
         below, above = frames[i], frames[i + 1]
@@ -203,11 +217,13 @@ def _refuse_holes(frames: Sequence[FrameHeader], steps: FloatArray, where: str) 
                 continue
         ratio = steps[i] / usual
         between = f"between {below.label} and {above.label} ({_spot(below)} and {_spot(above)})"
-        if abs(ratio - round(ratio)) <= 0.15:
+        if share >= 0.5 and abs(ratio - round(ratio)) <= 0.1:
             missing = round(ratio) - 1
             what = f"{missing} slice{'s are' if missing > 1 else ' is'} missing {between}"
-        else:
+        elif ratio > _TOO_WIDE:
             what = f"a gap {between}"
+        else:
+            continue
         raise GeometryError(
             f"{what}: a step of {steps[i]:.2f} mm where the others are {usual:.2f} mm",
             "Export the whole series again.",
