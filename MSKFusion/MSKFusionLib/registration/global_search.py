@@ -1,0 +1,226 @@
+"""Candidate poses without a start: every translation at once, for a grid of rotations.
+
+The agreement of edge directions (normalised gradient fields, squared so that contrast may invert; Haber and Modersitzki
+2006, doi 10.1007/11866763_89) is a correlation of second-order tensors, so one FFT gives it for all translations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from ..frames import FloatArray, rigid, rotation_about
+from ..progress import Progress
+from ..volume import Volume
+from .mutual_information import pose_distance_mm
+from .preprocess import BODY_HU, FloatVoxels, at_spacing
+
+_RAS_LPS3 = np.diag([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A pose worth refining: 4x4 from CT RAS to MR RAS, and its score (standard deviations above the typical pose)."""
+
+    ct_to_mr_ras: FloatArray
+    score: float
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How widely and how finely to look."""
+
+    spacing_mm: float = 8.0
+    most_deg: float = 60.0
+    step_deg: float = 20.0
+    least_overlap: float = 0.35
+    per_rotation: int = 4
+    candidates: int = 60
+    apart_mm: float = 10.0
+
+
+def rotation_grid(most_deg: float, step_deg: float) -> FloatArray:
+    """Return rotation vectors in degrees (N, 3) on a body-centred cubic lattice within a ball, small turns first."""
+    n = int(np.ceil(most_deg / step_deg))
+    whole = np.arange(-n, n + 1)
+    vectors = np.concatenate(
+        [np.stack(np.meshgrid(whole + o, whole + o, whole + o, indexing="ij"), -1).reshape(-1, 3) for o in (0.0, 0.5)]
+    )
+    vectors = step_deg * vectors
+    length = np.linalg.norm(vectors, axis=1)
+    vectors, length = vectors[length <= most_deg + 1e-9], length[length <= most_deg + 1e-9]
+    return vectors[np.argsort(length, kind="stable")]
+
+
+def search(
+    ct: Volume,
+    mr: Volume,
+    foreground: NDArray[np.bool_],
+    start_ras: FloatArray,
+    options: SearchOptions,
+    progress: Progress,
+) -> list[Candidate]:
+    """Return the best poses of the whole search, each distinct, best first.
+
+    Parameters
+    ----------
+    ct, mr
+        CT in HU and MR after `even_out_mr`; they may be thinned already.
+    foreground
+        Where the MR has signal.
+    start_ras
+        4x4, CT RAS to MR RAS; only its rotation matters: the grid of rotations lies around it.
+    """
+    sp = options.spacing_mm
+    grid = _isotropic(ct, sp, -1000.0)
+    inside = _isotropic(ct.with_voxels(np.ones_like(ct.voxels)), sp, 0.0).voxels > 0.99
+    mr_coarse, mr_weight = at_spacing(mr, sp), at_spacing(mr.with_voxels(foreground.astype(np.float32)), sp)
+    centre_mr, half_mm = _body_box(mr_coarse, mr_weight.voxels)
+
+    axes = grid.directions_ras
+    turns = [
+        rotation_about(v, float(np.linalg.norm(v))) if v.any() else np.eye(3)
+        for v in rotation_grid(options.most_deg, options.step_deg)
+    ]
+    turns = [turn @ start_ras[:3, :3] for turn in turns]
+    corners = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]) * half_mm @ mr.directions_ras.T
+    halves = [np.ceil(np.abs(corners @ turn @ axes).max(0) / sp).astype(int)[::-1] for turn in turns]
+    most = 2 * np.max(halves, axis=0) + 1
+    n = np.array(grid.voxels.shape)
+    # The box may stick out of the CT by this much; the pad of the circular correlation holds it on either side.
+    overhang = most - np.round(0.4 * np.minimum(most, n)).astype(int)
+    shape = [fft.next_fast_len(int(s), real=True) for s in n + overhang]
+
+    def transform(a: FloatVoxels) -> NDArray[np.complex64]:
+        return fft.rfftn(a, shape, workers=-1)
+
+    ct_tensor, ct_strength = _edge_tensor(np.clip(grid.voxels, -1000, 700), inside)
+    f_tensor = [transform(a) for a in ct_tensor]
+    f_strength = transform(ct_strength)
+    f_inside = transform(inside.astype(np.float32))
+    f_air = transform(((grid.voxels < BODY_HU) & inside).astype(np.float32))
+    body_voxels = float(((grid.voxels > BODY_HU) & inside).sum())
+
+    found: list[tuple[float, int, FloatArray]] = []
+    for number, (turn, half) in enumerate(zip(turns, halves, strict=True)):
+        progress(number / len(turns), "global search")
+        box = 2 * half + 1
+        value, weight, valid = _turned(mr_coarse, mr_weight, centre_mr, turn, axes, box, sp)
+        tensor, strength = _edge_tensor(value, valid & (weight > 0.3))
+        product = sum(f * np.conj(transform(a)) * m for f, a, m in zip(f_tensor, tensor, _MULTIPLICITY, strict=True))
+        f_weight = np.conj(transform(weight))
+        agreement = fft.irfftn(product, shape, workers=-1)
+        possible = fft.irfftn(f_strength * np.conj(transform(strength)), shape, workers=-1)
+        count = fft.irfftn(f_inside * f_weight, shape, workers=-1)
+        on_air = fft.irfftn(f_air * f_weight, shape, workers=-1)
+        share_on_air = on_air / np.maximum(count, 1.0)
+        # Tensors without trace: zero on average for unrelated directions, spread as the root of what was compared.
+        score = agreement / np.sqrt(np.maximum(possible, 0) + 0.02 * strength.sum()) - 8.0 * np.maximum(
+            share_on_air - 0.05, 0
+        )
+        score[count < options.least_overlap * min(float(weight.sum()), body_voxels)] = -np.inf
+        for value_here, index in _peaks(score, options.per_rotation):
+            shift = np.where(index >= n, index - np.array(shape), index) + half  # box centre, CT index (k, j, i)
+            centre_ct = grid.origin_ras + axes @ (sp * shift[::-1])
+            found.append((value_here, number, rigid(turn, centre_mr - turn @ centre_ct)))
+    found.sort(key=lambda item: -item[0])
+    kept: list[Candidate] = []
+    for value_here, _, pose in found:
+        if all(pose_distance_mm(pose, other.ct_to_mr_ras, centre_mr) > options.apart_mm for other in kept):
+            kept.append(Candidate(pose, value_here))
+        if len(kept) >= options.candidates:
+            break
+    return kept
+
+
+#: How often xx, yy, zz, xy, xz, yz occur in a symmetric tensor's inner product.
+_MULTIPLICITY = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0)
+
+
+def _edge_tensor(values: FloatVoxels, valid: NDArray[np.bool_]) -> tuple[list[FloatVoxels], FloatVoxels]:
+    """Return the traceless tensor of the normalised edge direction (xx, yy, zz, xy, xz, yz) and its strength (0 to 1)."""
+    x, y, z = (ndimage.gaussian_filter1d(values, 1.0, axis=axis, order=1) for axis in (2, 1, 0))
+    squared = x * x + y * y + z * z
+    valid = ndimage.binary_erosion(valid)
+    typical = float(squared[valid].mean()) if valid.any() else 1.0
+    scale = valid / (squared + 0.36 * typical + 1e-12)
+    strength = squared * scale
+    third = strength / 3
+    tensor = [
+        x * x * scale - third,
+        y * y * scale - third,
+        z * z * scale - third,
+        x * y * scale,
+        x * z * scale,
+        y * z * scale,
+    ]
+    return [a.astype(np.float32) for a in tensor], strength.astype(np.float32)
+
+
+def _isotropic(volume: Volume, spacing_mm: float, fill: float) -> Volume:
+    """Return the image smoothed on cubes of `spacing_mm` along its own axes."""
+    smooth = at_spacing(volume, spacing_mm)
+    n = np.maximum(4, np.floor(volume.extent_mm / spacing_mm).astype(int))
+    first_ijk = (volume.extent_mm - (n - 1) * spacing_mm) / 2 / volume.spacing_mm - 0.5
+    image = smooth.to_sitk()
+    origin = volume.to_sitk().TransformContinuousIndexToPhysicalPoint(first_ijk.tolist())
+    out = sitk.Resample(
+        image, n.tolist(), sitk.Transform(), sitk.sitkLinear, origin, [spacing_mm] * 3, image.GetDirection(), fill,
+        sitk.sitkFloat32, True,
+    )  # fmt: skip
+    return Volume.from_sitk(out)
+
+
+def _body_box(mr: Volume, weight: FloatVoxels) -> tuple[FloatArray, FloatArray]:
+    """Return the middle (RAS) of the box around what has signal, and its half edges in mm along the image axes."""
+    lower, upper = [], []
+    for axis in (2, 1, 0):
+        mass = np.cumsum(weight.sum(tuple(a for a in range(3) if a != axis)))
+        lower.append(np.searchsorted(mass, 0.005 * mass[-1]))
+        upper.append(np.searchsorted(mass, 0.995 * mass[-1]))
+    lo, hi = np.array(lower, dtype=float), np.minimum(np.array(upper, dtype=float), np.array(mr.shape_ijk) - 1)
+    middle = mr.ijk_to_ras @ np.r_[(lo + hi) / 2, 1.0]
+    return middle[:3], (hi - lo + 1) / 2 * mr.spacing_mm
+
+
+def _turned(
+    mr: Volume,
+    weight: Volume,
+    centre_mr: FloatArray,
+    turn: FloatArray,
+    axes: FloatArray,
+    box_kji: NDArray[np.int_],
+    sp: float,
+) -> tuple[FloatVoxels, FloatVoxels, NDArray[np.bool_]]:
+    """Resample MR, its foreground weight and its field of view on a box along the CT axes: p -> centre_mr + turn p."""
+    size = box_kji[::-1]
+    transform = sitk.AffineTransform(3)
+    # In LPS; the box sits around the world's zero.
+    transform.SetMatrix((_RAS_LPS3 @ turn @ _RAS_LPS3).ravel().tolist())
+    transform.SetTranslation((_RAS_LPS3 @ centre_mr).tolist())
+    direction = _RAS_LPS3 @ axes
+    origin = (-direction @ ((size - 1) / 2 * sp)).tolist()
+
+    def resample(volume: Volume, fill: float) -> FloatVoxels:
+        out = sitk.Resample(
+            volume.to_sitk(), size.tolist(), transform, sitk.sitkLinear, origin, [sp] * 3, direction.ravel().tolist(), fill,
+            sitk.sitkFloat32,
+        )  # fmt: skip
+        return sitk.GetArrayFromImage(out)
+
+    value, w = resample(mr, 0.0), resample(weight, -1.0)
+    valid = w > -0.01
+    return value, np.maximum(w, 0.0), valid
+
+
+def _peaks(score: FloatVoxels, count: int) -> list[tuple[float, NDArray[np.int_]]]:
+    """Return the highest local maxima of a periodic array."""
+    top = (score == ndimage.maximum_filter(score, 3, mode="wrap")) & np.isfinite(score)
+    where = np.flatnonzero(top)
+    values = score.ravel()[where]
+    best = np.argsort(-values, kind="stable")[:count]
+    return [(float(values[b]), np.array(np.unravel_index(where[b], score.shape))) for b in best]

@@ -1,0 +1,265 @@
+"""Mutual information of CT samples with an MR image, its gradient over rigid motions, and its climbing.
+
+The CT enters as tissue classes at fixed points, the MR as a cubic B-spline Parzen histogram of its trilinear values
+(Viola and Wells 1997, doi 10.1023/A:1007958904918; Mattes et al. 2003, doi 10.1109/TMI.2003.809072).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+
+from ..frames import FloatArray, rigid_about, rotation_about
+from ..volume import Volume
+from .preprocess import CT_CLASSES, IntArray
+
+#: One radian of turning moves what lies this far from the centre by as many mm; makes turns and shifts comparable.
+RADIUS_MM = 60.0
+_LEAST_SAMPLES = 200
+_MR_RANGE = (0.0, 2.6)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points of the CT with their tissue class.
+
+    Parameters
+    ----------
+    points_ras
+        (N, 3) mm.
+    classes
+        (N,) tissue class of each.
+    """
+
+    points_ras: FloatArray
+    classes: IntArray
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def subset(self, keep: NDArray[np.bool_]) -> Samples:
+        """Return the samples that `keep` (N,) marks."""
+        return Samples(self.points_ras[keep], self.classes[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class MutualInformation:
+    """Mutual information in nats of samples with an image, as a function of a rigid 4x4 (CT RAS to MR RAS)."""
+
+    samples: Samples
+    image: Volume
+    bins: int = 32
+    _ras_to_ijk: FloatArray = field(init=False, repr=False)
+    _flat: NDArray[np.float32] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ras_to_ijk", self.image.ras_to_ijk)
+        object.__setattr__(self, "_flat", np.ascontiguousarray(self.image.voxels, dtype=np.float32).ravel())
+
+    # ------------------------------------------------------------------ sampling
+    def values_and_gradients(
+        self, points_ras: FloatArray
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+        """Return which points (N, 3) lie in the image, and there the trilinear value and its gradient in RAS per mm."""
+        inside, corners, (x, y, z) = self._corners(points_ras)
+        c000, c100, c010, c110, c001, c101, c011, c111 = corners
+        d00, d10, d01, d11 = c100 - c000, c110 - c010, c101 - c001, c111 - c011
+        c00, c10, c01, c11 = c000 + x * d00, c010 + x * d10, c001 + x * d01, c011 + x * d11
+        e0, e1 = c10 - c00, c11 - c01
+        low, high = c00 + y * e0, c01 + y * e1
+        value = low + z * (high - low)
+        gi = (d00 * (1 - y) + d10 * y) * (1 - z) + (d01 * (1 - y) + d11 * y) * z
+        gj = e0 * (1 - z) + e1 * z
+        gradient = np.stack([gi, gj, high - low], 1) @ self._ras_to_ijk[:3, :3].astype(np.float32)
+        return inside, value, gradient
+
+    def values(self, points_ras: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Return which points (N, 3) lie in the image, and there the trilinear value."""
+        inside, (c000, c100, c010, c110, c001, c101, c011, c111), (x, y, z) = self._corners(points_ras)
+        c00, c10 = c000 + x * (c100 - c000), c010 + x * (c110 - c010)
+        c01, c11 = c001 + x * (c101 - c001), c011 + x * (c111 - c011)
+        low, high = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
+        return inside, low + z * (high - low)
+
+    def _corners(
+        self, points_ras: FloatArray
+    ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
+        ni, nj, nk = self.image.shape_ijk
+        ijk = points_ras @ self._ras_to_ijk[:3, :3].T + self._ras_to_ijk[:3, 3]
+        inside = np.all((ijk >= 0) & (ijk <= np.array([ni - 1, nj - 1, nk - 1])), axis=1)
+        ijk = ijk[inside]
+        cell = np.minimum(ijk.astype(np.int32), np.array([ni - 2, nj - 2, nk - 2], dtype=np.int32))
+        fraction = (ijk - cell).astype(np.float32).T
+        base = cell[:, 0] + ni * (cell[:, 1] + nj * cell[:, 2].astype(np.int64))
+        offsets = (0, 1, ni, ni + 1, ni * nj, ni * nj + 1, ni * nj + ni, ni * nj + ni + 1)
+        return inside, [self._flat.take(base + o) for o in offsets], fraction
+
+    # ------------------------------------------------------------------ histogram
+    def _parzen(self, value: NDArray[np.float32]) -> tuple[IntArray, NDArray[np.float32]]:
+        """Return the lower of the two middle bins of each value's kernel, and the place between them (0 to 1)."""
+        low, high = _MR_RANGE
+        u = (np.clip(value, low, high) - low) * ((self.bins - 4) / (high - low)) + 1.5
+        k = u.astype(np.int64)
+        return k, (u - k).astype(np.float32)
+
+    def joint_histogram(self, classes: IntArray, value: NDArray[np.float32]) -> FloatArray:
+        """Return the joint counts (CT_CLASSES, bins) of tissue classes and MR values."""
+        k, t = self._parzen(value)
+        size = CT_CLASSES * self.bins
+        base = classes * self.bins + k
+        counts = np.zeros(size)
+        for shift, weight in zip((-1, 0, 1, 2), _spline_weights(t), strict=True):
+            counts += np.bincount(base + shift, weight, size)
+        return counts.reshape(CT_CLASSES, self.bins)
+
+    def table_lookup(self, table: FloatArray, classes: IntArray, value: NDArray[np.float32]) -> FloatArray:
+        """Return each sample's own share (N,) under a table of `information_table`."""
+        k, t = self._parzen(value)
+        base, flat = classes * self.bins + k, table.ravel()
+        return sum(weight * flat[base + shift] for shift, weight in zip((-1, 0, 1, 2), _spline_weights(t), strict=True))
+
+    # ------------------------------------------------------------------ value and gradient
+    def value(self, ct_to_mr_ras: FloatArray) -> tuple[float, float]:
+        """Return the mutual information in nats and the share of the samples inside the image."""
+        inside, value = self.values(_move(ct_to_mr_ras, self.samples.points_ras))
+        if inside.sum() < _LEAST_SAMPLES:
+            return 0.0, 0.0
+        histogram = self.joint_histogram(self.samples.classes[inside], value)
+        information, _ = information_table(histogram)
+        return information, float(inside.mean())
+
+    def value_and_gradient(
+        self, ct_to_mr_ras: FloatArray, centre_mr_ras: FloatArray
+    ) -> tuple[float, FloatArray, float]:
+        """Return value, gradient and share inside.
+
+        The gradient (6,) is over a small motion put after `ct_to_mr_ras`: a rotation vector (radians) about
+        `centre_mr_ras`, then a shift in mm.
+        """
+        moved = _move(ct_to_mr_ras, self.samples.points_ras)
+        inside, value, image_gradient = self.values_and_gradients(moved)
+        if inside.sum() < _LEAST_SAMPLES:
+            return 0.0, np.zeros(6), 0.0
+        classes = self.samples.classes[inside]
+        information, table = information_table(self.joint_histogram(classes, value))
+        slope = self.sample_slopes(table, classes, value) / len(value)
+        force = slope[:, None] * image_gradient
+        arm = moved[inside] - centre_mr_ras
+        return information, np.r_[np.cross(arm, force).sum(0), force.sum(0)].astype(float), float(inside.mean())
+
+    def sample_slopes(self, table: FloatArray, classes: IntArray, value: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return how each sample's share (N,) changes with its MR value."""
+        low, high = _MR_RANGE
+        k, t = self._parzen(value)
+        base, flat = classes * self.bins + k, table.astype(np.float32).ravel()
+        slope = sum(weight * flat[base + shift] for shift, weight in zip((-1, 0, 1, 2), _spline_slopes(t), strict=True))
+        free = (value > low) & (value < high)
+        return slope * free * np.float32((self.bins - 4) / (high - low))
+
+
+def information_table(histogram: FloatArray) -> tuple[float, FloatArray]:
+    """Return the mutual information in nats of a joint histogram, and log p(c, m) / (p(c) p(m)) of each cell."""
+    p = histogram / histogram.sum()
+    product = np.outer(p.sum(1), p.sum(0))
+    table = np.log(np.maximum(p, 1e-9) / np.maximum(product, 1e-12))
+    return float((p * table).sum()), table
+
+
+def climb(
+    information: MutualInformation,
+    start_ras: FloatArray,
+    centre_mr_ras: FloatArray,
+    *,
+    bound_mm: float = 12.0,
+    restarts: int = 3,
+    iterations: int = 40,
+    overlap_weight: float = 1.5,
+) -> tuple[float, FloatArray]:
+    """Climb from a start to the nearest maximum.
+
+    Parameters
+    ----------
+    start_ras
+        4x4, CT RAS to MR RAS.
+    bound_mm
+        How far one climb may go along each of the six parameters (turns at `RADIUS_MM`); it starts again from there up
+        to `restarts` times.
+    overlap_weight
+        What a nat costs in lost overlap: samples that leave the image below 98 % of the start's share are paid for, so
+        that information cannot be gained by looking at less.
+
+    Returns
+    -------
+    value
+        Mutual information in nats at the maximum, less the price of lost overlap.
+    ct_to_mr_ras
+        4x4 of the maximum.
+    """
+    scale = np.r_[np.full(3, 1.0 / RADIUS_MM), np.ones(3)]
+    best = start_ras.copy()
+    least_share = 0.98 * information.value(start_ras)[1]
+
+    def cost(y: FloatArray) -> tuple[float, FloatArray]:
+        x = y * scale
+        value, gradient, share = information.value_and_gradient(motion(x, centre_mr_ras) @ best, centre_mr_ras)
+        slope = parameter_gradient(x, gradient)
+        return -(value - overlap_weight * max(0.0, least_share - share)), -slope * scale
+
+    value = -np.inf
+    for _ in range(restarts):
+        found = optimize.minimize(
+            cost, np.zeros(6), jac=True, method="L-BFGS-B", bounds=[(-bound_mm, bound_mm)] * 6,
+            options={"maxiter": iterations, "ftol": 1e-6, "maxcor": 8, "maxls": 12},
+        )  # fmt: skip
+        best = motion(found.x * scale, centre_mr_ras) @ best
+        value = -float(found.fun)
+        if np.abs(found.x).max() < 0.05:
+            break
+    return value, best
+
+
+def motion(parameters: FloatArray, centre_ras: FloatArray) -> FloatArray:
+    """Return the 4x4 of a rotation vector (radians, first three) about a centre and a shift in mm (last three)."""
+    angle = float(np.linalg.norm(parameters[:3]))
+    turn = np.eye(3) if angle < 1e-12 else rotation_about(parameters[:3], np.degrees(angle))
+    return rigid_about(centre_ras, turn, parameters[3:])
+
+
+def parameter_gradient(parameters: FloatArray, gradient: FloatArray) -> FloatArray:
+    """Turn a gradient over a small motion put after `motion(parameters)` into one over `parameters`, exactly.
+
+    The turn is about the shifted centre, and a step of the rotation vector turns by its left Jacobian on SO(3).
+    """
+    omega, shift = parameters[:3], parameters[3:]
+    torque = gradient[:3] - np.cross(shift, gradient[3:])
+    angle = float(np.linalg.norm(omega))
+    a, b = ((1 - np.cos(angle)) / angle**2, (angle - np.sin(angle)) / angle**3) if angle > 1e-4 else (0.5, 1 / 6)
+    # transpose of the left Jacobian: 1 - a [w]x + b [w]x^2
+    turned = np.cross(omega, torque)
+    return np.r_[torque - a * turned + b * np.cross(omega, turned), gradient[3:]]
+
+
+def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radius_mm: float = RADIUS_MM) -> float:
+    """Return how far apart two rigid 4x4s into one frame put points at `radius_mm` around `centre_ras` there, on average."""
+    arms = radius_mm * np.vstack([np.eye(3), -np.eye(3)]) + centre_ras
+    difference = a @ np.linalg.inv(b)
+    return float(np.linalg.norm(_move(difference, arms) - arms, axis=1).mean())
+
+
+def _move(matrix: FloatArray, points: FloatArray) -> FloatArray:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _spline_weights(t: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    s = 1 - t
+    t2, t3 = t * t, t * t * t
+    return s * s * s / 6, (3 * t3 - 6 * t2 + 4) / 6, (-3 * t3 + 3 * t2 + 3 * t + 1) / 6, t3 / 6
+
+
+def _spline_slopes(t: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:
+    s, t2 = 1 - t, t * t
+    return -s * s / 2, (3 * t2 - 4 * t) / 2, (-3 * t2 + 2 * t + 1) / 2, t2 / 2
