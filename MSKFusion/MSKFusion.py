@@ -24,7 +24,13 @@ from MSKFusionLib.panel import JobArea
 
 #: What the list of levels shows where the user knows no name.
 NO_LEVEL = "none, number them"
-LEVELS = [NO_LEVEL, *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7)), "S1"]
+LEVELS = [
+    NO_LEVEL,
+    *(f"C{n}" for n in range(1, 8)),
+    *(f"T{n}" for n in range(1, 13)),
+    *(f"L{n}" for n in range(1, 7)),
+    "S1",
+]
 
 
 class LevelPlace(enum.Enum):

@@ -26,7 +26,7 @@ from MSKFusionLib.panel import JobArea
 
 #: What the list of levels shows where the names in the segmentation hold.
 AS_NAMED = "as it is named"
-LEVELS = [AS_NAMED, *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7))]
+LEVELS = [AS_NAMED, *(f"C{n}" for n in range(1, 8)), *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7))]
 
 
 class MSKPlanner(ScriptedLoadableModule):
