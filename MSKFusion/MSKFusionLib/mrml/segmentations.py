@@ -22,7 +22,7 @@ _SURFACE = "Closed surface"
 #: A segment's tag that carries its entry of the segment table, as JSON without the characters that the file uses.
 _SEGMENT_TAG = "MSKPlanner.Segment"
 #: Structures that would hide the bones in 3D.
-_HIDDEN_IN_3D = frozenset({"muscle", "fat", "skin", "adipose", "body"})
+_HIDDEN_IN_3D = frozenset({"muscle", "fat", "skin", "adipose", "body", "kidney", "kidneys"})
 
 
 def segmentation_to_node(

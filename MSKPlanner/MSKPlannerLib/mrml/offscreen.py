@@ -46,7 +46,7 @@ class OffscreenView3D:
     def __init__(self, scene: Any, size: tuple[int, int]) -> None:
         self._renderer = vtk.vtkRenderer()
         self._renderer.SetUseDepthPeeling(True)  # transparent bone before opaque screws, in the right order
-        self._renderer.SetMaximumNumberOfPeels(12)
+        self._renderer.SetMaximumNumberOfPeels(6)
         self._renderer.SetOcclusionRatio(0.0)
         self._renderer.UseFXAAOn()
         self._window, self._interactor = _window(size, [self._renderer])

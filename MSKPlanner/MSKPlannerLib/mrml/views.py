@@ -74,15 +74,17 @@ def camera_towards(
 
 
 def bounds_of(nodes: Sequence[Any], segments: Collection[str] | None = None) -> FloatArray:
-    """Return lowest and highest corner (2, 3), RAS mm, of nodes; of a segmentation only the named segments."""
-    boxes = []
+    """Return lowest and highest corner (2, 3), RAS mm, of nodes; of a segmentation only what is seen of it.
+
+    Parameters
+    ----------
+    segments
+        The segments of a segmentation that count; None takes those that are visible in 3D.
+    """
+    boxes: list[tuple[float, ...]] = []
     for node in nodes:
-        if node.IsA("vtkMRMLSegmentationNode") and segments is not None:
-            for name in segments:
-                surface = vtk.vtkPolyData()
-                segment = node.GetSegmentation().GetSegmentIdBySegmentName(name)
-                if node.GetClosedSurfaceRepresentation(segment, surface):
-                    boxes.append(surface.GetBounds())
+        if node.IsA("vtkMRMLSegmentationNode"):
+            boxes += _segment_bounds(node, segments)
         else:
             box = [0.0] * 6
             node.GetRASBounds(box)
@@ -91,6 +93,21 @@ def bounds_of(nodes: Sequence[Any], segments: Collection[str] | None = None) -> 
     if not len(found):
         return np.array([[-50.0] * 3, [50.0] * 3])
     return np.stack([found[:, :, 0].min(axis=0), found[:, :, 1].max(axis=0)])
+
+
+def _segment_bounds(node: Any, segments: Collection[str] | None) -> list[tuple[float, ...]]:
+    content, display = node.GetSegmentation(), node.GetDisplayNode()
+    boxes = []
+    for index in range(content.GetNumberOfSegments()):
+        segment_id = content.GetNthSegmentID(index)
+        if segments is None:
+            counts = display.GetSegmentVisibility(segment_id) and display.GetSegmentVisibility3D(segment_id)
+        else:
+            counts = content.GetSegment(segment_id).GetName() in segments
+        surface = vtk.vtkPolyData()
+        if counts and node.GetClosedSurfaceRepresentation(segment_id, surface) and surface.GetNumberOfPoints():
+            boxes.append(tuple(surface.GetBounds()))
+    return boxes
 
 
 def render_scene_3d(
@@ -281,6 +298,10 @@ def _only(
             copy.CopyContent(display)
             kept.append((display, copy))
             display.SetVisibility(node.GetID() in wanted)
+            if fill is not None and node.GetAttribute(ROLE_ATTRIBUTE) == "screw":
+                # Outlines are thin: brighter than the body in 3D, to be seen on grey bone.
+                display.SetColor(*(0.25 + 0.75 * value for value in display.GetColor()))
+                display.SetSliceIntersectionThickness(3)
             if node.IsA("vtkMRMLSegmentationNode"):
                 _adjust_segmentation(node, segments, bone_opacity, fill)
             elif node.GetAttribute(ROLE_ATTRIBUTE) == "bone" and bone_opacity is not None:
@@ -299,13 +320,15 @@ def _adjust_segmentation(
         display.SetOpacity3D(bone_opacity)
     if fill is not None:
         display.SetOpacity2DFill(fill)
-    if segments is not None:
-        content = node.GetSegmentation()
-        for index in range(content.GetNumberOfSegments()):
-            segment_id = content.GetNthSegmentID(index)
+    content = node.GetSegmentation()
+    for index in range(content.GetNumberOfSegments()):
+        segment_id = content.GetNthSegmentID(index)
+        # What would hide the bones in 3D (muscle, skin) crowds a slice with outlines too.
+        wanted = display.GetSegmentVisibility3D(segment_id)
+        if segments is not None:
             wanted = content.GetSegment(segment_id).GetName() in segments
-            display.SetSegmentVisibility(segment_id, wanted)
-            display.SetSegmentVisibility3D(segment_id, wanted)
+        display.SetSegmentVisibility(segment_id, wanted)
+        display.SetSegmentVisibility3D(segment_id, wanted)
 
 
 def _point(vector: FloatArray) -> tuple[float, float, float]:
