@@ -24,7 +24,7 @@ class BoneSurface:
         self._shape = shape
         self._local = Shape(shape.parts)
         vertices, faces = _march(self._local)
-        self._points = self._project(vertices, 3)
+        self._points = self._project(vertices, 2)
         self._normals = _unit(-self._gradient(self._points))
         self._faces = faces
         self._tree = cKDTree(self._points)
@@ -62,13 +62,12 @@ class BoneSurface:
         return np.where(inside, bound, -bound)
 
     def _gradient(self, points: FloatArray) -> FloatArray:
-        h = _DIFFERENCE_MM
-        out = np.empty_like(points)
-        for axis in range(3):
-            step = np.zeros(3)
-            step[axis] = h
-            out[:, axis] = (self._local.value_at(points + step) - self._local.value_at(points - step)) / (2 * h)
-        return out
+        """Return the gradient (N, 3) from differences over a small tetrahedron (four values a point)."""
+        out = np.zeros_like(points)
+        for corner in ((1.0, -1.0, -1.0), (-1.0, -1.0, 1.0), (-1.0, 1.0, -1.0), (1.0, 1.0, 1.0)):
+            c = np.array(corner)
+            out += self._local.value_at(points + _DIFFERENCE_MM * c)[:, None] * c
+        return out / (4.0 * _DIFFERENCE_MM)
 
     def _project(self, points: FloatArray, steps: int) -> FloatArray:
         """Move points along the gradient onto the zero set (Newton)."""

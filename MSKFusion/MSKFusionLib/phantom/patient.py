@@ -34,6 +34,7 @@ _SOFT_LABELS: dict[Tissue, tuple[int, str, str]] = {
     Tissue.KIDNEY: (56, "kidneys", "kidney"),
 }
 _DISC_FIRST_VALUE = 31
+_HIP_LABELS = {"hip_left": 61, "hip_right": 62}
 _DISCS = (Tissue.DISC_ANNULUS, Tissue.DISC_NUCLEUS, Tissue.DISC_WORN)
 
 
@@ -78,12 +79,12 @@ class Patient:
         return seen[rng.choice(len(seen), count, replace=len(seen) < count)]
 
     def _surface(self, level: str) -> BoneSurface:
-        if level not in self.spine.bones:
+        if level not in self.spine.all_bones:
             raise InputError(
-                f"there is no bone '{level}'", f"There are: {', '.join(self.spine.bones)}.", where="patient"
+                f"there is no bone '{level}'", f"There are: {', '.join(self.spine.all_bones)}.", where="patient"
             )
         if level not in self._surfaces:
-            self._surfaces[level] = BoneSurface(self.spine.bones[level])
+            self._surfaces[level] = BoneSurface(self.spine.all_bones[level])
         return self._surfaces[level]
 
 
@@ -101,7 +102,7 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
     body = make_body(spine, options.seed, posed=False)
     voxels, tissue, bones = render_ct(body, grid, options, progress=part(progress, 0.02, 0.6))
     ct = ct_volume(voxels, grid.ijk_to_world, options.seed)
-    complete = {level: not touches_border(bones, n) for n, level in enumerate(spine.bones, start=1)}
+    complete = {level: not touches_border(bones, n) for n, level in enumerate(spine.all_bones, start=1)}
     labels = _labels(ct, spine, tissue, bones, complete)
     del tissue, bones
 
@@ -136,7 +137,7 @@ def _truth(spine: Spine, level: str, complete: bool) -> VertebraTruth:
 
 def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, complete: dict[str, bool]) -> Segmentation:
     """Return the label volume and its table; bone comes before everything else."""
-    source = f"analytic truth, seed {spine_seed(ct)}"
+    source = f"analytic truth of a {ct.provenance.source}"
     names = list(spine.bones)
     soft = np.zeros(len(Tissue), dtype=np.uint8)
     segments: dict[int, Segment] = {}
@@ -144,25 +145,25 @@ def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, com
         soft[kind] = value
         segments[value] = Segment(value, name, what, complete=False, source=source)
     out = soft[tissue]
-    for number, (upper, lower) in enumerate(itertools.pairwise(names)):
-        value = _DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"]
+    for upper, lower in itertools.pairwise(names):
+        value = _disc_value(upper)
         segments[value] = Segment(value, f"disc_{upper}_{lower}", "disc", complete[upper], source=source)
-        del number
     out = _paint_discs(out, ct, spine, tissue)
-    for number, level in enumerate(names, start=1):
-        value = VERTEBRA_VALUES[level]
-        out[bones == number] = value
-        segments[value] = Segment(
-            value, level, "sacrum" if level == "S1" else "vertebra", complete[level], source=source
-        )
+    values = np.zeros(len(spine.all_bones) + 1, dtype=np.uint8)
+    for number, name in enumerate(spine.all_bones, start=1):
+        value = _HIP_LABELS[name] if name in _HIP_LABELS else VERTEBRA_VALUES[name]
+        kind = "bone" if name in _HIP_LABELS else "sacrum" if name == "S1" else "vertebra"
+        values[number] = value
+        segments[value] = Segment(value, name, kind, complete[name], source=source)
+    out = np.where(bones > 0, values[bones], out)
     volume = ct.with_voxels(out, modality=Modality.LABEL, name="truth labels", step="analytic labels")
     present = set(np.unique(out).tolist())
     return Segmentation(volume, tuple(segments[v] for v in sorted(segments) if v in present))
 
 
-def spine_seed(ct: Volume) -> str:
-    """Return what the CT says it was generated from."""
-    return ct.provenance.source.rsplit(" ", 1)[-1]
+def _disc_value(upper: str) -> int:
+    """Return the label of the disc below a vertebra."""
+    return _DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"]
 
 
 def _paint_discs(out: np.ndarray, ct: Volume, spine: Spine, tissue: np.ndarray) -> np.ndarray:
@@ -177,7 +178,7 @@ def _paint_discs(out: np.ndarray, ct: Volume, spine: Spine, tissue: np.ndarray) 
     for upper in names[:-1]:
         f, size = spine.frames[upper], spine.sizes[upper]
         middles.append(f[:3, 3] - f[:3, 2] * (0.5 * size.height + 0.5 * spine.disc_mm[upper]))
-        values.append(_DISC_FIRST_VALUE + VERTEBRA_VALUES[upper] - VERTEBRA_VALUES["T12"])
+        values.append(_disc_value(upper))
     nearest = np.argmin([((points - c) ** 2).sum(1) for c in middles], axis=0)
     out[k, j, i] = np.array(values, dtype=np.uint8)[nearest]
     return out

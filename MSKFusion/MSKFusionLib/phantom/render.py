@@ -46,6 +46,7 @@ class Body:
     frames: Mapping[str, FloatArray]
     bone_fine: Lattice
     bone_coarse: Lattice
+    posed: bool
 
 
 def make_body(spine: Spine, seed: int, posed: bool) -> Body:
@@ -54,7 +55,12 @@ def make_body(spine: Spine, seed: int, posed: bool) -> Body:
     rng = np.random.default_rng([seed, 31])
     box = np.array([-90.0, -110.0, -150.0]), np.array([90.0, 90.0, 60.0])
     return Body(
-        spine, SoftTissue(spine, frames, seed), frames, Lattice.random(rng, *box, 2.4), Lattice.random(rng, *box, 9.0)
+        spine,
+        SoftTissue(spine, frames, seed),
+        frames,
+        Lattice.random(rng, *box, 2.4),
+        Lattice.random(rng, *box, 9.0),
+        posed,
     )
 
 
@@ -72,9 +78,9 @@ def render(
         image[where] = mean[classes] + spread[classes] * texture
     bones = np.zeros(grid.shape, dtype=np.uint8)
     closest = np.full(grid.shape, -JOINT_GAP_MM - 0.3, dtype=np.float32)
-    for number, (level, shape) in enumerate(body.spine.bones.items(), start=1):
-        progress(0.7 + 0.3 * number / len(body.spine.bones), f"bone {level}")
-        posed = shape.moved(body.frames[level] @ invert_rigid(body.spine.frames[level]))
+    for number, (level, shape) in enumerate(body.spine.all_bones.items(), start=1):
+        progress(0.7 + 0.3 * number / len(body.spine.all_bones), f"bone {level}")
+        posed = shape.moved(body.spine.pose_of(level)) if body.posed else shape
         found = evaluate(posed, grid)
         if found is None:
             continue
@@ -105,8 +111,9 @@ def _paint_bone(
     _, y, _ = (c[where] for c in block.coordinates(world_to_frame))
     fine = body.bone_fine.on(block, world_to_frame)[where]
     coarse = body.bone_coarse.on(block, world_to_frame)[where]
-    size = body.spine.sizes[level]
-    arch = np.clip((-y - size.half_depth + 2.0) / 4.0, 0.0, 1.0) if level != "S1" else np.full_like(y, 0.35)
+    arch = np.full_like(y, 0.35)  # the sacrum and the hips have a shell between that of a body and that of an arch
+    if level in body.spine.sizes and level != "S1":
+        arch = np.clip((-y - body.spine.sizes[level].half_depth + 2.0) / 4.0, 0.0, 1.0)
     shell = (0.75 + 0.65 * arch) * (1 + 0.2 * np.clip(coarse, -1.5, 1.5))
     cortex = signals.cortex_body + (signals.cortex_arch - signals.cortex_body) * arch
     inside = (

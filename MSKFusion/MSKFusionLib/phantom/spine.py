@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ProcessingError
 from ..frames import FloatArray, invert_rigid, rigid, rigid_about, rotation_about, transform_points
+from .hip import hip_shape
 from .options import LEVELS, PatientOptions
 from .sacrum import SacrumSize, draw_sacrum, sacrum_shape
 from .shapes import Array, Primitive, Shape
@@ -29,6 +30,8 @@ class Spine:
         By level; S1 holds the first sacral vertebra.
     bones
         Implicit shapes by level, joints cut.
+    hips
+        Hip bones ("hip_left", "hip_right"), where the sacrum is there; they move with it.
     disc_mm
         Height of the disc below each vertebra.
     poses
@@ -44,6 +47,16 @@ class Spine:
     wedge_fracture: str = "none"
     low_density: bool = False
     frames: dict[str, FloatArray] = field(default_factory=dict)
+    hips: dict[str, Shape] = field(default_factory=dict)
+
+    @property
+    def all_bones(self) -> dict[str, Shape]:
+        """The vertebrae, the sacrum, then the hip bones."""
+        return {**self.bones, **self.hips}
+
+    def pose_of(self, name: str) -> FloatArray:
+        """Return the pose of a bone in the MR posture; the hips move with the sacrum."""
+        return self.poses[name] if name in self.poses else self.poses["S1"]
 
 
 def _pedicle_factor(sizes: dict[str, VertebraSize], wished_mm: float | None) -> float:
@@ -201,6 +214,10 @@ def build_spine(options: PatientOptions) -> Spine:
             )
         bones[name] = shape
         previous = name
+    hips = {}
+    if "S1" in bones:
+        last = tuple(bones[n] for n in bones if n in ("L4", "L5"))
+        hips = {n: hip_shape(side, scale, bones["S1"], last) for n, side in (("hip_left", -1), ("hip_right", 1))}
     return Spine(
         sizes=fitted,
         sacrum=sacrum if "S1" in sizes else None,
@@ -211,6 +228,7 @@ def build_spine(options: PatientOptions) -> Spine:
         wedge_fracture=wedge,
         low_density=low_density,
         frames=frames,
+        hips=hips,
     )
 
 

@@ -207,8 +207,8 @@ def _muscles(stations: list[_Station]) -> list[Shape]:
     out = []
     for side in (-1, 1):
         ups = [s.frame[:3, 0] for s in stations]
-        psoas_r = np.interp(level, [0, 1, 2, 3, 4, 5, 6, 8], [3, 6.5, 11, 15, 18, 19, 18, 17])
-        psoas_x = np.interp(level, [0, 1, 5, 6, 8], [4, 5, 15, 24, 40])
+        psoas_r = np.interp(level, [0, 1, 2, 3, 4, 5, 6, 8], [3, 7.5, 12.5, 16.5, 19, 20, 18, 17])
+        psoas_x = np.interp(level, [0, 1, 5, 6, 8], [2, 3, 12, 22, 38])
         psoas_y = np.interp(level, [0, 4, 5, 6, 8], [-6, -3, 4, 22, 40])
         points = [s.point(side * (s.a + x), y) for s, x, y in zip(stations, psoas_x, psoas_y, strict=True)]
         # Over the sacrum the psoas leaves the spine forwards: keep it out of the chain's lower end.
@@ -218,14 +218,14 @@ def _muscles(stations: list[_Station]) -> list[Shape]:
         )
         erector = np.interp(level, [0, 4, 5, 6, 8], [19, 18, 16, 12, 6])
         wide = np.interp(level, [0, 4, 5, 6, 8], [24, 27, 24, 18, 8])
-        points = [s.point(side * (4.0 + w), -(s.b + 22.0 + e)) for s, w, e in zip(stations, wide, erector, strict=True)]
+        points = [s.point(side * (3.0 + w), -(s.b + 17.0 + e)) for s, w, e in zip(stations, wide, erector, strict=True)]
         out.append(_chain(points, ups, [(e, w) for e, w in zip(erector, wide, strict=True)]))
-        deep = np.interp(level, [0, 3, 5, 6, 8], [8, 10, 13, 10, 5])
-        points = [s.point(side * (3.0 + d), -(s.b + 30.0)) for s, d in zip(stations, deep, strict=True)]
-        out.append(_chain(points, ups, [(d + 3.0, d) for d in deep]))
+        deep = np.interp(level, [0, 3, 5, 6, 8], [9, 11, 14, 11, 5])
+        points = [s.point(side * (2.0 + d), -(s.b + 31.0)) for s, d in zip(stations, deep, strict=True)]
+        out.append(_chain(points, ups, [(d + 5.0, d) for d in deep]))
         lumbar = [i for i, v in enumerate(level) if v <= 4.6]
-        points = [stations[i].point(side * 66.0, -14.0) for i in lumbar]
-        out.append(_chain(points, [ups[i] for i in lumbar], [(10.0, 16.0)] * len(lumbar)))
+        points = [stations[i].point(side * 62.0, -16.0) for i in lumbar]
+        out.append(_chain(points, [ups[i] for i in lumbar], [(9.0, 17.0)] * len(lumbar)))
         gluteal = [s for s in stations if s.level >= 5.0]
         if len(gluteal) > 1:
             points = [s.point(side * 100.0, -45.0) for s in gluteal]

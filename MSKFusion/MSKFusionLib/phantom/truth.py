@@ -9,7 +9,7 @@ import numpy as np
 
 from ..frames import FloatArray, transform_points
 from .shapes import Shape
-from .vertebra import VertebraSize, joint_centre, pedicle_line
+from .vertebra import VertebraSize, joint_centre, pedicle_line, spinous_line, transverse_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def measure_pedicle(shape: Shape, size: VertebraSize, side: int) -> PedicleTruth
 
 def landmarks(shape: Shape, size: VertebraSize) -> dict[str, FloatArray]:
     """Return named RAS points on the true surface of a vertebra."""
-    b, a = size.half_depth, size.half_width
+    a, b = size.half_width, size.half_depth
     out: dict[str, FloatArray] = {}
     rim = 0.86
     spots = {"anterior": (0.0, rim * b), "posterior": (0.0, -rim * b), "left": (-rim * a, 0.0), "right": (rim * a, 0.0)}
@@ -114,15 +114,11 @@ def landmarks(shape: Shape, size: VertebraSize) -> dict[str, FloatArray]:
         )
         out[f"superior_endplate_{name}"] = np.array([x, y, up])
         out[f"inferior_endplate_{name}"] = np.array([x, y, -down])
-    base = np.array([[0.0, -(size.half_depth + size.canal_depth + 6.0), -0.36 * size.height]])
-    lean = np.array([[0.0, -size.spinous_length, -size.spinous_lean_mm]])
-    lean /= np.linalg.norm(lean)
-    out["spinous_tip"] = (base + lean * _exits(shape, base, lean, 80.0)[:, None])[0]
+    lines = {"spinous_tip": spinous_line(size)}
     for name, side in (("left", -1), ("right", 1)):
-        x = size.pedicle_x(side)
-        root = np.array([[side * (x + 1.0), -(b + 9.5), size.pedicle_z - 2.0]])
-        tip = np.array([[side * size.transverse_half_span, -(b + 13.0), size.pedicle_z - 1.0]])
-        ray = (tip - root) / np.linalg.norm(tip - root)
-        out[f"transverse_tip_{name}"] = (root + ray * _exits(shape, root, ray, 80.0)[:, None])[0]
+        lines[f"transverse_tip_{name}"] = transverse_line(size, side)
         out[f"inferior_joint_{name}"] = joint_centre(size, side)
+    for name, (root, end) in lines.items():
+        ray = (end - root) / np.linalg.norm(end - root)
+        out[name] = root + ray * float(_exits(shape, root[None], ray[None], 80.0)[0])
     return {n: transform_points(shape.frame_to_world, p) for n, p in out.items()}

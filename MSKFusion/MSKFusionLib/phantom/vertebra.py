@@ -179,7 +179,7 @@ def inferior_process(size: VertebraSize, side: int) -> Primitive:
     normal, tangent = _facet_axes(side, size.facet_angle_deg)
     low = joint_centre(size, side) - 4.4 * normal
     start = low + [0.0, 0.0, 0.40 * size.height + 4.0]
-    return elliptic_capsule(start, low - [0.0, 0.0, 6.0], tangent, 4.4, 5.8, taper=-0.06, fillet_mm=3.0)
+    return elliptic_capsule(start, low - [0.0, 0.0, 4.0], tangent, 4.4, 6.0, taper=-0.06, fillet_mm=3.0)
 
 
 def superior_processes(size: VertebraSize) -> list[Primitive]:
@@ -189,12 +189,27 @@ def superior_processes(size: VertebraSize) -> list[Primitive]:
     for side in (-1, 1):
         normal, tangent = _facet_axes(side, size.facet_above_angle_deg)
         joint = np.array([side * size.facet_above_x_mm, -(base_y - 1.0), 0.5 * size.height + 4.0])
-        top = joint + 4.6 * normal + [0.0, 0.0, 3.0]
+        top = joint + 4.6 * normal + [0.0, -1.0, 0.0]
         middle, forward = pedicle_line(size, side)
-        root = middle - 8.0 * forward - [0.0, 0.0, 3.0]
+        root = middle - 8.0 * forward - [0.0, 0.0, 4.0]
         root[0] = 0.5 * (root[0] + top[0])
-        parts.append(elliptic_capsule(root, top, tangent, 5.0, 7.0, taper=-0.10))
+        parts.append(elliptic_capsule(root, top, tangent, 5.0, 7.6, taper=-0.08))
     return parts
+
+
+def transverse_line(size: VertebraSize, side: int) -> tuple[FloatArray, FloatArray]:
+    """Return root and end of a transverse process's axis: swept back, except at L5, where it points to the sacrum."""
+    sweep, rise = (5.0, 1.0) if size.level == "L5" else (9.0, 2.0)
+    root = pedicle_line(size, side)[0]
+    root = np.array([root[0] + side * 4.0, -(size.half_depth + 9.0), size.pedicle_z - 2.5])
+    return root, np.array([side * (size.transverse_half_span - 3.0), root[1] - sweep, root[2] + rise])
+
+
+def spinous_line(size: VertebraSize) -> tuple[FloatArray, FloatArray]:
+    """Return root and end of the spinous process's axis."""
+    base, z = size.half_depth + size.canal_depth, -0.34 * size.height
+    stop = np.array([0.0, -(base + 1.0 + size.spinous_length), z - size.spinous_lean_mm])
+    return np.array([0.0, -(base + 5.0), z]), stop
 
 
 def _side_parts(size: VertebraSize, side: int) -> list[Primitive]:
@@ -206,41 +221,39 @@ def _side_parts(size: VertebraSize, side: int) -> list[Primitive]:
     xp, zp = abs(float(pillar[0])), size.pedicle_z
     up = [0.0, 0.0, 1.0]
     bar = elliptic_capsule(
-        middle - 8.0 * forward, middle + 11.0 * forward, up, 0.5 * width, 0.5 * size.pedicle_height_mm,
-        waist=0.12, waist_at=8.0 / 19.0, fillet_mm=2.0,
+        middle - 8.0 * forward, middle + 7.0 * forward, up, 0.5 * width, 0.5 * size.pedicle_height_mm,
+        waist=0.12, waist_at=8.0 / 15.0, fillet_mm=2.0,
     )  # fmt: skip
     pars = elliptic_capsule(
         [side * 0.97 * xp, -(b + 12.0), zp - 2.0], [side * (size.facet_x_mm - 2.0), -(b + d + 0.8), -0.32 * h],
         [side * 1.0, 0.7, 0.0], 4.2, 5.2, fillet_mm=3.0,
     )  # fmt: skip
     lamina = elliptic_capsule(
-        [side * 0.80 * size.facet_x_mm, -(b + d + 0.2), -0.12 * h], [side * 1.5, -(b + d + 5.0), -0.30 * h],
-        [0.0, 0.30, 1.0], 3.3, 0.33 * h, fillet_mm=3.0,
+        [side * 0.84 * size.facet_x_mm, -(b + d - 0.6), -0.10 * h], [side * 1.2, -(b + d + 7.0), -0.32 * h],
+        [0.0, 0.30, 1.0], 3.3, 0.34 * h, taper=-0.06, fillet_mm=3.0,
     )  # fmt: skip
-    tip = [side * size.transverse_half_span, -(b + 13.0), zp - 1.0]
-    thick, high = (4.4, 6.8) if size.level == "L5" else (3.3, 5.4)
-    transverse = elliptic_capsule(
-        [side * (xp + 1.0), -(b + 9.5), zp - 2.0], tip, up, thick, high, taper=-0.25, fillet_mm=3.5
-    )
+    thick, high = (4.6, 7.0) if size.level == "L5" else (3.6, 5.6)
+    transverse = elliptic_capsule(*transverse_line(size, side), up, thick, high, taper=-0.30, fillet_mm=3.5)
     return [bar, pars, lamina, inferior_process(size, side), transverse]
 
 
 def vertebra_shape(size: VertebraSize, frame_to_world: FloatArray) -> Shape:
     """Return the whole vertebra, its canal open; the joints are cut later, by the vertebra above."""
     sides = [p for side in (-1, 1) for p in _side_parts(size, side)]
-    return Shape((body(size), *superior_processes(size), *sides, _spinous(size), canal(size)), frame_to_world)
+    return Shape((body(size), *superior_processes(size), *sides, *_spinous(size), canal(size)), frame_to_world)
 
 
-def _spinous(size: VertebraSize) -> Primitive:
-    base = size.half_depth + size.canal_depth
-    z0 = -0.34 * size.height
-    return elliptic_capsule(
-        [0.0, -(base + 5.0), z0], [0.0, -(base + 2.0 + size.spinous_length), z0 - size.spinous_lean_mm], [0.0, 0.0, 1.0],
-        2.8, size.spinous_half_height, taper=0.15, fillet_mm=3.5,
-    )  # fmt: skip
+def _spinous(size: VertebraSize) -> tuple[Primitive, Primitive]:
+    """Return the spinous process: a plate, and the swelling along its lower edge towards the tip."""
+    start, stop = spinous_line(size)
+    half, up = size.spinous_half_height, [0.0, 0.0, 1.0]
+    plate = elliptic_capsule(start, stop, up, 3.0, half, taper=-0.08, fillet_mm=3.5)
+    drop = np.array([0.0, -0.5, -0.55 * half])
+    bulb = elliptic_capsule(0.5 * (start + stop) + drop, stop + drop, up, 2.8, 4.0, taper=0.5, fillet_mm=4.0)
+    return plate, bulb
 
 
 def arch_parts(size: VertebraSize) -> tuple[Primitive, ...]:
     """Return what lies above the next vertebra's arch and shapes its joints: inferior processes, laminae, spine."""
     parts = [part for side in (-1, 1) for part in _side_parts(size, side)[1:]]
-    return (*parts, _spinous(size))
+    return (*parts, *_spinous(size))
