@@ -271,7 +271,10 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         #: The plan in hand with what it was made of (`MSKPlannerLib.pipeline.Case`); None before the first step.
         self.case: Any = None
         self._basis: tuple[Any, ...] = ()
+        #: The CT and the bones that the case was made of.
         self._nodes: tuple[Any, Any] | None = None
+        #: The scene and the case's nodes in it (`MSKPlannerLib.mrml.PlanNodes`).
+        self._shown: tuple[Any, Any] | None = None
 
     def getParameterNode(self) -> Any:
         """Return the module's parameter node, typed."""
@@ -279,7 +282,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
     def forget(self) -> None:
         """Let go of the case; the nodes stay in the scene."""
-        self.case, self._basis, self._nodes = None, (), None
+        self.case, self._basis, self._nodes, self._shown = None, (), None, None
 
     def isCurrent(self, ctNode: Any, segmentationNode: Any) -> bool:
         """Tell whether the case in hand was made of these nodes as they are now."""
@@ -327,8 +330,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         report = progress or no_progress
         case = plan_case(ct, bones=bones, options=options, progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self._show(ctNode, case)
-        self._nodes = (ctNode, segmentationNode)
+        self._show(case, ctNode, segmentationNode)
         self._basis = _basis(ctNode, segmentationNode)
         return case
 
@@ -353,7 +355,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         )
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         plan = judge(replace(case.plan, guides=tuple(guides)), case.registration)
-        self._show(self._nodes[0], replace(case, plan=plan, guides=solids))
+        self._show(replace(case, plan=plan, guides=solids), *self._nodes)
         return self.case
 
     def export(self, folder: Any, progress: Any = None) -> pathlib.Path:
@@ -370,7 +372,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
         case = self._plannedCase()
         with output_folder(folder) as staging:
-            write_case(case, staging, progress=progress or no_progress)
+            write_case(case, staging, shown=self._shown, progress=progress or no_progress)
         return pathlib.Path(folder)
 
     def _plannedCase(self) -> Any:
@@ -382,8 +384,10 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             raise InputError("the images or the bones have changed since the screws were planned", "Plan them again.")
         return self.case
 
-    def _show(self, ctNode: Any, case: Any) -> None:
+    def _show(self, case: Any, ctNode: Any, segmentationNode: Any) -> None:
         """Put a case's screws and guides into the scene in place of the last one's, where the CT is."""
+        from dataclasses import replace
+
         from MSKFusionLib.mrml import place_under
         from MSKPlannerLib.mrml import plan_to_scene
         from MSKPlannerLib.mrml.remove import remove_plan
@@ -395,7 +399,8 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         placed = [n for screw in nodes.screws.values() for n in (screw.axis, screw.model)]
         for node in (*placed, *nodes.guides.values()):
             place_under(node, ctNode.GetParentTransformNode())
-        self.case = case
+        self.case, self._nodes = case, (ctNode, segmentationNode)
+        self._shown = (scene, replace(nodes, ct=ctNode, segmentation=segmentationNode))
 
 
 def _basis(ctNode: Any, segmentationNode: Any) -> tuple[Any, ...]:

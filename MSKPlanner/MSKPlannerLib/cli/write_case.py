@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
@@ -18,12 +19,23 @@ from ..export.report import Body, Picture, render_report
 from ..pipeline import Case, describe_registration
 from ..plan_file import plan_to_json
 
+if TYPE_CHECKING:
+    from ..mrml import PlanNodes
+
 #: Okabe and Ito's palette: told apart by colour-blind readers too.
 _SCREW_COLOUR, _GUIDE_COLOUR, _BONE_COLOUR, _REJECTED_COLOUR = "#0072B2", "#009E73", "#E8DCC0", "#D55E00"
 
 
-def write_case(case: Case, folder: Path, *, progress: Progress = no_progress) -> None:
-    """Write all files of a case into `folder` (made by `output_folder`)."""
+def write_case(
+    case: Case, folder: Path, *, shown: tuple[Any, PlanNodes] | None = None, progress: Progress = no_progress
+) -> None:
+    """Write all files of a case into `folder` (made by `output_folder`).
+
+    Parameters
+    ----------
+    shown
+        The scene that holds the case already, and its nodes: what the application saves. None builds a scene.
+    """
     (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
     write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
     if case.registration is not None and case.mr is not None:
@@ -34,7 +46,7 @@ def write_case(case: Case, folder: Path, *, progress: Progress = no_progress) ->
         write_stl(solid.mesh, folder / record.file, name=name)
         write_3mf(solid.mesh, (folder / record.file).with_suffix(".3mf"), name=name)
     progress(0.2, "Building the scene")
-    pictures, notes = _write_scene(case, folder, progress)
+    pictures, notes = _write_scene(case, folder, shown, progress)
     progress(0.9, "Writing the report")
     html = render_report(case.plan, pictures, _bodies(case), notes)
     (folder / "report.html").write_text(html, encoding="utf-8")
@@ -56,13 +68,22 @@ def write_registration(result: RegistrationResult, folder: Path, moving_on_fixed
         write_image(moving_on_fixed, folder / f"{mark}moving_on_fixed.nrrd")
 
 
-def _write_scene(case: Case, folder: Path, progress: Progress) -> tuple[list[Picture], list[str]]:
+def _write_scene(
+    case: Case, folder: Path, shown: tuple[Any, PlanNodes] | None, progress: Progress
+) -> tuple[list[Picture], list[str]]:
     """Write scene.mrb and make the pictures with Slicer's own views; say in words which could not be made."""
     from MSKFusionLib.mrml import headless_scene, save_scene
 
     from ..mrml import plan_to_scene
     from .pictures import make_pictures
 
+    def save_and_draw(scene: Any, nodes: PlanNodes) -> tuple[list[Picture], list[str]]:
+        save_scene(scene, folder / "scene.mrb")
+        progress(0.5, "Taking pictures")
+        return make_pictures(scene, nodes, case, folder / ".pictures", progress)
+
+    if shown is not None:
+        return save_and_draw(*shown)
     with headless_scene() as scene:
         nodes = plan_to_scene(
             scene,
@@ -73,9 +94,7 @@ def _write_scene(case: Case, folder: Path, progress: Progress) -> tuple[list[Pic
             segmentation=case.segmentation,
             guide_meshes={name: solid.mesh for name, solid in case.guides.items()},
         )
-        save_scene(scene, folder / "scene.mrb")
-        progress(0.5, "Taking pictures")
-        return make_pictures(scene, nodes, case, folder / ".pictures", progress)
+        return save_and_draw(scene, nodes)
 
 
 def _bodies(case: Case) -> Sequence[Body]:
