@@ -299,8 +299,8 @@ def _only(
             kept.append((display, copy))
             display.SetVisibility(node.GetID() in wanted)
             if fill is not None and node.GetAttribute(ROLE_ATTRIBUTE) == "screw":
-                # Outlines are thin: brighter than the body in 3D, to be seen on grey bone.
-                display.SetColor(*(0.25 + 0.75 * value for value in display.GetColor()))
+                # Outlines are thin: as bright as the colour can be, to be seen on grey bone.
+                display.SetColor(*(value / max(display.GetColor()) for value in display.GetColor()))
                 display.SetSliceIntersectionThickness(3)
             if node.IsA("vtkMRMLSegmentationNode"):
                 _adjust_segmentation(node, segments, bone_opacity, fill)
