@@ -16,11 +16,10 @@ from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
+from MSKPlannerLib import pipeline
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.plan import Guide, Plan, Screw
-
-pipeline = pytest.importorskip("MSKPlannerLib.pipeline")
 
 TETRAHEDRON = Mesh(
     np.array([[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
