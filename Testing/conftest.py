@@ -22,4 +22,4 @@ def small_patient():
     """A generated patient (seed 1) that all layers share; made once a session."""
     from MSKFusionLib.phantom import PatientOptions, generate_patient
 
-    return generate_patient(PatientOptions(seed=1))
+    return generate_patient(PatientOptions.small(seed=1))

@@ -115,7 +115,7 @@ def first_order_distance(values: FloatImage, grid: Grid) -> FloatImage:
     for axis in range(3):
         g = np.gradient(values, float(spacing[axis]), axis=axis)
         squared += g * g
-    return values / np.sqrt(np.clip(squared, 0.2, 4.0))
+    return np.asarray(values / np.sqrt(np.clip(squared, 0.2, 4.0)), dtype=np.float32)
 
 
 class Lattice:

@@ -141,9 +141,9 @@ def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, com
     names = list(spine.bones)
     soft = np.zeros(len(Tissue), dtype=np.uint8)
     segments: dict[int, Segment] = {}
-    for kind, (value, name, what) in _SOFT_LABELS.items():
-        soft[kind] = value
-        segments[value] = Segment(value, name, what, complete=False, source=source)
+    for tissue_kind, (value, name, kind) in _SOFT_LABELS.items():
+        soft[tissue_kind] = value
+        segments[value] = Segment(value, name, kind, complete=False, source=source)
     out = soft[tissue]
     for upper, lower in itertools.pairwise(names):
         value = _disc_value(upper)
