@@ -65,8 +65,8 @@ class MSKFusionParameterNode:
 
     ctVolume: vtkMRMLScalarVolumeNode
     mrVolume: vtkMRMLScalarVolumeNode
-    levelName: Annotated[str, Choice(LEVELS)]
-    levelPlace: LevelPlace
+    levelName: Annotated[str, Choice(LEVELS)] = NO_LEVEL
+    levelPlace: LevelPlace = LevelPlace.LOWEST
 
 
 class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -22,8 +22,6 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from MSKFusionLib.panel import JobArea
-
 #: What the list of levels shows where the names in the segmentation hold.
 AS_NAMED = "as it is named"
 LEVELS = [AS_NAMED, *(f"C{n}" for n in range(1, 8)), *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7))]
@@ -51,7 +49,7 @@ class MSKPlannerParameterNode:
 
     ctVolume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
-    lowestLevel: Annotated[str, Choice(LEVELS)]
+    lowestLevel: Annotated[str, Choice(LEVELS)] = AS_NAMED
     levels: str
     outputFolder: pathlib.Path
 
@@ -68,6 +66,9 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         """Build the panel from its .ui file and connect it."""
+        # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
+        from MSKFusionLib.panel import JobArea
+
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MSKPlanner.ui"))
         self.layout.addWidget(panel)

@@ -76,8 +76,8 @@ def test_parameter_node_is_typed_and_as_strict_as_slicers(session):
     class Node:
         volume: slicer.vtkMRMLScalarVolumeNode
         side: Side
-        level: Annotated[str, Choice(["L1", "L2"])]
-        width: Annotated[float, WithinRange(1.0, 5.0)]
+        level: Annotated[str, Choice(["L1", "L2"])] = "L1"
+        width: Annotated[float, WithinRange(1.0, 5.0)] = 1.0
         count: int = 3
         folder: pathlib.Path = pathlib.Path("/tmp/x")
 

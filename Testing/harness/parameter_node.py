@@ -95,15 +95,10 @@ def _parameter(name: str, hint: Any, given: Any) -> _Parameter:
     checks = tuple(a for a in annotations if hasattr(a, "check"))
     if given is ...:
         given = next((a.value for a in annotations if isinstance(a, Default)), ...)
+    if given is ... and checks:
+        raise TypeError(f"{name}: give a default; what Slicer takes by itself need not pass the checks")
     if given is ... and not issubclass(hint, slicer.vtkMRMLNode):
-        choices = next((c.choices for c in checks if isinstance(c, Choice)), None)
-        smallest = next((c.minimum for c in checks if isinstance(c, WithinRange)), None)
-        if choices is not None:
-            given = choices[0]
-        elif smallest is not None:
-            given = smallest
-        else:
-            given = next(iter(hint)) if issubclass(hint, enum.Enum) else hint()
+        given = next(iter(hint)) if issubclass(hint, enum.Enum) else hint()
     return _Parameter(name, hint, checks, None if given is ... else given)
 
 
