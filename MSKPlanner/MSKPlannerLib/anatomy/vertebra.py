@@ -172,9 +172,11 @@ def require_complete(segmentation: Segmentation, level: str) -> None:
 def spine_course_ras(segmentation: Segmentation, level: str) -> FloatArray:
     """Return the unit direction of the spine (upwards) at a vertebra: from the neighbours' centres, else RAS superior."""
     chain = [s for s in segmentation.segments if s.kind in ("vertebra", "sacrum")]
-    voxels = segmentation.labels.voxels
+    # Every third voxel or so: a course does not need more.
+    stride = np.maximum(1, np.round(3.0 / segmentation.labels.spacing_mm)).astype(int)
+    voxels = segmentation.labels.voxels[:: stride[2], :: stride[1], :: stride[0]]
     centres = ndimage.center_of_mass(voxels > 0, voxels, [s.value for s in chain])
-    ijk_to_ras = segmentation.labels.ijk_to_ras
+    ijk_to_ras = segmentation.labels.ijk_to_ras @ np.diag([*stride, 1.0])
     places = {
         s.name: transform_points(ijk_to_ras, c[::-1])
         for s, c in zip(chain, centres, strict=True)
@@ -193,8 +195,8 @@ def spine_course_ras(segmentation: Segmentation, level: str) -> FloatArray:
 
 
 def _bone_points(bone: DepthField) -> FloatArray:
-    """Return RAS points (N, 3) of the bone's inside on a 1 mm grid."""
-    stride = max(1, round(1.0 / bone.step_mm))
+    """Return RAS points (N, 3) of the bone's inside on a grid of about 1 mm."""
+    stride = max(1, round(1.25 / bone.step_mm))
     kji = np.argwhere(bone.depth[::stride, ::stride, ::stride] > 0) * stride
     return np.asarray(transform_points(bone.ijk_to_ras, kji[:, ::-1]))
 
@@ -274,7 +276,7 @@ def _mirror(
     bone: DepthField, points_ras: FloatArray, axes: FloatArray, origin: FloatArray
 ) -> tuple[FloatArray, FloatArray, float]:
     """Turn the axes and shift the origin until mirroring along the right axis maps the bone onto itself best."""
-    sample = points_ras[:: max(1, len(points_ras) // 4000)]
+    sample = points_ras[:: max(1, len(points_ras) // 2000)]
 
     def placed(x: FloatArray) -> tuple[FloatArray, FloatArray]:
         turn = rotation_about(axes[:, 2], x[0]) @ rotation_about(axes[:, 1], x[1])

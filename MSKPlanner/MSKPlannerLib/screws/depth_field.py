@@ -24,6 +24,7 @@ _SMOOTHING_VOXELS = 0.6
 #: Smoothing of the distances on the label grid: what is left of the staircase. Never so wide that it thins a pedicle.
 _DISTANCE_SMOOTHING_VOXELS = 0.8
 _DISTANCE_SMOOTHING_MM = 0.7
+_LINEAR_LIMIT_MM = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +180,17 @@ class SmoothBone:
         image = sitk.GetImageFromArray(self.level)
         image.SetSpacing(self.spacing_mm.tolist())
         identity = np.eye(3).ravel().tolist()
+        # Straight lines between coarse voxels cut curved surfaces short; between fine ones by a few hundredths only.
+        coarse = float(self.spacing_mm.max()) > _LINEAR_LIMIT_MM
         fine = sitk.Resample(
-            image, size.tolist(), sitk.Transform(), sitk.sitkBSpline, low.tolist(), [step_mm] * 3, identity, -100.0
+            image,
+            size.tolist(),
+            sitk.Transform(),
+            sitk.sitkBSpline if coarse else sitk.sitkLinear,
+            low.tolist(),
+            [step_mm] * 3,
+            identity,
+            -100.0,
         )
         depth = _signed_distance(sitk.GetArrayFromImage(fine), np.full(3, step_mm))
         return DepthField(depth, self.origin_ras + self.directions_ras @ low, self.directions_ras, step_mm)

@@ -29,6 +29,8 @@ _CORRIDOR_BACK_MM = 6.0
 #: Half sides of the corridor's rectangles: lateral and vertical, behind the pedicle and in the body.
 _HALF_START_MM = (6.0, 7.0)
 _HALF_END_MM = (10.0, 10.0)
+#: Proof wanted of the corridor's radius: the search about it finds what is left.
+_CORRIDOR_GAP_MM = 0.2
 
 
 @dataclass(frozen=True)
@@ -221,14 +223,16 @@ def _plan_side(
 ) -> Screw:
     pedicle = frame.pedicles[side]
     family = pedicle_lines(frame, pedicle, sign, options)
-    corridor = widest_corridor(fine, family)
+    corridor = widest_corridor(fine, family, gap_mm=_CORRIDOR_GAP_MM)
+    isthmus_y = float(frame.to_frame(pedicle.centre_ras)[1])
     limits = TrajectoryLimits(
-        posterior_limit_y_mm=float(frame.to_frame(pedicle.centre_ras)[1]) - 3.0,
+        posterior_limit_y_mm=isthmus_y - 3.0,
         least_tip_y_mm=-0.2 * frame.body_depth_mm,
         deepest_tip_y_mm=(options.body_depth - 0.5) * frame.body_depth_mm,
         anterior_margin_mm=options.anterior_margin_mm,
     )
-    search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor.parameters, limits)
+    share = _CORRIDOR_BACK_MM / (_CORRIDOR_BACK_MM - isthmus_y)
+    search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits)
     diameters = implants.diameters_mm
     cap = max(options.pedicle_fill * pedicle.width_mm, diameters[0])
     choice: Choice | None = None

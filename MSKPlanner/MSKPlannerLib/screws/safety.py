@@ -14,7 +14,7 @@ from MSKFusionLib.volume import Volume
 
 from .depth_field import interpolate
 
-#: Signed depth in mm, positive inside bone, of RAS points (..., 3).
+#: Signed depth (N,) in mm, positive inside bone, of RAS points (N, 3).
 DepthFunction = Callable[[FloatArray], FloatArray]
 
 #: Grade and the breach in mm that it stays below (Gertzbein & Robbins 1990, doi 10.1097/00007632-199001000-00004).
@@ -23,11 +23,8 @@ _GRADES = (("B", 2.0), ("C", 4.0), ("D", 6.0))
 _BREACH_TOLERANCE_MM = 1e-6
 _STEP_MM = 0.5
 _ANGLES = 24
-#: A rise of the depth that ends by less than this is noise of the surface.
-_FALL_MM = 0.15
-#: The entry in diameters: outside bone counts as a breach from the first on, clearance from the second at the latest.
-_BREACH_FROM_DIAMETERS = 1.0
-_CLEARANCE_FROM_DIAMETERS = 2.0
+#: The entry: one diameter, and not less than this. See `entry_zone_mm`.
+_ENTRY_ZONE_MM = 6.0
 
 
 @dataclass(frozen=True)
@@ -65,42 +62,15 @@ def gertzbein_robbins_grade(breach_mm: float) -> str:
     return next((grade for grade, limit in _GRADES if breach_mm < limit), "E")
 
 
-def entry_zones(
-    axis_depth_mm: FloatArray, along_mm: FloatArray, diameter_mm: float
-) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Return the index of the first sample of each axis that counts for a breach, and the first that counts for clearance.
+def entry_zone_mm(diameter_mm: float) -> float:
+    """Return the length behind the entry point that is not measured: one diameter, and 6 mm at least.
 
-    A screw must pierce the cortex where it enters, so its surface is outside bone or close to the cortex there. With
-    the axis depth rising from 0 at the entry,
-
-    * the surface **outside bone** counts from where the whole section first fits into the bone (depth = radius), and
-      from one diameter behind the entry at the latest, which is where a screw that meets a flat surface at 30 degrees
-      or more has its whole section inside. What is still outside there is a breach of the side wall, and is not hidden;
-    * the **clearance** counts from where the depth first stops rising (by more than 0.15 mm), which is when the cortex
-      of the entry is no longer the nearest one, and from two diameters on at the latest.
-
-    Parameters
-    ----------
-    axis_depth_mm
-        (..., S) depths along each axis from the entry on.
-    along_mm
-        (S,) distances from the entry, rising.
+    A screw must pierce the cortex where it enters, so that its surface is outside bone or close to the cortex there.
+    One that meets a flat surface at 30 degrees or more has its whole section inside after one diameter; whatever is
+    outside from there on is a breach of a wall and counts, also behind the pedicle. The zone depends on nothing but
+    the diameter, so that two measurements of one screw (label and truth, say) measure the same part of it.
     """
-    depth = np.asarray(axis_depth_mm, dtype=np.float64)
-    radius = diameter_mm / 2
-    last = depth.shape[-1] - 1
-    fits = _first(depth >= radius, last)
-    breach_from = np.minimum(fits, min(int(np.searchsorted(along_mm, _BREACH_FROM_DIAMETERS * diameter_mm)), last))
-    highest = np.maximum.accumulate(depth, axis=-1)
-    falls = _first(highest - depth > _FALL_MM, last)
-    reached = np.take_along_axis(highest, falls[..., None], axis=-1)
-    crest = np.argmax(depth >= reached - 1e-12, axis=-1)
-    limit = min(int(np.searchsorted(along_mm, _CLEARANCE_FROM_DIAMETERS * diameter_mm)), last)
-    return breach_from, np.maximum(np.minimum(crest, limit), breach_from)
-
-
-def _first(condition: NDArray[np.bool_], otherwise: int) -> NDArray[np.int_]:
-    return np.asarray(np.where(condition.any(axis=-1), condition.argmax(axis=-1), otherwise))
+    return max(diameter_mm, _ENTRY_ZONE_MM)
 
 
 def assess_screw(
@@ -115,7 +85,7 @@ def assess_screw(
     """Measure a screw, as a cylinder with a flat tip, against the depth of a bone.
 
     The surface is sampled every 0.5 mm and 15 degrees, the tip's disc on three rings; what counts is said in
-    `entry_zones`.
+    `entry_zone_mm`.
 
     Parameters
     ----------
@@ -137,20 +107,18 @@ def assess_screw(
         raise GeometryError(f"a screw of {diameter_mm} x {length:.3g} mm cannot be", "Give entry and tip in RAS mm.")
     radius = diameter_mm / 2
     axis = unit(tip - entry)
-    along = np.linspace(0.0, length, max(3, int(np.ceil(length / _STEP_MM)) + 1))
+    start = min(entry_zone_mm(diameter_mm), length)
+    along = np.linspace(start, length, max(2, int(np.ceil((length - start) / _STEP_MM)) + 1))
     on_axis = entry + along[:, None] * axis
-    breach_from, clear_from = (int(i) for i in entry_zones(np.asarray(depth(on_axis)), along, diameter_mm))
     u, v = perpendicular_axes(axis)
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
     wall = on_axis[:, None] + radius * ring
     cap = tip + radius * np.array([0.0, 0.35, 0.7])[:, None, None] * ring
-    wall_depth = np.asarray(depth(wall))
-    cap_depth = np.asarray(depth(cap))
-    deepest_breach = min(float(wall_depth[breach_from:].min()), float(cap_depth.min()))
-    start = breach_from if deepest_breach < -_BREACH_TOLERANCE_MM else clear_from
-    points = np.concatenate([wall[start:].reshape(-1, 3), cap.reshape(-1, 3)])
-    depths = np.concatenate([wall_depth[start:].ravel(), cap_depth.ravel()])
+    wall_depth = np.asarray(depth(wall.reshape(-1, 3))).reshape(wall.shape[:-1])
+    cap_depth = np.asarray(depth(cap.reshape(-1, 3)))
+    points = np.concatenate([wall.reshape(-1, 3), cap.reshape(-1, 3)])
+    depths = np.concatenate([wall_depth.ravel(), cap_depth])
     worst = int(depths.argmin())
     clearance = float(depths[worst])
     breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
@@ -158,7 +126,7 @@ def assess_screw(
     if breach > 0 and axes_ras is not None and side in ("left", "right"):
         direction = _direction(points[worst], entry, axis, length, np.asarray(axes_ras), side)
     x, y, z = (float(c) for c in points[worst])
-    return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), float(along[start]))
+    return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), start)
 
 
 def screw_clearance_mm(depth: DepthFunction, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> float:

@@ -14,17 +14,19 @@ from scipy.stats import qmc
 from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.volume import Volume
 
-from .corridor import LineFamily
+from .corridor import Corridor, LineFamily
 from .depth_field import DepthField
-from .safety import entry_zones, sample_volume
+from .safety import entry_zone_mm, sample_volume
 
 _STEP_MM = 0.75
 #: Farthest that the bone behind the corridor's start is followed to the entry, and the screw from its entry.
 _ENTRY_REACH_MM = 26.0
 _SCREW_REACH_MM = 75.0
-#: Half widths of the first sampling about the widest corridor (u, v behind the pedicle; u, v in the body), and how it shrinks.
-_SPREAD_MM = np.array([4.0, 4.0, 8.0, 7.0])
-_ROUNDS = ((4096, 1.0), (1024, 0.3), (1024, 0.1))
+#: Sampling about the best line so far: how many lines, and how the first round's spread shrinks.
+_ROUNDS = ((4096, 1.0), (1024, 0.3), (1024, 0.1), (512, 0.03))
+#: Half width of the first round: of (end - start) along u and v, and bounds of the shift within the isthmus.
+_TURN_SPREAD_MM = (9.0, 8.0)
+_SHIFT_SPREAD_MM = (0.6, 4.0)
 #: Up to this much above the wished clearance is worth a tenth of the purchase.
 _WORTHWHILE_CLEARANCE_MM = 0.5
 _WORTH = 0.1
@@ -82,14 +84,19 @@ class TrajectorySearch:
         coarse: DepthField,
         frame_to_ras: FloatArray,
         family: LineFamily,
-        centre: FloatArray,
+        corridor: Corridor,
+        isthmus_share: float,
         limits: TrajectoryLimits,
     ) -> None:
+        """Prepare the search about a corridor; `isthmus_share` says where between start and end the isthmus lies."""
         self._fine = fine
         self._coarse = coarse
         self._frame_to_ras = frame_to_ras
         self._family = family
-        self._centre = centre
+        self._centre = corridor.parameters
+        self._share = isthmus_share
+        # A screw thinner than the corridor by so much can be moved by so much; 1.5 mm is below any screw's radius.
+        self._shift_spread = float(np.clip(corridor.clearance_mm - 1.5, *_SHIFT_SPREAD_MM))
         self._limits = limits
         self._along = np.arange(0.0, _SCREW_REACH_MM, _STEP_MM)
 
@@ -126,18 +133,10 @@ class TrajectorySearch:
         top: tuple[float, FloatArray, Choice] | None = None
         for number, (_, shrink) in enumerate(_ROUNDS):
             lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
-            for wish in (0.5, 0.25, 0.0, -0.5, -1.0, -2.0, -4.0):
-                length, clearance = self._longest(lines, diameter_mm, lengths_mm, wish)
-                fits = np.flatnonzero(length > 0)
-                if len(fits):
-                    n = int(fits[clearance[fits].argmax()])
-                    if top is None or clearance[n] > top[0]:
-                        top = (
-                            float(clearance[n]),
-                            lines.parameters[n],
-                            self._choice(lines, n, diameter_mm, float(length[n])),
-                        )
-                    break
+            length, clearance = self._longest(lines, diameter_mm, lengths_mm, None)
+            n = int(clearance.argmax())
+            if length[n] > 0 and (top is None or clearance[n] > top[0]):
+                top = (float(clearance[n]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
         return top[2] if top else None
 
     # ------------------------------------------------------------------ candidates
@@ -158,11 +157,13 @@ class TrajectorySearch:
 
     def _lines(self, centre: FloatArray, number: int, shrink: float) -> _Lines:
         count = _ROUNDS[number][0]
-        half = np.array([*self._family.half_start_mm, *self._family.half_end_mm])
-        unit_cube = qmc.Sobol(4, scramble=False).random(count) * 2 - 1
+        cube = qmc.Sobol(4, scramble=False).random(count) * 2 - 1
         # Sobol's first point is a corner of the cube; the middle, which is the best line so far, is what belongs there.
-        unit_cube[0] = 0.0
-        x = np.clip(centre + unit_cube * _SPREAD_MM * shrink, -half, half)
+        cube[0] = 0.0
+        # Lines are sampled by where they pass the isthmus and how they are turned about it.
+        shift = cube[:, :2] * self._shift_spread * shrink
+        turn = cube[:, 2:] * np.array(_TURN_SPREAD_MM) * shrink
+        x = centre + np.concatenate([shift - self._share * turn, shift + (1 - self._share) * turn], axis=1)
         return self._follow(x[self._family.outside_limits_mm(x) <= 1e-9])
 
     def _follow(self, x: FloatArray) -> _Lines:
@@ -205,25 +206,22 @@ class TrajectorySearch:
 
     # ------------------------------------------------------------------ screws on lines
     def _longest(
-        self, lines: _Lines, diameter_mm: float, lengths_mm: Sequence[float], clearance_mm: float
+        self, lines: _Lines, diameter_mm: float, lengths_mm: Sequence[float], clearance_mm: float | None
     ) -> tuple[FloatArray, FloatArray]:
-        """Return for each line the longest screw that keeps the clearance (0: none), and the clearance it has."""
-        radius = diameter_mm / 2
-        breach_from, clear_from = entry_zones(lines.depth_mm, self._along, diameter_mm)
-        index = np.arange(len(self._along))
-        counted = np.where(index >= clear_from[:, None], lines.depth_mm, np.inf)
-        clear = np.minimum.accumulate(counted, axis=1) - radius
-        # Between the entry and the first crest the surface has to be in bone, with half of the room.
-        counted = np.where(index >= breach_from[:, None], lines.depth_mm, np.inf)
-        within = np.minimum.accumulate(counted, axis=1) - radius
+        """Return for each line the longest screw that keeps the clearance (0: none), and the clearance it has.
+
+        Without a wished clearance: the longest that costs no clearance over the shortest that reaches the body.
+        """
+        first = int(np.searchsorted(self._along, entry_zone_mm(diameter_mm) - 1e-9))
+        has = np.minimum.accumulate(lines.depth_mm[:, first:], axis=1) - diameter_mm / 2
         length = np.zeros(len(lines.parameters))
         clearance = np.full(len(lines.parameters), -np.inf)
         for candidate in sorted(lengths_mm):
-            at = min(int(np.ceil(candidate / _STEP_MM)), len(self._along) - 1)
+            at = min(max(int(np.ceil(candidate / _STEP_MM)) - first, 0), has.shape[1] - 1)
             ok = lines.usable & (candidate <= lines.reach_mm) & (candidate >= lines.least_mm)
-            ok &= (clear[:, at] >= clearance_mm) & (within[:, at] >= min(0.5 * clearance_mm, clearance_mm))
+            ok &= has[:, at] >= (clearance - 0.02 if clearance_mm is None else clearance_mm)
             length[ok] = candidate
-            clearance[ok] = np.minimum(clear[ok, at], within[ok, at] + 0.5 * abs(clearance_mm))
+            clearance[ok] = has[ok, at]
         return length, clearance
 
     def _purchase(
