@@ -175,7 +175,7 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         screws=tuple(s.name for s in screws),
         file=f"{stem}.stl",
         files=(f"{stem}.stl", f"{stem}.3mf"),
-        watertight=solid.mesh.is_closed_manifold,
+        watertight=solid.mesh.is_closed,
         bodies=solid.bodies,
         volume_mm3=solid.mesh.volume_mm3,
         min_wall_mm=solid.min_wall_mm,

@@ -164,7 +164,7 @@ def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, aske
     gaps = -patient.bone_depth_mm(level, solid.fit.points_ras)
     return TrueGuide(
         name=name,
-        watertight=solid.mesh.is_closed_manifold,
+        watertight=solid.mesh.is_closed,
         bodies=solid.bodies,
         deepest_in_bone_mm=float(depth.max()),
         gap_asked_mm=asked_mm,

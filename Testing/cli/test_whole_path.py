@@ -84,7 +84,7 @@ def test_guides_lie_at_their_screws_in_lps(planned):
         header = (out / guide.file).read_bytes()[:80]
         assert b"SPACE=LPS" in header
         mesh = read_mesh(out / guide.file)
-        assert mesh.is_closed_manifold
+        assert mesh.is_closed
         assert mesh.volume_mm3 == pytest.approx(guide.volume_mm3, rel=1e-3)
         low, high = mesh.bounds_ras
         for screw in (s for s in plan.screws if s.name in guide.screws):
