@@ -93,11 +93,13 @@ def plan_footprint(
     inside = ndimage.distance_transform_edt(usable, sampling=spacing_mm)
     nearest: NDArray[np.int64]
     outside, nearest = ndimage.distance_transform_edt(~usable, sampling=spacing_mm, return_indices=True)
-    to_edge = (inside - outside).astype(np.float32)
+    # The mask's steps would show as a saw in the guide's rim.
+    to_edge = ndimage.gaussian_filter((inside - outside).astype(np.float32), 1.0 / spacing_mm)
     middle = _middle_of_bridge(top, usable, entries_uvw, u, v, options)
     outline = _strip([*entries_uvw], middle[:2], u, v, options)
     outline = smooth_max(outline, np.float32(options.edge_margin_mm) - to_edge, 1.0)
-    floor = np.where(bone, top, top[tuple(nearest)]).astype(np.float32)
+    beyond = ndimage.gaussian_filter(top[tuple(nearest)], 1.0 / spacing_mm)
+    floor = np.where(bone, np.minimum(top, beyond), beyond).astype(np.float32)
     return Footprint(outline, floor, _crest(top, usable, middle, u), middle)
 
 
@@ -156,7 +158,11 @@ def _crest(top: Map, usable: NDArray[np.bool_], middle: FloatArray, u: FloatArra
     counted = np.isfinite(ground).sum(axis=0)
     level = np.nansum(ground, axis=0) / np.maximum(counted, 1)
     prominent = np.isfinite(crest) & (counted > 0) & (crest - level > _PROMINENT_MM)
-    return np.where(prominent, crest, -np.inf).astype(np.float32)
+    if not prominent.any():
+        return np.full(len(crest), -np.inf, dtype=np.float32)
+    rows = np.arange(len(crest))
+    smooth = ndimage.gaussian_filter1d(np.interp(rows, rows[prominent], crest[prominent]), 2.0)
+    return np.where(prominent, smooth, -np.inf).astype(np.float32)
 
 
 def wished_gap(footprint: Footprint, w: FloatArray, u: FloatArray, options: GuideOptions) -> NDArray[np.float32]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from MSKFusionLib.errors import ProcessingError
@@ -17,19 +16,17 @@ from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_point
 
 from ..mesh import Mesh
 from .base import Footprint, column_tops, plan_footprint, wished_gap
-from .field import Distance, Grid, opened, sample_distance, smooth_max, smooth_min, swept
+from .field import Distance, Field, Grid, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
 from .lettering import text_size
 from .options import GuideOptions
-from .sleeve import Sleeve, sleeve_field
-
-Field = NDArray[np.float32]
+from .sleeve import Sleeve, bore_field, sleeve_field
 
 #: The grid reaches this far beyond everything that the guide is made of.
 _MARGIN_MM = 3.0
 #: Fillet between sleeves and shell, and rounding of the shell's outer edge.
 _FILLET_MM = 3.0
 _ROUNDING_MM = 1.5
-#: What is thinner than this after all cuts is taken away, before bores and letters.
+#: What is thinner than this after all cuts is taken away, letters apart.
 _THINNEST_MM = 1.6
 #: Sleeves reach this far below the entry, where the bone falls away around it.
 _SLEEVE_BELOW_MM = 1.5
@@ -127,7 +124,7 @@ def make_body(
     d = sample_distance(bone, seat.grid, options.wall_mm + options.ligament_relief_mm + _FILLET_MM)
     others = np.full(seat.grid.shape, 1e3, dtype=np.float32)
     for other in neighbours:
-        others = np.minimum(others, sample_distance(other, seat.grid, options.neighbour_clearance_mm + 1.0))
+        others = np.minimum(others, sample_roughly(other, seat.grid, options.neighbour_clearance_mm + 1.0))
     top = column_tops(d, 0.0, seat.w)
     blocked = column_tops(others, options.neighbour_clearance_mm, seat.w)
     entries = [seat.local(s.entry_ras) for s in sleeves]
@@ -136,15 +133,20 @@ def make_body(
     gap = wished_gap(footprint, seat.w, seat.u, options)
 
     solid = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
-    points = seat.grid.points_ras().reshape(*seat.grid.shape, 3).astype(np.float32)
+    points = seat.grid.points_ras().reshape(*seat.grid.shape, 3)
     for s in sleeves:
         solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
     solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
     # The way off must be free: of this bone with its gap, of the others with theirs; and nothing hangs over an edge.
-    solid = np.maximum(solid, -swept(d - gap))
+    solid = np.maximum(solid, np.maximum(gap - d, np.float32(options.fit_clearance_mm) - swept(d)))
     solid = np.maximum(solid, np.float32(options.neighbour_clearance_mm) - swept(others))
     solid = np.maximum(solid, footprint.floor_w[:, :, None] - seat.w.astype(np.float32))
-    solid = opened(solid, seat.grid.spacing_mm, _THINNEST_MM / 2)
+    # What is thin beside a bore shows only with the bore open; the bore itself is cut exactly later.
+    pierced = solid
+    for s in sleeves:
+        pierced = np.maximum(pierced, -bore_field(s, points))
+    thinnest = min(_THINNEST_MM, options.sleeve_wall_mm - 0.8)
+    solid = np.maximum(solid, thick_parts(pierced, seat.grid.spacing_mm, thinnest / 2))
     return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap)
 
 

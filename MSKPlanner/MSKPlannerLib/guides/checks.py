@@ -16,7 +16,7 @@ from .presets import PrinterPreset
 from .thickness import wall_thickness
 
 #: A triangle lower than this is degenerate: it has no direction in single precision.
-_LEAST_HEIGHT_MM = 1e-5
+LEAST_HEIGHT_MM = 1e-5
 #: Longest side of what is plausibly a part in mm.
 _PLAUSIBLE_MM = (2.0, 1000.0)
 
@@ -102,7 +102,7 @@ def _degenerate(mesh: Mesh) -> Check:
     t = mesh.triangles_ras
     longest = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2).max(axis=1)
     height = 2 * np.linalg.norm(mesh.face_area_vectors, axis=1) / np.maximum(longest, 1e-30)
-    flat = height < _LEAST_HEIGHT_MM
+    flat = height < LEAST_HEIGHT_MM
     words = "no triangle without area" if not flat.any() else f"{int(flat.sum())} triangles have no area"
     place = point(t[int(flat.argmax())].mean(axis=0)) if flat.any() else None
     return Check("degenerate triangles", not flat.any(), float(flat.sum()), 0.0, "triangles", words, place)

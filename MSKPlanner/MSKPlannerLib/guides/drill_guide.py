@@ -19,6 +19,7 @@ from MSKFusionLib.progress import Progress, no_progress
 from ..mesh import Mesh, body_labels, merge_vertices
 from ..plan import Check, Screw
 from .body import Body, Plate, make_body, make_seat
+from .checks import LEAST_HEIGHT_MM
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import check_guide
@@ -26,7 +27,7 @@ from .insertion import Frame, best_insertion
 from .lettering import text_solid
 from .options import GuideOptions
 from .sleeve import Sleeve, sleeves_of
-from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold
+from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold, without_slivers
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
@@ -196,13 +197,12 @@ def _lettered(plain: Any, body: Body, options: GuideOptions, level: str) -> Any:
 
 def _printable(solid: Any, level: str) -> Mesh:
     """Return the mesh in coordinates that single-precision files keep, still closed."""
-    mesh = from_manifold(tidied(solid))
-    for _ in range(3):
-        rounded = Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces)
-        merged = merge_vertices(rounded)
-        f = merged.faces
-        kept = Mesh(merged.vertices_ras, f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])
+    for tolerance in (2e-3, 5e-3, 1e-2):
+        mesh = from_manifold(tidied(solid, tolerance))
+        rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
+        f = rounded.faces
+        kept = Mesh(rounded.vertices_ras, f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])
+        kept = without_slivers(kept, 2 * LEAST_HEIGHT_MM)
         if kept.is_closed:
             return kept
-        mesh = from_manifold(checked(to_manifold(mesh, f"{level}: guide").simplify(0.01), f"{level}: tidying"))
     raise ProcessingError(f"{level}: the finished guide does not stay closed in single precision.")

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from vtk.util.numpy_support import numpy_to_vtk
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import FloatArray
 
 from ..mesh import IntArray, Mesh
 
@@ -22,8 +22,11 @@ from ..mesh import IntArray, Mesh
 _PAIRS_AT_ONCE = 1_000_000
 #: Triangles with longer edges get sample points inside, so that the nearest samples always name the nearest triangle.
 _SAMPLE_SPACING_MM = 1.5
+_CLUSTER_MM = 0.4
 #: Node values closer to the level than this are moved off it: a surface vertex on a node would join two sheets.
 _OFF_LEVEL_MM = 1e-4
+#: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
+_OPENING_SLACK_MM = 0.33
 
 
 @runtime_checkable
@@ -35,6 +38,7 @@ class HasDepth(Protocol):
 
 
 DepthFunction = Callable[[FloatArray], FloatArray]
+Field = NDArray[np.float32]
 #: What a bone may be given as: its closed surface, or its depth (positive inside).
 Bone = Mesh | HasDepth | DepthFunction
 
@@ -113,7 +117,7 @@ class MeshDistance:
         samples, self._triangles, self._start = _surface_samples(mesh)
         self._tree = cKDTree(samples)
 
-    def distance_mm(self, points_ras: FloatArray, neighbours: int = 1) -> FloatArray:
+    def distance_mm(self, points_ras: FloatArray, neighbours: int = 2) -> FloatArray:
         """Return the signed distance (N,) in mm, positive outside."""
         distance, _, _ = self._closest(np.atleast_2d(points_ras), neighbours)
         return distance
@@ -224,11 +228,19 @@ def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
 
 def _surface_samples(mesh: Mesh) -> tuple[FloatArray, IntArray, IntArray]:
     """Return sample points on the surface and, as a list with offsets, the triangles that each belongs to."""
+    # Corners that lie close together are one sample: around the tip of a sliver there is nothing but slivers.
+    cell = np.floor((mesh.vertices_ras - mesh.vertices_ras.min(axis=0)) / _CLUSTER_MM).astype(np.int64)
+    size = cell.max(axis=0) + 1
+    _, cluster = np.unique((cell[:, 2] * size[1] + cell[:, 1]) * size[0] + cell[:, 0], return_inverse=True)
+    count = np.bincount(cluster)
+    middle = np.stack([np.bincount(cluster, weights=c) / count for c in mesh.vertices_ras.T], axis=1)
+    pairs = np.unique(
+        cluster[mesh.faces.ravel()] * np.int64(len(mesh.faces)) + np.repeat(np.arange(len(mesh.faces)), 3)
+    )
+    points, owners = [middle], [pairs % len(mesh.faces)]
+    counts = [np.bincount(pairs // len(mesh.faces), minlength=len(middle))]
     t = mesh.triangles_ras
     longest = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2).max(axis=1)
-    order = np.argsort(mesh.faces.ravel(), kind="stable")
-    points, owners = [mesh.vertices_ras], [order // 3]
-    counts = [np.bincount(mesh.faces.ravel(), minlength=len(mesh.vertices_ras))]
     parts = np.ceil(longest / _SAMPLE_SPACING_MM).astype(int)
     for n in np.unique(parts[parts > 1]):
         which = np.flatnonzero(parts == n)
@@ -239,6 +251,7 @@ def _surface_samples(mesh: Mesh) -> tuple[FloatArray, IntArray, IntArray]:
         points.append(np.einsum("kw,mwc->mkc", w, t[which]).reshape(-1, 3))
         owners.append(np.repeat(which, len(w)))
         counts.append(np.ones(len(which) * len(w), dtype=np.int64))
+    points[0], counts[0] = points[0][counts[0] > 0], counts[0][counts[0] > 0]
     start = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
     return np.concatenate(points), np.concatenate(owners).astype(np.int64), start
 
@@ -260,14 +273,15 @@ class Grid:
 
     def axes(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the grid coordinates in mm along u, v, w, shaped to broadcast to the grid."""
-        u, v, w = (np.arange(n) * self.spacing_mm for n in self.shape)
+        u, v, w = (np.arange(n, dtype=np.float64) * self.spacing_mm for n in self.shape)
         return u[:, None, None], v[None, :, None], w[None, None, :]
 
     def points_ras(self, index: NDArray[np.int64] | None = None) -> FloatArray:
         """Return the RAS positions of all nodes (or of those with flat `index`), (N, 3)."""
         flat = np.arange(int(np.prod(self.shape))) if index is None else index
-        uvw = np.stack(np.unravel_index(flat, self.shape), axis=1) * self.spacing_mm
-        return transform_points(self.grid_to_ras, uvw)
+        steps = self.grid_to_ras[:3, :3] * self.spacing_mm
+        i, j, k = np.unravel_index(flat, self.shape)
+        return np.asarray(self.grid_to_ras[:3, 3] + np.stack([i, j, k], axis=1) @ steps.T)
 
     def surface(self, values: NDArray[np.floating]) -> Mesh:
         """Return the closed surface of `values` < 0 by flying edges (Schroeder 2015, doi 10.1109/LDAV.2015.7348069).
@@ -300,7 +314,7 @@ class Grid:
         return mesh.transformed(self.grid_to_ras)
 
 
-def sample_distance(distance: Distance, grid: Grid, band_mm: float, coarse: int = 4) -> NDArray[np.float32]:
+def sample_distance(distance: Distance, grid: Grid, band_mm: float, coarse: int = 4) -> Field:
     """Return the distance on a grid: exact from 1 mm inside to `band_mm` outside, interpolated elsewhere.
 
     Parameters
@@ -312,11 +326,20 @@ def sample_distance(distance: Distance, grid: Grid, band_mm: float, coarse: int 
     shape = tuple(-(-(n - 1) // coarse) + 1 for n in grid.shape)
     rough = Grid(grid.grid_to_ras, grid.spacing_mm * coarse, (shape[0], shape[1], shape[2]))
     values = distance.distance_mm(rough.points_ras()).reshape(shape)
-    result = _refine(values, coarse)[: grid.shape[0], : grid.shape[1], : grid.shape[2]].astype(np.float32)
+    n = grid.shape
+    result = np.ascontiguousarray(_refine(values, coarse)[: n[0], : n[1], : n[2]], dtype=np.float32)
     margin = np.sqrt(3.0) * grid.spacing_mm * coarse
     near = np.flatnonzero((result > -margin - 1.0) & (result < band_mm + margin))
-    result.ravel()[near] = distance.distance_mm(grid.points_ras(near))
+    result.reshape(-1)[near] = distance.distance_mm(grid.points_ras(near))
     return result
+
+
+def sample_roughly(distance: Distance, grid: Grid, band_mm: float) -> Field:
+    """Return the distance on a grid, interpolated from one of twice the step: to some hundredths of a mm."""
+    n = [-(-(n - 1) // 2) + 1 for n in grid.shape]
+    half = Grid(grid.grid_to_ras, 2 * grid.spacing_mm, (n[0], n[1], n[2]))
+    fine = _refine(sample_distance(distance, half, band_mm, coarse=3).astype(np.float64), 2)
+    return fine[: grid.shape[0], : grid.shape[1], : grid.shape[2]].astype(np.float32)
 
 
 def _refine(values: FloatArray, factor: int) -> FloatArray:
@@ -329,12 +352,12 @@ def _refine(values: FloatArray, factor: int) -> FloatArray:
     return values
 
 
-def swept(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def swept(values: Field) -> Field:
     """Return the least value met on the way out along +w: a point below the clearance there cannot be taken off."""
     return np.minimum.accumulate(values[..., ::-1], axis=2)[..., ::-1]
 
 
-def smooth_min(a: NDArray[np.float32], b: NDArray[np.float32], radius_mm: float) -> NDArray[np.float32]:
+def smooth_min(a: Field, b: Field, radius_mm: float) -> Field:
     """Return the union of two fields with a fillet (polynomial smooth minimum, Quilez 2013)."""
     if radius_mm <= 0:
         return np.minimum(a, b)
@@ -342,24 +365,25 @@ def smooth_min(a: NDArray[np.float32], b: NDArray[np.float32], radius_mm: float)
     return np.minimum(a, b) - h * h * radius_mm * 0.25
 
 
-def smooth_max(a: NDArray[np.float32], b: NDArray[np.float32], radius_mm: float) -> NDArray[np.float32]:
+def smooth_max(a: Field, b: Field, radius_mm: float) -> Field:
     """Return the intersection of two fields with a rounded edge."""
     return -smooth_min(-a, -b, radius_mm)
 
 
-def opened(values: NDArray[np.float32], spacing_mm: float, radius_mm: float) -> NDArray[np.float32]:
-    """Return the field without what is thinner than a ball of `radius_mm`, and of what is left the largest piece.
+def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> Field:
+    """Return a field that is negative where a solid is at least as thick as a ball, in its largest such piece.
 
-    The surface stays exactly where it was wherever the solid is thick enough (mathematical opening, Serra 1982).
+    The intersection with it is an opening (Serra 1982) with some slack: the surface stays exactly where it was wherever
+    the solid is thick enough, square edges included; sharper edges are blunted, thin sheets and loose pieces vanish.
     """
-    solid = values < 0
-    depth = ndimage.distance_transform_edt(solid, sampling=spacing_mm)
-    core, count = ndimage.label(depth > radius_mm)
+    core, count = ndimage.label(values < -radius_mm)
     if not count:
         raise ProcessingError(f"No part of the solid is {2 * radius_mm:.1f} mm thick; make its wall thicker.")
     if count > 1:
         sizes = np.bincount(core.ravel())
         sizes[0] = 0
         core = core == sizes.argmax()
-    outside = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm).astype(np.float32)
-    return np.maximum(values, outside - np.float32(radius_mm + spacing_mm))
+    outside, nearest = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm, return_indices=True)
+    # The core's border lies between nodes: its nearest node is inside the core by what its own value says.
+    outside -= -values[tuple(nearest)] - radius_mm
+    return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from MSKFusionLib.frames import FloatArray
 
-from ..mesh import Mesh
+from ..mesh import IntArray, Mesh
 from .field import Distance
 
 #: A face of the guide touches when it looks at the bone to within this cosine ...
@@ -18,13 +20,15 @@ _LOOKS_AT_BONE = -0.9
 _BONE_LOOKS_OUT = 0.03
 #: ... and is no further from the wished gap than this (further off is another part of the guide).
 _CONTACT_RANGE_MM = 0.6
+#: The outermost strip of the contact is its rounded rim and does not count.
+_RIM_MM = 0.8
 #: Faces with more relief than this (over the crest) are not meant to touch.
 _NO_RELIEF_MM = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The gap over the contact surface.
+    """The gap over the contact surface, its rim of 0.8 mm left out.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ def measure_fit(
     touches = looks & (slope @ outward_ras > _BONE_LOOKS_OUT) & (np.abs(gap - asked_mm) < _CONTACT_RANGE_MM)
     if relief_mm is not None:
         touches &= relief_mm(centres[near]) < _NO_RELIEF_MM
+    touches &= ~_at_rim(guide, near, touches)
     index, gap = near[touches], gap[touches]
     least, at = float(at_vertices[lowest]), guide.vertices_ras[lowest]
     if not len(index):
@@ -102,3 +107,15 @@ def measure_fit(
         points_ras=centres[index],
         weights=weight,
     )
+
+
+def _at_rim(guide: Mesh, faces: IntArray, touches: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of `faces` lie within the rim's width of an edge between touching and other faces."""
+    inside = np.bincount(guide.faces[faces[touches]].ravel(), minlength=len(guide.vertices_ras))
+    all_around = np.bincount(guide.faces.ravel(), minlength=len(guide.vertices_ras))
+    border = np.flatnonzero((inside > 0) & (inside < all_around))
+    if not len(border):
+        return np.zeros(len(faces), dtype=bool)
+    centres = guide.triangles_ras[faces].mean(axis=1)
+    distance, _ = cKDTree(guide.vertices_ras[border]).query(centres, distance_upper_bound=_RIM_MM)
+    return np.isfinite(distance)

@@ -106,7 +106,8 @@ def _may_carry(points: FloatArray, straight: FloatArray, sleeves: Sequence[Sleev
     for s in sleeves:
         e = _to_local(s.entry_ras[None], straight)[0, :2]
         middle = np.array([0.0, e[1] - 6.0])
-        t = np.clip((local[:, :2] - e) @ (middle - e) / max((middle - e) @ (middle - e), 1e-9), 0, 1)
+        way = middle - e
+        t = np.clip((local[:, :2] - e) @ way / max(float(way @ way), 1e-9), 0, 1)
         near |= np.linalg.norm(local[:, :2] - e - t[:, None] * (middle - e), axis=1) < _REACH_MM
     return near & (local[:, 2] > deep)
 
@@ -134,9 +135,7 @@ def _reachable_share(
     # A bin of a slope spans heights by itself: slope times bin width is not an overhang.
     slack = 0.5 + 1.5 * _BIN_MM * np.sqrt(np.maximum(1 - facing**2, 0)) / np.maximum(facing, 0.1)
     seen = (facing > _CARRIES) & (local[:, 2] > top[cell] - slack)
-    return float(areas[seen & carrying].sum() / areas[carrying & (facing > 0)].sum().clip(min=1e-9)) * float(
-        areas[seen & carrying].sum() / areas[carrying].sum()
-    )
+    return float(areas[seen & carrying].sum() / areas[carrying].sum())
 
 
 def _cells(local: FloatArray, low: FloatArray, size: NDArray[np.int64]) -> NDArray[np.int64]:

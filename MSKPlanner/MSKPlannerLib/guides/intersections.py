@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MSKFusionLib.frames import FloatArray
 
@@ -34,7 +35,7 @@ def self_intersections(mesh: Mesh) -> tuple[int, FloatArray | None]:
 
 
 def _candidate_pairs(mesh: Mesh) -> tuple[IntArray, IntArray]:
-    """Return pairs (a < b) of triangles whose boxes overlap."""
+    """Return pairs of triangles whose boxes overlap, each once."""
     t = mesh.triangles_ras
     low, high = t.min(axis=1), t.max(axis=1)
     size = float(np.median(high - low)) * 2.5
@@ -55,28 +56,29 @@ def _candidate_pairs(mesh: Mesh) -> tuple[IntArray, IntArray]:
     order = np.argsort(key, kind="stable")
     key, owner = key[order], owner[order]
     starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
-    position = np.arange(len(key))
     ends = np.repeat(np.r_[starts[1:], len(key)], np.diff(np.r_[starts, len(key)]))
     left, right = [], []
     # The k-th follower of every entry in its cell: as many rounds as the fullest cell has entries.
     step = 1
-    rest = position[position + step < ends]
+    rest = np.flatnonzero(np.arange(len(key)) + step < ends)
     while len(rest):
         i, j = owner[rest], owner[rest + step]
         keep = np.all((low[i] <= high[j]) & (low[j] <= high[i]), axis=1)
-        left.append(i[keep])
-        right.append(j[keep])
+        i, j, at = i[keep], j[keep], key[rest[keep]]
+        # Two triangles share several cells; the pair counts in the cell where their boxes begin to overlap.
+        c = np.floor((np.maximum(low[i], low[j]) - origin) / size).astype(np.int64)
+        once = (c[:, 2] * n[1] + c[:, 1]) * n[0] + c[:, 0] == at
+        left.append(i[once])
+        right.append(j[once])
         step += 1
         rest = rest[rest + step < ends[rest]]
     if not left:
         empty = np.empty(0, dtype=np.int64)
         return empty, empty
-    i, j = np.concatenate(left), np.concatenate(right)
-    pair = np.unique(np.minimum(i, j) * np.int64(len(t)) + np.maximum(i, j))
-    return pair // len(t), pair % len(t)
+    return np.concatenate(left), np.concatenate(right)
 
 
-def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[np.ndarray, FloatArray]:
+def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[NDArray[np.bool_], FloatArray]:
     """Return which pairs cut each other, and where."""
     ta, tb = mesh.triangles_ras[a], mesh.triangles_ras[b]
     fa, fb = mesh.faces[a], mesh.faces[b]
@@ -99,7 +101,7 @@ def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[np.ndarray, FloatArray]:
     return hit, where
 
 
-def _edge_through(p: FloatArray, q: FloatArray, triangle: FloatArray) -> tuple[np.ndarray, FloatArray]:
+def _edge_through(p: FloatArray, q: FloatArray, triangle: FloatArray) -> tuple[NDArray[np.bool_], FloatArray]:
     """Return which edges p-q pass through the inside of their triangle, and where."""
     a, b, c = triangle[:, 0], triangle[:, 1], triangle[:, 2]
     normal = np.cross(b - a, c - a)
@@ -118,7 +120,7 @@ def _edge_through(p: FloatArray, q: FloatArray, triangle: FloatArray) -> tuple[n
     return inside, x
 
 
-def _flat_overlap(ta: FloatArray, tb: FloatArray, common: IntArray) -> np.ndarray:
+def _flat_overlap(ta: FloatArray, tb: FloatArray, common: IntArray) -> NDArray[np.bool_]:
     """Return which pairs lie in one plane and overlap by an area."""
     result = np.zeros(len(ta), dtype=bool)
     na, nb = (np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]) for t in (ta, tb))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,6 @@ def text_solid(
         for line in _GLYPHS[sign]:
             points = np.array(line) * scale + corner
             dots = [dot.translate(p.tolist()) for p in points]
-            strokes += [m3.CrossSection.batch_hull([a, b]) for a, b in zip(dots, dots[1:], strict=False)]
+            strokes += [m3.CrossSection.batch_hull([a, b]) for a, b in pairwise(dots)]
     flat = m3.CrossSection.batch_boolean(strokes, m3.OpType.Add)
     return flat.extrude(high_mm - low_mm).translate([0.0, 0.0, low_mm]).transform(frame_to_ras[:3])

@@ -104,6 +104,15 @@ def sleeves_of(screws: Sequence[Screw], options: GuideOptions) -> tuple[Sleeve, 
     return sleeves
 
 
+def bore_field(sleeve: Sleeve, grid_points: FloatArray) -> NDArray[np.float32]:
+    """Return the field of the way of the drill, negative inside."""
+    offset = grid_points - sleeve.entry_ras
+    along = offset @ sleeve.outward_ras
+    squared = np.einsum("...i,...i->...", offset, offset) - along**2
+    radial = np.sqrt(np.maximum(squared, 0.0)) - sleeve.bore_radius_mm
+    return np.maximum(radial, -_BORE_INSIDE_MM - along).astype(np.float32)
+
+
 def sleeve_field(sleeve: Sleeve, grid_points: FloatArray, start_mm: float) -> NDArray[np.float32]:
     """Return the distance-like field of a sleeve's body from `start_mm` along its axis to a little over its end."""
     offset = grid_points - sleeve.entry_ras.astype(grid_points.dtype)

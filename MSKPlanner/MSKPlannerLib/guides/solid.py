@@ -9,10 +9,7 @@ import numpy as np
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
 
-from ..mesh import Mesh
-
-#: Triangles that two booleans leave narrower than this are merged away: far below what any printer resolves.
-_TOLERANCE_MM = 2e-3
+from ..mesh import IntArray, Mesh
 
 
 def to_manifold(mesh: Mesh, what: str) -> Any:
@@ -88,11 +85,42 @@ def largest_body(solid: Any) -> tuple[Any, list[float]]:
     return bodies[0], [float(b.volume()) for b in bodies[1:]]
 
 
-def tidied(solid: Any) -> Any:
-    """Return the solid with triangles below the tolerance merged away."""
-    return checked(solid.simplify(_TOLERANCE_MM), "tidying the triangles")
+def tidied(solid: Any, tolerance_mm: float) -> Any:
+    """Return the solid with details below the tolerance merged away (far below what any printer resolves)."""
+    return checked(solid.simplify(tolerance_mm), "tidying the triangles")
 
 
 def overlap_mm3(one: Mesh, other: Mesh) -> float:
     """Return the volume that two closed meshes share, mm3."""
     return float((to_manifold(one, "overlap: first mesh") ^ to_manifold(other, "overlap: second mesh")).volume())
+
+
+def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
+    """Return a closed mesh with triangles lower than `height_mm` turned away by flipping their longest edge.
+
+    The surface moves by less than that height. A triangle whose flip would make an edge twice is left.
+    """
+    faces = mesh.faces.copy()
+    for _ in range(4):
+        t = mesh.vertices_ras[faces]
+        sides = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2)
+        area = np.linalg.norm(np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]), axis=1)
+        flat = np.flatnonzero(area < height_mm * sides.max(axis=1))
+        if not len(flat):
+            break
+        for face in flat:
+            _flip_longest_edge(faces, int(face), int(sides[face].argmax()))
+    return Mesh(mesh.vertices_ras, faces)
+
+
+def _flip_longest_edge(faces: IntArray, face: int, side: int) -> None:
+    a, b, c = (int(faces[face, (side + k) % 3]) for k in range(3))
+    across = np.flatnonzero((faces == a).any(axis=1) & (faces == b).any(axis=1))
+    across = across[across != face]
+    if len(across) != 1:
+        return
+    other = int(across[0])
+    d = int(next(v for v in faces[other] if v not in (a, b)))
+    if d == c or ((faces == c).any(axis=1) & (faces == d).any(axis=1)).any():
+        return
+    faces[face], faces[other] = (a, d, c), (d, b, c)

@@ -9,10 +9,10 @@ import vtk
 
 from MSKFusionLib.frames import FloatArray
 
-from ..mesh import Mesh
+from ..mesh import IntArray, Mesh
 
 #: A ray that leaves through a face turned less than this against it (cosine) crossed a wall, not a corner.
-_WALL_COSINE = 0.5
+_WALL_COSINE = 0.8
 #: The wall counts as thin as it is over this much of the surface: single slivers of a triangulation are no walls.
 _COUNTS_FROM_MM2 = 0.2
 _START_INSIDE_MM = 1e-4
@@ -41,7 +41,7 @@ def wall_thickness(mesh: Mesh, samples: int = 12000, seed: int = 0) -> Thickness
     """Measure the wall of a closed mesh along rays from its surface straight inward.
 
     Points are spread over the surface by area, and then once more around the thinnest places. A ray counts where it
-    leaves through a face within 60 degrees of square to it: a wall between two faces, not the corner of a block.
+    leaves through a face within 37 degrees of square to it: a wall between two faces, not the edge of a block.
     """
     area = np.linalg.norm(mesh.face_area_vectors, axis=1)
     total = float(area.sum())
@@ -54,12 +54,12 @@ def wall_thickness(mesh: Mesh, samples: int = 12000, seed: int = 0) -> Thickness
     if not np.isfinite(wall).any():
         return Thickness(float("inf"), None, 0)
     # A second look around the thin places, denser: what a coarse sample only grazes.
-    near = np.zeros(len(mesh.faces))
+    near = np.zeros(len(mesh.faces), dtype=np.float64)
     thin = np.isfinite(wall) & (wall < np.nanpercentile(np.where(np.isfinite(wall), wall, np.nan), 5))
     np.maximum.at(near, faces[thin], area[faces[thin]])
     each = total / samples
     weight = np.full(len(wall), each)
-    if near.sum() > 0:
+    if thin.any():
         more = max(200, samples // 4)
         faces2, points2 = _spread(mesh, near / near.sum(), more, rng)
         wall2 = cast.walls(faces2, points2)
@@ -71,15 +71,15 @@ def wall_thickness(mesh: Mesh, samples: int = 12000, seed: int = 0) -> Thickness
             np.concatenate([weight, np.full(more, near.sum() / (again.sum() + more))]),
         )
     order = np.argsort(wall)
-    covered = np.cumsum(weight[order])
-    at = int(order[min(np.searchsorted(covered, min(_COUNTS_FROM_MM2, 0.01 * total)), len(order) - 1)])
+    rank = int(np.searchsorted(np.cumsum(weight[order]), min(_COUNTS_FROM_MM2, 0.01 * total)))
+    at = int(order[min(rank, len(order) - 1)])
     inward = -mesh.face_area_vectors[faces[at]] / area[faces[at]]
     least = float(wall[at])
     place = points[at] + inward * (least / 2 if np.isfinite(least) else 0.0)
     return Thickness(least, place, int(np.isfinite(wall).sum()))
 
 
-def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """Return faces and points on them, drawn by the faces' shares."""
     edges = np.cumsum(share)
     faces = np.minimum(np.searchsorted(edges, (np.arange(count) + rng.random()) / count * edges[-1]), len(share) - 1)
@@ -100,7 +100,7 @@ class _Caster:
         self._normals = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
         self._reach = float(np.linalg.norm(np.diff(mesh.bounds_ras, axis=0))) + 1.0
 
-    def walls(self, faces: FloatArray, points: FloatArray) -> FloatArray:
+    def walls(self, faces: IntArray, points: FloatArray) -> FloatArray:
         """Return the wall behind each point in mm; infinite where the ray does not cross a wall."""
         result = np.full(len(faces), np.inf)
         t, x, coords = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3
