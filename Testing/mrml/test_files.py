@@ -1,5 +1,7 @@
 """Scenes to and from .mrb files."""
 
+import re
+import zipfile
 from collections import Counter
 
 import numpy as np
@@ -120,3 +122,13 @@ def test_files_that_are_no_scenes(scene, tmp_path):
     cut.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="cut short"):
         load_scene(scene, cut)
+
+
+def test_the_application_opens_the_file_without_a_warning(scene, tmp_path):
+    """It warns where a scene's version sorts after its own, "Slicer 5.12.4 <revision>"."""
+    path = save_scene(scene, tmp_path / "case.mrb")
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("case/case.mrml").decode()
+    written = re.search(r'<MRML version="([^"]+)"', text)[1]
+    assert written.startswith("Slicer 5.12.4 ")
+    assert written < "Slicer 5.12.4 33000"

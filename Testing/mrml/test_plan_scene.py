@@ -68,7 +68,10 @@ def _check_scene(scene):
     roles = Counter(node.GetAttribute(ROLE_ATTRIBUTE) for node in tagged)
     assert roles == {
         **dict.fromkeys(("plan", "ct", "mr", "registration", "segmentation"), 1),
-        "screw": 4, "screw-axis": 4, "guide": 2, "metrics": 2,
+        "screw": 4,
+        "screw-axis": 4,
+        "guide": 2,
+        "metrics": 2,
     }
     assert all(node.GetAttribute(PLAN_ATTRIBUTE) == plan.plan_id for node in tagged)
     names = [node.GetName() for node in tagged]
@@ -145,6 +148,7 @@ def test_the_slice_views_show_the_images(scene, nodes):
         layers = scene.GetSingletonNode(name, "vtkMRMLSliceCompositeNode")
         assert layers.GetBackgroundVolumeID() == nodes.ct.GetID()
         assert layers.GetForegroundVolumeID() == nodes.mr.GetID()
+        assert max(scene.GetSingletonNode(name, "vtkMRMLSliceNode").GetLayoutColor()) > 0.6  # its own, not grey
         to_ras = scene.GetSingletonNode(name, "vtkMRMLSliceNode").GetSliceToRAS()
         normal = np.array([to_ras.GetElement(r, 2) for r in range(3)])
         origin = np.array([to_ras.GetElement(r, 3) for r in range(3)])

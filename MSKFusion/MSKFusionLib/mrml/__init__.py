@@ -1,7 +1,7 @@
 """The scene layer: this library's data as MRML nodes. The only part of it that imports `slicer`."""
 
 from .files import load_scene, save_scene
-from .headless import application_logic, headless_scene, inside_application, module_logic
+from .headless import application_logic, headless_scene, inside_application, load_terminology, module_logic
 from .hierarchy import add_folder, children, hierarchy_node, nodes_in_folder, put_in_folder
 from .segmentations import node_to_segmentation, segmentation_to_node
 from .transforms import node_to_rigid, node_to_world_ras, place_under, rigid_to_node
@@ -15,6 +15,7 @@ __all__ = [
     "hierarchy_node",
     "inside_application",
     "load_scene",
+    "load_terminology",
     "module_logic",
     "node_to_rigid",
     "node_to_segmentation",

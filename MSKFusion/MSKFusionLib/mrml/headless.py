@@ -15,6 +15,7 @@ import tempfile
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,10 @@ class _Session:
 
     def _boot(self) -> None:
         scene, application = self.scene, self.application_logic
+        # Scenes name the program that wrote them. The wheel's own name ("slicer-core 4.0.0") sorts after the
+        # application's, which then warns that the scene comes from a later version; what the wheel is made of is this.
+        release = ".".join(version("slicer-core").split(".")[:3])
+        scene.SetVersion(f"Slicer {release} 0")
         application.SetTemporaryPath(self.folder)
         application.SetHomeDirectory(self.folder)
         application.SetShareDirectory("share")
@@ -157,8 +162,7 @@ class _Session:
         colors = self.modules.colors.logic()
         application.SetColorLogic(colors)
         colors.AddDefaultColorNodes()
-        for file in sorted(resource_path("Terminology").glob("*.term.json")):
-            self.modules.terminologies.logic().LoadTerminologyFromFile(str(file))
+        load_terminology(self.modules.terminologies.logic())
         self._observe_subject_hierarchy()
 
     def _observe_subject_hierarchy(self) -> None:
@@ -240,6 +244,19 @@ def headless_scene() -> Iterator[Any]:
             else:
                 delattr(slicer, name)
         session.close()
+
+
+def load_terminology(terminologies_logic: Any) -> None:
+    """Load this project's terms into a terminologies logic; in the application the modules do it at their start.
+
+    Raises
+    ------
+    MissingComponentError
+        When a file of terms is missing or cannot be read.
+    """
+    files = sorted(resource_path("Terminology").glob("*.term.json"))
+    if not files or not all(terminologies_logic.LoadTerminologyFromFile(str(file)) for file in files):
+        raise MissingComponentError("Resources/Terminology cannot be read: install MSK Planner again.")
 
 
 def inside_application() -> bool:

@@ -51,7 +51,6 @@ def volume_to_node(scene: Any, volume: Volume, name: str | None = None) -> Any:
     if volume.modality is Modality.CT:
         node.SetVoxelValueQuantity(_coded("112031", "DCM", "Attenuation Coefficient"))
         node.SetVoxelValueUnits(_coded("[hnsf'U]", "UCUM", "Hounsfield unit"))
-    # Slicer's volume storage defaults to the slow zlib level; what is saved is the same with the fast one.
     node = scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     if not label:

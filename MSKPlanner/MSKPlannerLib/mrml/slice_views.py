@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
+
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml.volumes import node_to_volume
 
@@ -48,6 +50,7 @@ def _view_node(scene: Any, class_name: str, layout_name: str) -> Any:
         node.SetName(layout_name)
         if class_name == "vtkMRMLSliceNode":
             node.SetLayoutLabel(layout_name[0])
+            node.SetLayoutColor(getattr(slicer.vtkMRMLSliceNode, f"Get{layout_name}Color")())
             node.SetDimensions(500, 500, 1)
         node = scene.AddNode(node)
     return node
