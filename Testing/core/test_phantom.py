@@ -1,15 +1,18 @@
 """Generated patients: what is stated as truth must hold on the shapes themselves, found another way."""
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import invert_rigid, rotation_angle_deg, transform_points
 from MSKFusionLib.phantom import PatientOptions, generate_patient
 from MSKFusionLib.phantom.bone_surface import BoneSurface
 from MSKFusionLib.phantom.spine import JOINT_GAP_MM, build_spine
 from MSKFusionLib.volume import Modality
-from scipy.ndimage import map_coordinates
-from scipy.spatial import cKDTree
 
 TINY = {"levels": ("L4", "L5"), "ct_spacing_mm": (2.0, 2.0, 3.0), "mr_spacing_mm": (2.0, 6.0)}
 
@@ -103,7 +106,7 @@ def test_pedicle_width_by_brute_force(spine, level, side):
 def test_bones_keep_a_joint_space(spine):
     names = list(spine.bones)
     surfaces = {n: BoneSurface(spine.bones[n]) for n in ("L3", "L4", "L5", "S1")}
-    for upper, lower in zip(names, names[1:], strict=False):
+    for upper, lower in itertools.pairwise(names):
         if upper in surfaces and lower in surfaces:
             gap = -surfaces[upper].depth_mm(surfaces[lower].points_ras).max()
             assert 0.7 < gap < JOINT_GAP_MM + 0.4, (upper, lower)
@@ -134,7 +137,9 @@ def test_narrowest_pedicle_is_as_asked():
 
     for width in (4.0, 7.0):
         spine = build_spine(PatientOptions(seed=5, pedicle_width_min_mm=width))
-        made = [measure_pedicle(spine.bones[n], spine.sizes[n], s).width_mm for n in ("L1", "L2", "L3") for s in (-1, 1)]
+        made = [
+            measure_pedicle(spine.bones[n], spine.sizes[n], s).width_mm for n in ("L1", "L2", "L3") for s in (-1, 1)
+        ]
         assert min(made) == pytest.approx(width, abs=0.1)
 
 
@@ -288,7 +293,7 @@ def test_two_postures_move_every_vertebra():
     p = generate_patient(PatientOptions(seed=6, two_postures=True, **(TINY | {"levels": ("L3", "L4", "L5", "S1")})))
     poses = p.vertebra_poses_ras
     names = list(poses)
-    for upper, lower in zip(names, names[1:], strict=False):
+    for upper, lower in itertools.pairwise(names):
         turn = rotation_angle_deg(invert_rigid(poses[lower]) @ poses[upper])
         assert 0.8 < turn < 5.0
     plain = generate_patient(PatientOptions(seed=6, **(TINY | {"levels": ("L3", "L4", "L5", "S1")})))

@@ -102,6 +102,11 @@ def evaluate(
                 values[inner] = smooth_intersection(values[inner], -v, part.radius_mm)
             else:
                 values[inner] = smooth_union(values[inner], np.maximum(v, -CAP_MM), part.radius_mm)
+    for c in shape.clearances:
+        found = evaluate(c.neighbour, block, slab=slab)
+        if found is not None:
+            v, inner = found
+            out[inner] = smooth_intersection(out[inner], -(v + np.float32(c.gap_mm)), c.radius_mm)
     np.maximum(out, -CAP_MM, out=out)
     return out, box
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..frames import FloatArray, invert_rigid, rigid
-from .shapes import CAP_MM, Array, Primitive, Shape, smooth_intersection
+from ..frames import rigid
+from .shapes import CAP_MM, Array, Clearance, Primitive, Shape, smooth_intersection
 
 #: Joint space between sacrum and hip bone, and between L5 and the iliac crest, in mm.
 _GAP_MM = 2.0
@@ -41,20 +41,4 @@ def hip_shape(side: int, scale: float, sacrum: Shape, neighbours: tuple[Shape, .
 
     reach = np.array([45.0, 80.0, 90.0]) * scale
     shell = Primitive(value, -reach - CAP_MM, reach + CAP_MM)
-    cuts = [_kept_away(shape, frame) for shape in (sacrum, *neighbours)]
-    return Shape((shell, *cuts), frame)
-
-
-def _kept_away(other: Shape, frame: FloatArray) -> Primitive:
-    to_other = invert_rigid(other.frame_to_world) @ frame
-
-    def value(x: Array, y: Array, z: Array) -> Array:
-        return other.value(x, y, z) + _GAP_MM
-
-    lower, upper = other.bounds
-    corners = (
-        np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)], dtype=float) * (upper - lower) + lower
-    )
-    back = invert_rigid(to_other)
-    corners = corners @ back[:3, :3].T + back[:3, 3]
-    return Primitive(value, corners.min(0), corners.max(0), 1.5, cuts=True, from_shape=to_other)
+    return Shape((shell,), frame, tuple(Clearance(shape, _GAP_MM, 1.5) for shape in (sacrum, *neighbours)))

@@ -61,6 +61,9 @@ class PatientOptions:
         _check_range("scoliosis_deg", self.scoliosis_deg, 0.0, 40.0)
         _check_range("ct_noise_hu", self.ct_noise_hu, 0.0, 200.0)
         _check_range("mr_noise", self.mr_noise, 0.0, 0.5)
+        for name, count in (("ct_spacing_mm", 3), ("mr_spacing_mm", 2)):
+            if len(getattr(self, name)) != count:
+                raise InputError(f"{name} {getattr(self, name)} are not {count} numbers", where="patient")
         for value in self.ct_spacing_mm:
             _check_range("ct_spacing_mm", value, 0.3, 5.0)
         for value in self.mr_spacing_mm:

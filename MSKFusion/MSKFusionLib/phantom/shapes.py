@@ -8,12 +8,12 @@ so that it is evaluated only where it matters.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..frames import FloatArray, rigid, unit
+from ..frames import FloatArray, invert_rigid, rigid, transform_points, unit
 
 Array = NDArray[np.floating]
 #: How far outside its surface a primitive is evaluated; larger than every smoothing radius and gap in use.
@@ -147,8 +147,27 @@ def tube(points: ArrayLike, radii: ArrayLike, fillet_mm: float = 2.0) -> tuple[P
 
 
 @dataclass(frozen=True)
+class Clearance:
+    """A neighbour that a shape stays away from.
+
+    Parameters
+    ----------
+    neighbour
+        In the same world as the shape.
+    gap_mm
+        Space between the two.
+    radius_mm
+        Rounding of the edges that it makes.
+    """
+
+    neighbour: Shape
+    gap_mm: float
+    radius_mm: float = 1.0
+
+
+@dataclass(frozen=True)
 class Shape:
-    """Primitives joined in order, in a frame of their own.
+    """Primitives joined in order, in a frame of their own, less the neighbours it stays away from.
 
     Parameters
     ----------
@@ -158,25 +177,18 @@ class Shape:
 
     parts: tuple[Primitive, ...]
     frame_to_world: FloatArray = field(default_factory=lambda: np.eye(4))
+    clearances: tuple[Clearance, ...] = ()
 
     def moved(self, transform: ArrayLike) -> Shape:
-        """Return the same shape after a rigid 4x4 of the world."""
-        return Shape(self.parts, np.asarray(transform, dtype=float) @ self.frame_to_world)
-
-    def value(self, x: Array, y: Array, z: Array) -> Array:
-        """Return the implicit value at coordinates in the frame of the shape."""
-        out = np.full(np.broadcast(x, y, z).shape, -CAP_MM, dtype=np.result_type(x, y, z))
-        for part in self.parts:
-            v = part.at(x, y, z)
-            if part.cuts:
-                out = smooth_intersection(out, -v, part.radius_mm)
-            else:
-                out = smooth_union(out, np.maximum(v, -CAP_MM), part.radius_mm)
-        return out
+        """Return the same shape, and the hollows its neighbours made, after a rigid 4x4 of the world."""
+        m = np.asarray(transform, dtype=float)
+        clearances = tuple(replace(c, neighbour=c.neighbour.moved(m)) for c in self.clearances)
+        return Shape(self.parts, m @ self.frame_to_world, clearances)
 
     def value_at(self, points: ArrayLike) -> FloatArray:
-        """Return the implicit value (N,) at points (N, 3) in the frame of the shape, each part only where it reaches."""
-        p = np.asarray(points, dtype=np.float64)
+        """Return the implicit value at points (..., 3) in the frame of the shape, each part only where it reaches."""
+        given = np.asarray(points, dtype=np.float64)
+        p = given.reshape(-1, 3)
         out = np.full(len(p), -CAP_MM)
         for part in self.parts:
             near = np.flatnonzero(np.all((p > part.lower) & (p < part.upper), axis=1))
@@ -187,7 +199,12 @@ class Shape:
                 out[near] = smooth_intersection(out[near], -v, part.radius_mm)
             else:
                 out[near] = smooth_union(out[near], np.maximum(v, -CAP_MM), part.radius_mm)
-        return out
+        for c in self.clearances:
+            near = np.flatnonzero(out > -CAP_MM)
+            to_neighbour = invert_rigid(c.neighbour.frame_to_world) @ self.frame_to_world
+            v = c.neighbour.value_at(transform_points(to_neighbour, p[near]))
+            out[near] = smooth_intersection(out[near], -(v + c.gap_mm), c.radius_mm)
+        return out.reshape(given.shape[:-1])
 
     @property
     def bounds(self) -> tuple[FloatArray, FloatArray]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import ProcessingError
-from ..frames import FloatArray, invert_rigid, rigid, rigid_about, rotation_about, transform_points
+from ..frames import FloatArray, invert_rigid, rigid, rigid_about, rotation_about
 from .hip import hip_shape
 from .options import LEVELS, PatientOptions
 from .sacrum import SacrumSize, draw_sacrum, sacrum_shape
-from .shapes import Array, Primitive, Shape
+from .shapes import Clearance, Shape
 from .truth import measure_pedicle
 from .vertebra import VertebraSize, arch_parts, draw_size, vertebra_shape, with_pedicle_width
 
@@ -150,20 +150,6 @@ def _stack(
     return {n: rigid(f[:3, :3], f[:3, 3] - origin) for n, f in frames.items()}
 
 
-def _joint_cut(upper: VertebraSize, upper_frame: FloatArray, lower_frame: FloatArray) -> tuple[Primitive, ...]:
-    """Return what the arch of the vertebra above takes out of the one below: itself, a joint space larger."""
-    to_upper = invert_rigid(upper_frame) @ lower_frame
-    arch = Shape(arch_parts(upper))
-
-    def value(x: Array, y: Array, z: Array) -> Array:
-        return arch.value(x, y, z) + JOINT_GAP_MM
-
-    lower, higher = arch.bounds
-    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)], dtype=float)
-    corners = transform_points(invert_rigid(to_upper), corners * (higher - lower) + lower)
-    return (Primitive(value, corners.min(0), corners.max(0), 1.0, cuts=True, from_shape=to_upper),)
-
-
 def _poses(options: PatientOptions, frames: dict[str, FloatArray], rng: np.random.Generator) -> dict[str, FloatArray]:
     """Bend the spine by 1 to 4 degrees at every disc; the sacrum stays."""
     names = list(frames)
@@ -209,9 +195,9 @@ def build_spine(options: PatientOptions) -> Spine:
     for name in sizes:
         shape = sacrum_shape(sacrum, frames[name]) if name == "S1" else vertebra_shape(fitted[name], frames[name])
         if previous is not None:
-            shape = Shape(
-                shape.parts + _joint_cut(fitted[previous], frames[previous], frames[name]), shape.frame_to_world
-            )
+            # What lies below keeps clear of the arch above: the joints' hollow halves take the form of the round ones.
+            arch = Shape(arch_parts(fitted[previous]), frames[previous])
+            shape = replace(shape, clearances=(Clearance(arch, JOINT_GAP_MM),))
         bones[name] = shape
         previous = name
     hips = {}

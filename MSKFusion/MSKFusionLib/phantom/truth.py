@@ -59,7 +59,7 @@ def _exits(
     start, directions = np.broadcast_arrays(start, directions)
     t = np.arange(0.0, reach_mm, step_mm)
     p = start[..., None, :] + directions[..., None, :] * t[:, None]
-    values = shape.value(p[..., 0], p[..., 1], p[..., 2])
+    values = shape.value_at(p)
     outside = values <= 0
     found = np.where(outside.any(-1), outside.argmax(-1), len(t) - 1)
     before = np.maximum(found - 1, 0)
@@ -70,7 +70,7 @@ def _exits(
     for _ in range(5):
         mid = np.where(f_low > f_high, low + (high - low) * f_low / np.maximum(f_low - f_high, 1e-12), low)
         q = start + directions * mid[..., None]
-        f = shape.value(q[..., 0], q[..., 1], q[..., 2])
+        f = shape.value_at(q)
         inside = f > 0
         low, f_low = np.where(inside, mid, low), np.where(inside, f, f_low)
         high, f_high = np.where(inside, high, mid), np.where(inside, f_high, f)
