@@ -14,6 +14,8 @@ from .grid import Grid, evaluate
 from .shapes import CAP_MM, Shape
 
 _STEP_MM = 0.7
+#: Spacing of the samples on bones taller than a vertebra (sacrum, hips).
+_LARGE_STEP_MM, _TALL_MM = 1.1, 75.0
 _DIFFERENCE_MM = 1e-3
 _CANDIDATES = 8
 _DESCENT_STEPS = 6
@@ -27,7 +29,9 @@ class BoneSurface:
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
         self._local = shape.moved(invert_rigid(shape.frame_to_world))
-        vertices, faces = _march(self._local)
+        low, high = self._local.bounds
+        self._step_mm = _LARGE_STEP_MM if high[2] - low[2] > _TALL_MM + 2 * CAP_MM else _STEP_MM
+        vertices, faces = _march(self._local, self._step_mm)
         self._points = self._project(vertices, 2)
         self._normals = _unit(-self._gradient(self._points))
         self._faces = faces
@@ -35,7 +39,7 @@ class BoneSurface:
 
     @property
     def points_ras(self) -> FloatArray:
-        """Points (N, 3) on the surface, about 0.6 mm apart."""
+        """Points (N, 3) on the surface, 0.5 to 1 mm apart."""
         return transform_points(self._shape.frame_to_world, self._points)
 
     @property
@@ -54,7 +58,7 @@ class BoneSurface:
         offsets = p[:, None, :] - self._points[nearest]
         height = np.abs((offsets * self._normals[nearest]).sum(-1))
         aside = np.sqrt(np.maximum(distances**2 - height**2, 0.0))
-        best = np.argmin(np.where(aside < _STEP_MM, height, distances), axis=1)
+        best = np.argmin(np.where(aside < self._step_mm, height, distances), axis=1)
         bound, index = distances[:, 0], np.take_along_axis(nearest, best[:, None], axis=1)[:, 0]
         foot = self._points[index]
         near = np.flatnonzero(bound < _EXACT_WITHIN_MM)
@@ -67,25 +71,29 @@ class BoneSurface:
         Every step slides along the tangent plane towards the foot of the perpendicular and falls back on the surface; the
         length of the slide follows the curvature (Barzilai and Borwein 1988, doi 10.1093/imanum/8.1.141).
         """
-        x, rate = start.copy(), np.full((len(points), 1), 0.6)
         best = np.full(len(points), np.inf)
+        active = np.arange(len(points))
+        p, x, rate = points, start, np.full((len(points), 1), 0.6)
         previous: FloatArray | None = None
         for _ in range(_DESCENT_STEPS):
             f, g = self._local.value_at(x), self._gradient(x)
             length2 = np.maximum((g * g).sum(1), 0.05)
-            offset = points - x
+            offset = p - x
             distance = np.linalg.norm(offset, axis=1)
             on_surface = np.abs(f) < 0.004 * np.sqrt(length2)
-            best = np.where(on_surface, np.minimum(best, distance), best)
+            best[active] = np.where(on_surface, np.minimum(best[active], distance), best[active])
             slide = offset - ((offset * g).sum(1) / length2)[:, None] * g
+            go_on = ~(on_surface & (np.linalg.norm(slide, axis=1) < 0.02))
+            if not go_on.any():
+                break
             if previous is not None:
                 change = (previous * (previous - slide)).sum(1, keepdims=True)
                 gain = (previous * previous).sum(1, keepdims=True) / np.where(np.abs(change) > 1e-12, change, 1e-12)
                 rate = np.clip(rate * np.where(gain > 0, gain, 1.0), 0.05, 3.0)
             move = rate * slide
-            move *= np.minimum(1.0, _STEP_MM / np.maximum(np.linalg.norm(move, axis=1, keepdims=True), 1e-9))
-            previous = slide
-            x = x + move - (f / length2)[:, None] * g
+            move *= np.minimum(1.0, self._step_mm / np.maximum(np.linalg.norm(move, axis=1, keepdims=True), 1e-9))
+            x = (x + move - (f / length2)[:, None] * g)[go_on]
+            p, rate, previous, active = p[go_on], rate[go_on], slide[go_on], active[go_on]
         return best
 
     def _gradient(self, points: FloatArray) -> FloatArray:
@@ -110,11 +118,11 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
-def _march(shape: Shape) -> tuple[FloatArray, NDArray[np.int64]]:
+def _march(shape: Shape, step_mm: float) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the triangles of the zero set on a grid in the frame of the shape."""
     lower, upper = (b + s for b, s in zip(shape.bounds, (CAP_MM - 2.0, 2.0 - CAP_MM), strict=True))
-    count = np.ceil((upper - lower) / _STEP_MM).astype(int) + 1
-    m = np.diag([_STEP_MM, _STEP_MM, _STEP_MM, 1.0])
+    count = np.ceil((upper - lower) / step_mm).astype(int) + 1
+    m = np.diag([step_mm, step_mm, step_mm, 1.0])
     m[:3, 3] = lower
     i, j, k = count.tolist()
     found = evaluate(shape, Grid((k, j, i), m))
@@ -123,7 +131,7 @@ def _march(shape: Shape) -> tuple[FloatArray, NDArray[np.int64]]:
         values[found[1]] = found[0]
     image = vtkImageData()
     image.SetDimensions(i, j, k)
-    image.SetSpacing(_STEP_MM, _STEP_MM, _STEP_MM)
+    image.SetSpacing(step_mm, step_mm, step_mm)
     image.SetOrigin(*lower.tolist())
     image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
     contour = vtkFlyingEdges3D()
