@@ -109,12 +109,15 @@ def test_the_scene_is_as_it_was(scene, nodes, tmp_path):
         found = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
         displays = [n for n in found if n.IsA("vtkMRMLDisplayNode")]
         looks = [(d.GetID(), d.GetVisibility(), d.GetColor(), d.GetOpacity()) for d in displays]
-        return Counter(n.GetClassName() for n in found), looks, nodes.segmentation.GetDisplayNode().GetOpacity3D()
+        display = nodes.segmentation.GetDisplayNode()
+        segments = [(display.GetSegmentVisibility(name), display.GetSegmentVisibility3D(name)) for name in LEVELS]
+        return Counter(n.GetClassName() for n in found), looks, segments, display.GetOpacity3D()
 
     before = state()
     screw = plan_parts()["plan"].screws[0]
     render_slices_along_screw(scene, screw, tmp_path / "s.png", nodes.ct, panel_px=120)
-    render_scene_3d(scene, tmp_path / "v.png", visible=[nodes.guides["L3 guide"]], size=(120, 120))
+    shown = [nodes.guides["L3 guide"], nodes.segmentation]
+    render_scene_3d(scene, tmp_path / "v.png", visible=shown, segments={"L4"}, guide_opacity=1.0, size=(120, 120))
     assert state() == before
 
 

@@ -118,6 +118,7 @@ def render_scene_3d(
     visible: Sequence[Any] | None = None,
     segments: Collection[str] | None = None,
     bone_opacity: float = 0.45,
+    guide_opacity: float | None = None,
     size: tuple[int, int] = (900, 700),
 ) -> Path | None:
     """Write a picture of the scene's 3D view.
@@ -132,6 +133,8 @@ def render_scene_3d(
         The segments to show of a segmentation; None shows those that are visible.
     bone_opacity
         Of segments and bone models, so that the screws in them are seen.
+    guide_opacity
+        Of guides; None leaves them as they are in the scene.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def render_scene_3d(
     if not pictures_possible():
         return None
     shown = list(visible) if visible is not None else _visible_nodes(scene)
-    with _only(scene, shown, segments, bone_opacity), offscreen_3d(scene, size) as view:
+    with _only(scene, shown, segments, bone_opacity, guide_opacity=guide_opacity), offscreen_3d(scene, size) as view:
         node = view.node
         node.SetBoxVisible(False)
         node.SetAxisLabelsVisible(False)
@@ -286,6 +289,7 @@ def _only(
     segments: Collection[str] | None,
     bone_opacity: float | None,
     fill: float | None = None,
+    guide_opacity: float | None = None,
 ) -> Iterator[None]:
     """Show only some nodes and segments; afterwards every display node is as it was."""
     kept: list[tuple[Any, Any]] = []
@@ -304,8 +308,9 @@ def _only(
                 display.SetSliceIntersectionThickness(3)
             if node.IsA("vtkMRMLSegmentationNode"):
                 _adjust_segmentation(node, segments, bone_opacity, fill)
-            elif node.GetAttribute(ROLE_ATTRIBUTE) == "bone" and bone_opacity is not None:
-                display.SetOpacity(bone_opacity)
+            opacity = {"bone": bone_opacity, "guide": guide_opacity}.get(node.GetAttribute(ROLE_ATTRIBUTE))
+            if opacity is not None:
+                display.SetOpacity(opacity)
         yield
     finally:
         for display, copy in kept:
