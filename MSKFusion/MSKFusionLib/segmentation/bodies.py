@@ -82,7 +82,10 @@ def disc_space(disc: Disc, axis: SpineAxis, half_depth_mm: float, hu: NDArray[np
         centre = c[near][mean[near].argmax()]
         local = np.where((np.abs(c - centre) < 4.5) & (sign * c > 0)[:], 1.0, 0.0)[:, None, None]
         # A quadratic penalty keeps the surface near its mean where the picture says little.
-        smooth = ndimage.gaussian_filter(gain, (0, 1.5, 1.5)) - 0.01 * np.abs(mean.max()) * ((c - centre) ** 2)[:, None, None]
+        smooth = (
+            ndimage.gaussian_filter(gain, (0, 1.5, 1.5))
+            - 0.01 * np.abs(mean.max()) * ((c - centre) ** 2)[:, None, None]
+        )
         height = c[np.where(local > 0, smooth, -np.inf).argmax(axis=0)]
         height = np.where(inside, height, np.nan)
         surfaces.append(_extended(height, 3.0))

@@ -12,7 +12,7 @@ from ..errors import InputError, ProcessingError
 from ..frames import FloatArray
 from ..progress import Progress, no_progress
 from ..volume import Modality, Provenance, Volume
-from . import separate
+from . import regions, separate
 from .bodies import disc_space, half_width_mm
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
 from .discs import BodyColumn, body_column, find_discs
@@ -72,14 +72,16 @@ def segment_bones_ct(
     points, score = find_canal(coarse_hu, coarse, _CANAL_BONE_HU)
     progress(0.2, "looking for discs")
     grid = straight_grid(
-        np.maximum(lower, points.min(axis=0) - _ROOM_MM[0]), np.minimum(upper, points.max(axis=0) + _ROOM_MM[1]), _FINE_MM
+        np.maximum(lower, points.min(axis=0) - _ROOM_MM[0]),
+        np.minimum(upper, points.max(axis=0) + _ROOM_MM[1]),
+        _FINE_MM,
     )
     hu = np.minimum(sample_ct(ct, grid), METAL_HU)
     spine = _find_spine(points, score, hu, grid)
     progress(0.4, "separating vertebrae")
     labels = _separated(spine, hu, grid)
     progress(0.7, "tracing the surfaces")
-    on_image = on_image_grid(labels, grid, ct, spine.soft_hu)
+    on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
     progress(0.9, "other bone")
     on_image[(on_image == 0) & _other_bone(ct, coarse_hu, coarse, spine.threshold_hu, labels, grid)] = OTHER
     progress(0.95, "naming")
@@ -116,30 +118,38 @@ def _find_spine(points: FloatArray, score: FloatArray, hu: NDArray[np.float32], 
     smooth = ndimage.gaussian_filter(hu, 0.6 / grid.spacing_mm[0])
     walls = separate.canal_walls(axis, smooth, grid)
     levels = separate.find_levels(axis, column, discs, spaces, walls[0])
+    scores = tuple(d.score for d in discs)
     return _Spine(
         axis,
         column,
         width,
         walls,
         levels,
-        tuple(d.score for d in discs),
-        _sacrum_level(axis, levels, hu, grid),
+        scores,
+        _sacrum_level(axis, levels, scores, hu, grid),
         bone_threshold_hu(hu),
         soft_tissue_hu(hu)[0],
     )
 
 
-def _sacrum_level(axis: SpineAxis, levels: Levels, hu: NDArray[np.float32], grid: Volume) -> int | None:
-    """Return the level that spreads into alae on both sides over its whole height, where there is one."""
-    u, v = np.meshgrid(np.arange(30.0, 46.0, 3.0), np.arange(-2.0, 26.0, 3.0))
-    spread = []
+def _sacrum_level(
+    axis: SpineAxis, levels: Levels, disc_scores: tuple[float, ...], hu: NDArray[np.float32], grid: Volume
+) -> int | None:
+    """Return the level that spreads into alae on both sides over its whole height, where there is one.
+
+    A transverse process of L5 spreads as far, but over half the height only, and a clear disc lies below L5.
+    """
+    u, v = np.meshgrid(np.arange(24.0, 51.0, 3.0), np.arange(-15.0, 27.0, 2.0))
+    steps = np.arange(len(axis) + 40)
+    covered = []
     for sign in (-1, 1):
-        values = sample_along(axis, hu, grid, np.arange(len(axis)), sign * u, v)
-        spread.append((values > 110.0).mean(axis=1))
-    both = ndimage.uniform_filter1d(np.minimum(*spread), 5)
+        values = sample_along(axis, hu, grid, steps, sign * u, v).reshape(len(steps), *u.shape)
+        covered.append((values.max(axis=1) > 130.0).mean(axis=1))
+    both = np.minimum(*covered)
     for n in range(2, len(levels)):
-        top, bottom = int(levels.upper[n]) + 8, int(min(levels.upper[n] + 24, len(axis)))
-        if bottom - top >= 4 and float(np.median(both[max(0, top) : bottom])) > 0.3:
+        disc_below = disc_scores[n - 1] if n - 1 < len(disc_scores) else 0.0
+        part = both[int(levels.upper[n]) + 8 : int(levels.upper[n]) + 26]
+        if len(part) >= 10 and disc_below < 0.8 and float(np.percentile(part, 25)) > 0.51:
             return n
     return None
 
@@ -156,7 +166,14 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume) -> NDArray[
         top = FIRST_LEVEL + spine.sacrum
         markers[(markers > top) & (markers < separate.DISC)] = top
     markers[lateral & (markers == 0)] = OTHER
-    labels = separate.flood(smooth, mask, markers, spine.threshold_hu)
+    walls = markers == separate.DISC
+    seeds = np.where(walls, 0, markers).astype(np.uint8)
+    bone = (mask | (seeds > 0)) & ~walls
+    if (seeds == OTHER).any():
+        # Ribs are long: a flood follows them to their heads, where paths would be too dear.
+        seeds[separate.flood(smooth, bone, np.minimum(seeds, FIRST_LEVEL), spine.threshold_hu) == OTHER] = OTHER
+    density = regions.densities(smooth, bone, spine.threshold_hu)
+    labels = regions.smoothed(regions.grow(density, bone, seeds, spacing))
     labels = separate.one_piece_each(labels, spacing)
     return separate.filled(labels, spacing)
 
@@ -218,7 +235,9 @@ def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmen
         table[raw] = value
     if counts[OTHER] > 0:
         table[OTHER] = OTHER_BONE_VALUE
-        segments.append(Segment(OTHER_BONE_VALUE, "other bone", "bone", False, 0.6, METHOD, ("ribs, hip bones and other",)))
+        segments.append(
+            Segment(OTHER_BONE_VALUE, "other bone", "bone", False, 0.6, METHOD, ("ribs, hip bones and other",))
+        )
     if not any(s.kind == "vertebra" for s in segments):
         raise ProcessingError("no vertebra was found in this CT. Give a CT of the spine, or a ready segmentation.")
     provenance = Provenance(ct.provenance.source, ct.provenance.sha256, (*ct.provenance.steps, METHOD))
@@ -240,11 +259,18 @@ def _trust(spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.flo
         if score < 0.7:
             confidence *= 0.7
             notes.append(f"the disc {name} is hard to see")
-    others = [v for m, v in enumerate(volumes_mm3[FIRST_LEVEL : FIRST_LEVEL + len(spine.levels)]) if v > 3000 and m != n]
+    others = [
+        v for m, v in enumerate(volumes_mm3[FIRST_LEVEL : FIRST_LEVEL + len(spine.levels)]) if v > 3000 and m != n
+    ]
     if others and spine.levels.has_body[n] and not 0.55 < volume_mm3 / np.median(others) < 1.7:
         confidence *= 0.7
         notes.append("its size is unlike the others'")
-    if float(np.min(spine.axis.score[max(0, int(spine.levels.upper[n])) : max(1, int(spine.levels.lower[n]))], initial=1)) < 0.4:
+    if (
+        float(
+            np.min(spine.axis.score[max(0, int(spine.levels.upper[n])) : max(1, int(spine.levels.lower[n]))], initial=1)
+        )
+        < 0.4
+    ):
         confidence *= 0.8
         notes.append("the canal is not clear here")
     return round(confidence, 2), tuple(notes)

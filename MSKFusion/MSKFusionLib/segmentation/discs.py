@@ -75,12 +75,13 @@ def body_column(axis: SpineAxis, hu: NDArray[np.float32], grid: Volume) -> BodyC
     back, front = np.full(len(axis), 7.0), np.full(len(axis), 36.0)
     for n in range(len(axis)):
         inside = strong[n] > 0.5 * plateau[n]
-        back[n] = np.clip(int(inside[: 18].argmax()), 4, 14)
+        back[n] = np.clip(int(inside[:18].argmax()), 4, 14)
         beyond = np.flatnonzero(~inside[18:])
         front[n] = 18 + beyond[0] if len(beyond) else 46.0
     smooth = 15.0 / axis.step_mm
     return BodyColumn(
-        ndimage.gaussian_filter1d(back, smooth, mode="nearest"), ndimage.gaussian_filter1d(np.clip(front, 20, 48), smooth, mode="nearest")
+        ndimage.gaussian_filter1d(back, smooth, mode="nearest"),
+        ndimage.gaussian_filter1d(np.clip(front, 20, 48), smooth, mode="nearest"),
     )
 
 

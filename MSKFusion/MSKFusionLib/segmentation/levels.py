@@ -145,5 +145,8 @@ def _renamed(
     if hint is not None:
         last = names[-1] if names else ""
         if any(s.kind == "sacrum" for s in segments) and last not in ("L5", ""):
-            notes = (*notes, f"the vertebra above the sacrum is named {last}: a transitional vertebra, or a wrong level hint")
+            notes = (
+                *notes,
+                f"the vertebra above the sacrum is named {last}: a transitional vertebra, or a wrong level hint",
+            )
     return replace(segmentation, labels=segmentation.labels.with_voxels(voxels), segments=segments, notes=notes)

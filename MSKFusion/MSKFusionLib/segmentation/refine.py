@@ -8,6 +8,7 @@ peeled off from outside only, so that marrow stays.
 from __future__ import annotations
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -16,17 +17,21 @@ from .bone_mask import METAL_HU
 from .working import on_grid, sample_linear, sample_nearest
 
 _BAND_MM = 2.0
-_PEAK_MM = 2.0
-_PEAK_CAP_HU = 1800.0
+_PEAK_MM = 1.4
+_PEAK_CAP_HU = 1400.0
 
 
-def on_image_grid(labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float) -> NDArray[np.uint8]:
+def on_image_grid(
+    labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float, least_hu: float
+) -> NDArray[np.uint8]:
     """Return labels (K, J, I on `grid`) on the grid of `ct`, their border put on the edge that the CT shows.
 
     Parameters
     ----------
     soft_hu
         The patient's soft tissue, for where nothing better is near.
+    least_hu
+        No border is put at a lower value than this: noise of soft tissue lies below it.
     """
     out = np.zeros(ct.voxels.shape, dtype=np.uint8)
     box = _box_on(ct, labels, grid)
@@ -36,26 +41,30 @@ def on_image_grid(labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: 
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
     # Distance in mm to the surface of the working mask, positive inside.
-    inner = ndimage.distance_transform_edt(bone, sampling=grid.spacing_mm[::-1])
-    outer, nearest = ndimage.distance_transform_edt(~bone, sampling=grid.spacing_mm[::-1], return_indices=True)
-    signed = np.where(bone, inner - spacing / 2, spacing / 2 - outer).astype(np.float32)
-    spread = labels[tuple(nearest)]
-    spread[outer > _BAND_MM + 2 * spacing] = 0
+    image = on_grid(bone.astype(np.uint8), grid).to_sitk()
+    signed = sitk.GetArrayFromImage(
+        sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
+    )
+    spread = labels
+    for _ in range(int(np.ceil(_BAND_MM / spacing)) + 1):
+        spread = np.where(spread == 0, ndimage.maximum_filter(spread, 3), spread)
     # Voxels far from any other label or background are bone whatever their value: marrow.
     size = 2 * max(1, round(1.2 / spacing)) + 1
     core = bone & (ndimage.minimum_filter(labels, size) == ndimage.maximum_filter(labels, size))
     depth = sample_linear(signed, grid, on_grid(part.voxels, part), fill=-99.0)
     label = sample_nearest(spread, grid, part).astype(np.uint8)
     core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
-    keep = _peeled(part, depth, core_there, soft_hu)
-    out[box] = np.where(keep, label, 0)
+    keep = _peeled(part, depth, core_there, soft_hu, least_hu)
+    out[box] = without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
     return out
 
 
-def _peeled(ct: Volume, depth_mm: NDArray[np.float32], core: NDArray[np.bool_], soft_hu: float) -> NDArray[np.bool_]:
+def _peeled(
+    ct: Volume, depth_mm: NDArray[np.float32], core: NDArray[np.bool_], soft_hu: float, least_hu: float
+) -> NDArray[np.bool_]:
     spacing = ct.spacing_mm[::-1]
     hu = np.clip(ct.voxels, -1000, METAL_HU).astype(np.float32)
-    smooth = ndimage.gaussian_filter(hu, 0.35 / spacing) if spacing.max() < 1.5 else hu
+    smooth = ndimage.gaussian_filter(hu, 0.45 / spacing) if spacing.max() < 1.5 else hu
     size = tuple(2 * max(1, round(_PEAK_MM / s)) + 1 if s < 2.5 else 3 for s in spacing)
     peak = np.minimum(ndimage.maximum_filter(np.where(depth_mm > -1.0, smooth, -1000), size), _PEAK_CAP_HU)
     # What lies outside: the mean of voxels clearly outside within some mm.
@@ -64,13 +73,15 @@ def _peeled(ct: Volume, depth_mm: NDArray[np.float32], core: NDArray[np.bool_], 
     weight = ndimage.uniform_filter(outside.astype(np.float32), window)
     mean = ndimage.uniform_filter(np.where(outside, np.minimum(smooth, 200), 0).astype(np.float32), window)
     around = np.where(weight > 0.02, mean / np.maximum(weight, 1e-3), soft_hu)
-    half = 0.5 * (peak + around)
+    half = np.maximum(0.5 * (peak + around), least_hu)
     band = max(_BAND_MM, 0.6 * float(spacing.max()))
     free = (depth_mm < -band) | ((smooth < half) & ~core) | ((ct.voxels > METAL_HU) & ~core)
     # Only what is reached from outside is peeled off.
     pieces, _ = ndimage.label(free)
-    reached = np.unique(pieces[depth_mm < -band])
-    outside_now = np.isin(pieces, reached[reached > 0])
+    reached = np.zeros(int(pieces.max()) + 1, dtype=bool)
+    reached[pieces[depth_mm < -band]] = True
+    reached[0] = False
+    outside_now = reached[pieces]
     keep: NDArray[np.bool_] = ~outside_now & (depth_mm > -band)
     return keep
 
@@ -82,8 +93,28 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> tuple[slice,
     found = ndimage.find_objects((labels > 0).view(np.uint8))[0]
     lower = np.array([b.start for b in found])[::-1] * grid.spacing_mm + grid.origin_ras - 6.0
     upper = np.array([b.stop for b in found])[::-1] * grid.spacing_mm + grid.origin_ras + 6.0
-    corners = np.array([[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])])
+    corners = np.array(
+        [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
+    )
     ijk = corners @ ct.ras_to_ijk[:3, :3].T + ct.ras_to_ijk[:3, 3]
     low = np.clip(np.floor(ijk.min(axis=0)).astype(int), 0, np.array(ct.shape_ijk) - 1)
     high = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 1, low + 1, ct.shape_ijk)
     return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))
+
+
+def without_crumbs(labels: NDArray[np.uint8], voxel_mm3: float, smallest_mm3: float = 60.0) -> NDArray[np.uint8]:
+    """Return the labels without pieces smaller than `smallest_mm3`; each label keeps its largest piece."""
+    out = labels.copy()
+    for value in np.unique(labels)[1:]:
+        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
+        part = labels[box] == value
+        pieces, count = ndimage.label(part)
+        if count < 2:
+            continue
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        small = sizes * voxel_mm3 < smallest_mm3
+        small[int(sizes.argmax())] = False
+        small[0] = False
+        out[box][small[pieces]] = 0
+    return out

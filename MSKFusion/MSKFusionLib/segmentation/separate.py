@@ -27,6 +27,7 @@ from .working import indices_of
 OTHER = 1
 FIRST_LEVEL = 2
 DISC = 250
+_NOTHING = 255
 _DENSEST_HU, _STEPS = 900.0, 240
 
 
@@ -49,9 +50,14 @@ class BonePoints:
     v_mm: FloatArray
     bone: NDArray[np.bool_]
 
+    def part(self, chosen: NDArray[np.intp]) -> BonePoints:
+        """Return some of the points."""
+        fields = (self.kji, self.ras, self.step, self.u_mm, self.v_mm, self.bone)
+        return BonePoints(*(f[chosen] for f in fields))
+
 
 def bone_points(
-    mask: NDArray[np.bool_], grid: Volume, axis: SpineAxis, column: BodyColumn, reach_mm: float = 30.0
+    mask: NDArray[np.bool_], grid: Volume, axis: SpineAxis, column: BodyColumn, reach_mm: float = 25.0
 ) -> BonePoints:
     """Return the voxels of a mask, and all within `reach_mm` of the bodies' middle, placed along and across the axis."""
     middles = axis.points_ras(np.arange(len(axis)), 0.0, column.middle_mm)
@@ -183,18 +189,23 @@ def place_seeds(
         chosen = (np.abs(points.u_mm) < 5) & (behind > -1) & (behind < 4.5) & (walls[0][index] < 20) & points.bone
         chosen &= (points.step > levels.lamina_top[n] + 2) & (points.step < levels.lamina_top[n] + 0.42 * length)
         if levels.has_body[n]:
-            under, over = endplate_depths(points, levels, n)
-            chosen |= (radius < 0.85) & (under > 1) & (over > 1)
+            near = np.flatnonzero(
+                (points.step > levels.upper[n] - 22) & (points.step < levels.lower[n] + 22) & (points.v_mm > -4)
+            )
+            here = points.part(near)
+            under, over = endplate_depths(here, levels, n)
+            inside = (radius[near] < 0.85) & (under > 1) & (over > 1)
             fraction = under / np.maximum(under + over, 1e-3)
             for sign, wall in ((-1, walls[1]), (1, walls[2])):
-                chosen |= points.bone & _pedicle_seed(points, fraction, sign * points.u_mm - wall[index], back)
+                inside |= here.bone & _pedicle_seed(here, fraction, sign * here.u_mm - wall[index[near]], back[near])
+            chosen[near] |= inside
         markers[tuple(points.kji[chosen].T)] = FIRST_LEVEL + n
     for number, space in enumerate(levels.spaces):
-        near = np.abs(points.step - levels.lower[number + 1]) < 30
+        near = np.flatnonzero((np.abs(points.step - levels.lower[number + 1]) < 24) & (radius < 1.5))
         height, above, below = space.heights(points.ras[near])
         disc = (height < above - 0.7) & (height > below + 0.7) & (radius[near] < 1.0)
         # Bone that bridges two bodies outside the disc is cut half way.
-        disc |= (np.abs(height - (above + below) / 2) < 0.8) & (radius[near] < 1.5) & (points.v_mm[near] > back[near])
+        disc |= (np.abs(height - (above + below) / 2) < 0.8) & (points.v_mm[near] > back[near])
         markers[tuple(points.kji[near][disc].T)] = DISC
     return markers
 
@@ -216,9 +227,7 @@ def endplate_depths(points: BonePoints, levels: Levels, n: int) -> tuple[FloatAr
     if 0 <= n - 1 < len(levels.spaces):
         height, above, _ = levels.spaces[n - 1].heights(points.ras)
         over = height - above
-    # The disc planes are unbounded; along the axis a level is not.
-    near = (points.step > levels.upper[n] - 25) & (points.step < levels.lower[n] + 25)
-    return np.where(near, under, -99.0), np.where(near, over, -99.0)
+    return under, over
 
 
 def _pedicle_seed(
@@ -242,13 +251,11 @@ def lateral_seeds(points: BonePoints, shape: tuple[int, ...]) -> NDArray[np.bool
     far[tuple(points.kji[side > 42].T)] = True
     labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
     very_far = points.kji[side > 66]
-    reaching = np.unique(labels[tuple(very_far.T)])
+    reaching = np.unique(np.concatenate([labels[tuple(very_far.T)], *_at_border(labels)]))
     return np.asarray(np.isin(labels, reaching[reaching > 0]))
 
 
-def seed_sacrum(
-    markers: NDArray[np.uint8], points: BonePoints, levels: Levels, level: int, column: BodyColumn
-) -> None:
+def seed_sacrum(markers: NDArray[np.uint8], points: BonePoints, levels: Levels, level: int, column: BodyColumn) -> None:
     """Mark the whole back wall of the sacral canal and the bone along the mid-line below the last disc, in place."""
     last = len(column.back_mm) - 1
     beyond = points.bone & (points.step > last) & (np.abs(points.u_mm) < 12) & (np.abs(points.v_mm) < 35)
@@ -257,28 +264,36 @@ def seed_sacrum(
     markers[tuple(points.kji[beyond | dorsal].T)] = FIRST_LEVEL + level
 
 
+def _at_border(labels: NDArray[np.int32]) -> list[NDArray[np.int32]]:
+    """Return the labels on the six faces of the grid: a rib leaves the image, a transverse process ends in it."""
+    return [labels[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)]
+
+
 def flood(
     hu: NDArray[np.float32], mask: NDArray[np.bool_], markers: NDArray[np.uint8], threshold_hu: float
 ) -> NDArray[np.uint8]:
-    """Return the markers grown through the mask, densest bone first; disc markers are walls that do not grow.
+    """Return the markers grown through the mask, densest bone first.
 
     Parameters
     ----------
     hu
         Smoothed CT (K, J, I).
     """
-    walls = markers == DISC
-    seeds = np.where(walls, 0, markers).astype(np.uint8)
-    bone = (mask | (seeds > 0)) & ~walls
-    dense = np.clip((hu - threshold_hu) / (_DENSEST_HU - threshold_hu), 0, 1)
+    bone, seeds = mask | (markers > 0), markers.copy()
+    # Sharp reconstructions show cortex at 1700 HU and the joint between two such plates at 900.
+    densest = float(np.clip(np.percentile(hu[mask], 99), 600, 1600)) if mask.any() else _DENSEST_HU
+    dense = np.clip((hu - threshold_hu) / (densest - threshold_hu), 0, 1)
     level = np.round((1 - dense) * _STEPS).astype(np.uint8)
     level[~bone] = 255
     level[seeds > 0] = 0
+    # Loose pieces are reached over gaps of up to 4 voxels; what is farther is kept out, and costs no time.
+    far = ~ndimage.binary_dilation(bone, np.ones((3, 3, 3)), iterations=4)
+    seeds[far] = _NOTHING
     grown = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(level), sitk.GetImageFromArray(seeds), False, False
     )
     labels: NDArray[np.uint8] = sitk.GetArrayFromImage(grown)
-    return np.where(bone, labels, 0).astype(np.uint8)
+    return np.where(bone & (labels != _NOTHING), labels, 0).astype(np.uint8)
 
 
 def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from ..volume import Volume
 from .working import indices_of
 
 _DIRECTIONS = 16
-_REACH_MM = 14.0
+_REACH_MM = 16.0
 _POOL_MM = 10.0  # half the gap between the pedicles of neighbouring lumbar vertebrae
 _MIN_SCORE = 0.35
 _MIN_LENGTH_MM = 30.0
@@ -84,11 +84,17 @@ def find_canal(hu: NDArray[np.float32], grid: Volume, bone_hu: float) -> tuple[F
         When nothing in the image looks like a spinal canal.
     """
     score = _ring_score(hu, float(grid.spacing_mm[0]), bone_hu)
-    first, path = _best_chain(score - _MIN_SCORE)
+    # The canal is never crossed by bone; a chain through the marrow of bodies crosses every endplate.
+    blocked = np.clip((hu - 120.0) / (bone_hu - 100.0), 0, 1)
+    first, path = _best_chain(score - _MIN_SCORE - 1.5 * blocked)
     slices = np.arange(first, first + len(path))
     along = score[slices, path[:, 0], path[:, 1]].astype(np.float64)
     # A chain may bridge a bad stretch into a long bone's marrow: the best part between bad stretches is the spine.
-    slope = np.gradient(_smooth_along(path[:, 1:].astype(float), 6.0 / grid.spacing_mm[2])[:, 0]) if len(path) > 2 else along
+    slope = (
+        np.gradient(_smooth_along(path[:, 1:].astype(float), 6.0 / grid.spacing_mm[2])[:, 0])
+        if len(path) > 2
+        else along
+    )
     good = ndimage.gaussian_filter1d(along, 2.0 / grid.spacing_mm[2]) > _MIN_SCORE
     run = _longest_run(good & (np.abs(slope) < _MAX_SIDE_SLOPE))
     slices, path, along = slices[run], path[run], along[run]
@@ -123,9 +129,41 @@ def _ring_score(hu: NDArray[np.float32], spacing_mm: float, bone_hu: float) -> N
     slab = ndimage.uniform_filter(weight, (max(1, round(4 / spacing_mm)), side, side))
     slab = ndimage.maximum_filter1d(slab, 2 * round(16 / spacing_mm) + 1, axis=0)
     ahead = np.clip(_shifted(slab, round(20 / spacing_mm), 0) / 0.6, 0, 1)
+    # Behind the arch, beside the spinous process, there is muscle; behind the marrow of a body there is the arch.
+    block = ndimage.uniform_filter(bone.astype(np.float32), [max(1, round(mm / spacing_mm)) for mm in (16, 22, 10)])
+    beside = round(11 / spacing_mm)
+    behind = sum(_shifted(block, -round(34 / spacing_mm), side * beside) for side in (-1, 1)) / 2
+    ahead *= 1.0 - np.clip((behind - 0.12) / 0.2, 0, 0.9)
     # The canal is open tissue, 10 mm wide or more.
     clear = np.stack([_distance_in_plane(b | (h < -250), spacing_mm) for b, h in zip(bone, hu, strict=True)])
-    return (ring * ahead * np.clip((clear - 1.0) / 4.0, 0, 1)).astype(np.float32)
+    score = (ring * ahead * np.clip((clear - 0.5) / 3.0, 0, 1)).astype(np.float32)
+    candidates = np.argwhere(score > 0.5 * _MIN_SCORE)
+    score[tuple(candidates.T)] *= _openness(hu, candidates, spacing_mm)
+    return score
+
+
+def _openness(hu: NDArray[np.float32], at: NDArray[np.intp], spacing_mm: float) -> NDArray[np.float32]:
+    """Return for voxels (N, 3) how free of bone the freest line up and down through them is, 0.2 to 1.
+
+    The canal goes on for centimetres; the marrow of a body ends at its endplates.
+    """
+    smooth = ndimage.gaussian_filter(hu, 0.6)
+    wall = (np.clip((smooth - 95.0) / 70.0, 0, 1) * 255).astype(np.uint8)
+    reach = np.arange(-round(20 / spacing_mm), round(20 / spacing_mm) + 1)
+    padded = np.pad(wall, len(reach), mode="edge")
+    freest = np.full(len(at), 255, dtype=np.uint8)
+    shape = np.array(padded.shape)
+    flat = np.ravel_multi_index(tuple((at + len(reach)).T), padded.shape)
+    strides = np.array([shape[1] * shape[2], shape[2], 1])
+    values = padded.ravel()
+    for forward in np.tan(np.radians([-40, -20, 0, 20, 40])):
+        for sideways in np.tan(np.radians([-25, 0, 25])):
+            worst = np.zeros(len(at), dtype=np.uint8)
+            for step in reach:
+                offset = np.array([step, round(step * forward), round(step * sideways)]) @ strides
+                np.maximum(worst, values[flat + offset], out=worst)
+            np.minimum(freest, worst, out=freest)
+    return (1.0 - 0.8 * freest / 255.0).astype(np.float32)
 
 
 def _distance_in_plane(blocked: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.float32]:
@@ -208,7 +246,9 @@ def spine_axis(
     return _with_frames(curve, right, along, step_mm)
 
 
-def _smooth_curve(points: FloatArray, values: FloatArray, step_mm: float, sigma_mm: float) -> tuple[FloatArray, FloatArray]:
+def _smooth_curve(
+    points: FloatArray, values: FloatArray, step_mm: float, sigma_mm: float
+) -> tuple[FloatArray, FloatArray]:
     """Return points one step apart along the smoothed curve, and the values there."""
     spacing = float(np.median(np.linalg.norm(np.diff(points, axis=0), axis=1)))
     smooth = _smooth_along(points, sigma_mm / max(spacing, 1e-3))
