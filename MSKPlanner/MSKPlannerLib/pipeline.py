@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -190,8 +191,14 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
 
 
 def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[tuple[str, str]] = ()) -> Plan:
-    """Return the plan with its verdict: rejected when any part failed its own check, or a level got no screw."""
-    reasons = [f"{level}: no screws, {reason}" for level, reason in skipped]
+    """Return the plan with its verdict: rejected when any part failed its own check.
+
+    A vertebra that the image cuts off is not planned on, which is said and is no failure; any other level without
+    screws is one.
+    """
+    whole = {s["name"] for s in (plan.segmentation or {}).get("segments", []) if s["complete"]}
+    reasons = [f"no screws in {level}: {reason}" for level, reason in skipped if level in whole]
+    notes = [f"no screws in {level}: {reason}" for level, reason in skipped if level not in whole]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
     reasons += [
@@ -199,7 +206,8 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
     ]
     if not plan.screws:
         reasons.append("no vertebra wholly in view could be planned on")
-    return replace(plan, verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED, reasons=tuple(reasons))
+    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+    return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
 
 
 def check_levels(bones: Segmentation, levels: Sequence[str] | None) -> None:
@@ -225,7 +233,7 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
     return {
         "role": role,
         "modality": str(volume.modality),
-        "source": volume.provenance.source,
+        "source": _anonymous(volume.provenance.source),
         "source_sha256": volume.provenance.sha256,
         "voxels_sha256": volume.sha256(),
         "size_ijk": list(volume.shape_ijk),
@@ -233,6 +241,13 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
         "ijk_to_ras": volume.ijk_to_ras.tolist(),
         "steps": list(volume.provenance.steps),
     }
+
+
+def _anonymous(source: str) -> str:
+    """Return the kind of a source: file names and series UIDs can lead back to a patient."""
+    if source.startswith("generated patient"):
+        return source
+    return "DICOM series" if source.startswith("DICOM") else f"file {PurePath(source).suffix}".strip()
 
 
 def describe_registration(result: RegistrationResult) -> dict[str, Any]:

@@ -102,3 +102,4 @@ class Plan:
     guides: tuple[Guide, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

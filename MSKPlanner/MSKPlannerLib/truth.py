@@ -100,7 +100,8 @@ class Comparison:
 def compare(case: Case, patient: Patient, implants: ImplantTable | None = None) -> Comparison:
     """Measure every result of a case in the true anatomy of the generated patient it was planned on."""
     table = implants or load_implants()
-    wanted = [level for level, v in patient.vertebrae.items() if v.complete_in_ct]
+    kinds = {s.name: s.kind for s in patient.labels.segments}
+    wanted = [n for n, v in patient.vertebrae.items() if v.complete_in_ct and kinds[n] == "vertebra"]
     errors = None if case.registration is None else registration_errors_mm(case.registration, patient)
     screws = tuple(_true_screw(s, patient, min(table.diameters_mm)) for s in case.plan.screws if s.level in wanted)
     guides = tuple(

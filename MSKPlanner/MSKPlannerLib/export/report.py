@@ -58,7 +58,7 @@ def render_report(
         verdict=escape(_verdict_words(plan)),
         reasons=_list(plan.reasons),
         summary=escape(summary(plan)),
-        notes=_list(notes),
+        notes=_list((*plan.notes, *notes)),
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
         screws=_screw_table(plan.screws),
