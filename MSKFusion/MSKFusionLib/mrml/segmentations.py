@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote, unquote
 
 import numpy as np
 import slicer
 import vtk
 
 from ..errors import GeometryError, InputError
+from ..segmentation.files import SEGMENT_TAG, decode_segment, encode_segment
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..terminology import structure_colour, structure_term, unnamed_vertebra_value
 from ..volume import Modality, Provenance, Volume
@@ -19,8 +18,6 @@ from .volumes import image_to_voxels, voxels_to_image
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
-#: A segment's tag that carries its entry of the segment table, as JSON without the characters that the file uses.
-_SEGMENT_TAG = "MSKPlanner.Segment"
 #: Structures that would hide the bones in 3D.
 _HIDDEN_IN_3D = frozenset({"muscle", "fat", "skin", "adipose", "body", "kidney", "kidneys"})
 
@@ -142,7 +139,7 @@ def _to_segment(entry: Segment, layer: Any) -> Any:
     term = structure_term(entry.name, entry.kind)
     if term is not None:
         segment.SetTerminology(term.serialized())
-    segment.SetTag(_SEGMENT_TAG, quote(json.dumps(asdict(entry))))
+    segment.SetTag(SEGMENT_TAG, encode_segment(entry))
     segment.AddRepresentation(_BINARY, layer)
     return segment
 
@@ -230,12 +227,7 @@ def _entries(node: Any, ids: list[str]) -> list[Segment]:
 
 def _stored_entry(segment: Any) -> Segment | None:
     value = vtk.mutable("")
-    if not segment.GetTag(_SEGMENT_TAG, value):
-        return None
-    try:
-        return Segment(**json.loads(unquote(str(value))))
-    except (TypeError, ValueError):
-        return None
+    return decode_segment(str(value)) if segment.GetTag(SEGMENT_TAG, value) else None
 
 
 def _vertebra_value(name: str) -> int | None:

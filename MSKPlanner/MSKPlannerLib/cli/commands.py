@@ -159,7 +159,8 @@ def check(args: argparse.Namespace, progress: Progress) -> int:
 
 def load_ct(path: str | Path, series: str | None) -> Volume:
     """Read a CT and refuse anything else."""
-    ct = load_image(path, series=series)
+    # In a folder of CT and MR series the modality chooses; a plain file's values tell.
+    ct = load_image(path, modality=Modality.CT if Path(path).is_dir() else None, series=series)
     if ct.modality is Modality.MR:
         raise InputError("this looks like an MR, a CT is needed here", "Give the CT.", where=str(path))
     return ct if ct.modality is Modality.CT else replace(ct, modality=Modality.CT)

@@ -59,6 +59,7 @@ def make_pictures(
             visible=[node, *bone],
             segments={level},
             bone_opacity=1.0,
+            guide_opacity=1.0,
             size=(600, 460),
         )
         if path is not None:
