@@ -17,7 +17,7 @@ from ..frames import FloatArray, rigid, rotation_about
 from ..progress import Progress
 from ..volume import Volume
 from .mutual_information import pose_distance_mm
-from .preprocess import BODY_HU, FloatVoxels, at_spacing
+from .preprocess import BODY_HU, FloatVoxels, at_spacing, on_cubes
 
 _RAS_LPS3 = np.diag([-1.0, -1.0, 1.0])
 
@@ -59,7 +59,7 @@ def rotation_grid(most_deg: float, step_deg: float) -> FloatArray:
 def search(
     ct: Volume,
     mr: Volume,
-    foreground: NDArray[np.bool_],
+    signal: Volume,
     start_ras: FloatArray,
     options: SearchOptions,
     progress: Progress,
@@ -68,17 +68,15 @@ def search(
 
     Parameters
     ----------
-    ct, mr
-        CT in HU and MR after `even_out_mr`; they may be thinned already.
-    foreground
-        Where the MR has signal.
+    ct, mr, signal
+        CT in HU, and what `even_out_mr` makes of the MR; all may be thinned already.
     start_ras
         4x4, CT RAS to MR RAS; only its rotation matters: the grid of rotations lies around it.
     """
     sp = options.spacing_mm
-    grid = _isotropic(ct, sp, -1000.0)
-    inside = _isotropic(ct.with_voxels(np.ones_like(ct.voxels)), sp, 0.0).voxels > 0.99
-    mr_coarse, mr_weight = at_spacing(mr, sp), at_spacing(mr.with_voxels(foreground.astype(np.float32)), sp)
+    grid = on_cubes(ct, sp)
+    inside = np.ones(grid.voxels.shape, dtype=bool)
+    mr_coarse, mr_weight = at_spacing(mr, sp), at_spacing(signal, sp)
     centre_mr, half_mm = _body_box(mr_coarse, mr_weight.voxels)
 
     axes = grid.directions_ras
@@ -159,20 +157,6 @@ def _edge_tensor(values: FloatVoxels, valid: NDArray[np.bool_]) -> tuple[list[Fl
         y * z * scale,
     ]
     return [a.astype(np.float32) for a in tensor], strength.astype(np.float32)
-
-
-def _isotropic(volume: Volume, spacing_mm: float, fill: float) -> Volume:
-    """Return the image smoothed on cubes of `spacing_mm` along its own axes."""
-    smooth = at_spacing(volume, spacing_mm)
-    n = np.maximum(4, np.floor(volume.extent_mm / spacing_mm).astype(int))
-    first_ijk = (volume.extent_mm - (n - 1) * spacing_mm) / 2 / volume.spacing_mm - 0.5
-    image = smooth.to_sitk()
-    origin = volume.to_sitk().TransformContinuousIndexToPhysicalPoint(first_ijk.tolist())
-    out = sitk.Resample(
-        image, n.tolist(), sitk.Transform(), sitk.sitkLinear, origin, [spacing_mm] * 3, image.GetDirection(), fill,
-        sitk.sitkFloat32, True,
-    )  # fmt: skip
-    return Volume.from_sitk(out)
 
 
 def _body_box(mr: Volume, weight: FloatVoxels) -> tuple[FloatArray, FloatArray]:

@@ -1,4 +1,4 @@
-"""Mutual information of CT samples with an MR image, its gradient over rigid motions, and its climbing.
+"""Mutual information of CT samples with an MR image, and its gradient over rigid motions.
 
 The CT enters as tissue classes at fixed points, the MR as a cubic B-spline Parzen histogram of its trilinear values
 (Viola and Wells 1997, doi 10.1023/A:1007958904918; Mattes et al. 2003, doi 10.1109/TMI.2003.809072).
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
 from ..frames import FloatArray, rigid_about, rotation_about
 from ..volume import Volume
@@ -148,8 +147,10 @@ class MutualInformation:
         information, table = information_table(self.joint_histogram(classes, value))
         slope = self.sample_slopes(table, classes, value) / len(value)
         force = slope[:, None] * image_gradient
-        arm = moved[inside] - centre_mr_ras
-        return information, np.r_[np.cross(arm, force).sum(0), force.sum(0)].astype(float), float(inside.mean())
+        # The sum of arm x force, from one 3x3 product.
+        m = (moved[inside] - centre_mr_ras).T @ force
+        torque = [m[1, 2] - m[2, 1], m[2, 0] - m[0, 2], m[0, 1] - m[1, 0]]
+        return information, np.r_[torque, force.sum(0)].astype(float), float(inside.mean())
 
     def sample_slopes(self, table: FloatArray, classes: IntArray, value: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how each sample's share (N,) changes with its MR value."""
@@ -167,59 +168,6 @@ def information_table(histogram: FloatArray) -> tuple[float, FloatArray]:
     product = np.outer(p.sum(1), p.sum(0))
     table = np.log(np.maximum(p, 1e-9) / np.maximum(product, 1e-12))
     return float((p * table).sum()), table
-
-
-def climb(
-    information: MutualInformation,
-    start_ras: FloatArray,
-    centre_mr_ras: FloatArray,
-    *,
-    bound_mm: float = 12.0,
-    restarts: int = 3,
-    iterations: int = 40,
-    overlap_weight: float = 1.5,
-) -> tuple[float, FloatArray]:
-    """Climb from a start to the nearest maximum.
-
-    Parameters
-    ----------
-    start_ras
-        4x4, CT RAS to MR RAS.
-    bound_mm
-        How far one climb may go along each of the six parameters (turns at `RADIUS_MM`); it starts again from there up
-        to `restarts` times.
-    overlap_weight
-        What a nat costs in lost overlap: samples that leave the image below 98 % of the start's share are paid for, so
-        that information cannot be gained by looking at less.
-
-    Returns
-    -------
-    value
-        Mutual information in nats at the maximum, less the price of lost overlap.
-    ct_to_mr_ras
-        4x4 of the maximum.
-    """
-    scale = np.r_[np.full(3, 1.0 / RADIUS_MM), np.ones(3)]
-    best = start_ras.copy()
-    least_share = 0.98 * information.value(start_ras)[1]
-
-    def cost(y: FloatArray) -> tuple[float, FloatArray]:
-        x = y * scale
-        value, gradient, share = information.value_and_gradient(motion(x, centre_mr_ras) @ best, centre_mr_ras)
-        slope = parameter_gradient(x, gradient)
-        return -(value - overlap_weight * max(0.0, least_share - share)), -slope * scale
-
-    value = -np.inf
-    for _ in range(restarts):
-        found = optimize.minimize(
-            cost, np.zeros(6), jac=True, method="L-BFGS-B", bounds=[(-bound_mm, bound_mm)] * 6,
-            options={"maxiter": iterations, "ftol": 1e-6, "maxcor": 8, "maxls": 12},
-        )  # fmt: skip
-        best = motion(found.x * scale, centre_mr_ras) @ best
-        value = -float(found.fun)
-        if np.abs(found.x).max() < 0.05:
-            break
-    return value, best
 
 
 def motion(parameters: FloatArray, centre_ras: FloatArray) -> FloatArray:

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..frames import FloatArray, rotation_about, transform_points
 from ..progress import Progress, part
-from ..volume import Volume
 from .bone_fit import BoneFit
-from .mutual_information import MutualInformation, Samples, climb, information_table, motion, pose_distance_mm
-from .preprocess import BODY_HU, at_spacing
+from .climb import climb
+from .mutual_information import MutualInformation, Samples, information_table, motion, pose_distance_mm
+from .pair import Pair
+from .preprocess import BODY_HU
 from .result import Verdict
-from .sampling import body_mask, crop_to_overlap, draw_samples
+from .sampling import crop_to_overlap, draw_samples
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,22 @@ class Evidence:
 
 
 def weigh(
-    ct: Volume, mr: Volume, ct_to_mr_ras: FloatArray, ranks: Sequence[float], seed: int, progress: Progress
+    pair: Pair, fit: BoneFit, ct_to_mr_ras: FloatArray, ranks: Sequence[float], seed: int, progress: Progress
 ) -> Evidence:
     """Gather the evidence for a pose.
 
     Parameters
     ----------
-    ct, mr
-        CT in HU, MR after `even_out_mr`.
+    pair, fit
+        The images, and the fit at the bone that gave the pose.
     ct_to_mr_ras
         4x4 of the result.
     ranks
-        Of the distinct optima that the result was chosen from, best first.
+        Of the coarse optimum at the result, and of its rivals (other distinct optima), best first.
     """
-    crop = crop_to_overlap(ct, mr, ct_to_mr_ras)
-    return_share, drift, overlap = _perturb_and_return(crop, mr, ct_to_mr_ras, seed, part(progress, 0.0, 0.5))
-    agreement, gain, blocks, inner = _blocks(crop, mr, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
-    split, selection = _refits(crop, mr, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
+    return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.5))
+    agreement, gain, blocks, inner = _blocks(pair, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
+    split, selection = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
     return Evidence(return_share, drift, gap, overlap, inner, agreement, gain, blocks, split, selection)
 
@@ -103,14 +102,11 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
 
 
 def _perturb_and_return(
-    ct: Volume, mr: Volume, pose: FloatArray, seed: int, progress: Progress, tries: int = 10
+    pair: Pair, pose: FloatArray, seed: int, progress: Progress, tries: int = 10
 ) -> tuple[float, float, float]:
     """Return the share of moved poses that come back, the drift of the pose itself in mm, and the share of overlap."""
-    spacing = 4.0
-    ct_coarse, mr_coarse = at_spacing(ct, spacing), at_spacing(mr, spacing)
-    samples = draw_samples(ct_coarse, body_mask(ct_coarse, 2), 8000, seed + 1, mr=mr_coarse, ct_to_mr_ras=pose)
-    information = MutualInformation(samples, mr_coarse)
-    centre = mr.centre_ras
+    information = pair.information(4.0, 8000, seed + 1, pose)
+    centre = pair.centre_mr_ras
     rng = np.random.default_rng(seed + 2)
     settled = climb(information, pose, centre)[1]
     back = 0
@@ -119,7 +115,7 @@ def _perturb_and_return(
         shift = rng.normal(size=3)
         turn = rotation_about(rng.normal(size=3), 5.0)
         away = motion(np.r_[np.zeros(3), 7.0 * shift / np.linalg.norm(shift)], centre) @ _about(centre, turn) @ pose
-        back += pose_distance_mm(climb(information, away, centre)[1], pose, centre) < 3.0
+        back += pose_distance_mm(climb(information, away, centre)[1], settled, centre) < 3.0
     return back / tries, pose_distance_mm(settled, pose, centre), information.value(pose)[1]
 
 
@@ -131,7 +127,7 @@ def _about(centre: FloatArray, turn: FloatArray) -> FloatArray:
 
 
 def _blocks(
-    ct: Volume, mr: Volume, pose: FloatArray, seed: int, progress: Progress, edge_mm: float = 30.0
+    pair: Pair, pose: FloatArray, seed: int, progress: Progress, edge_mm: float = 30.0
 ) -> tuple[float, float, int, float]:
     """Let each block of the anatomy look for its own best shift.
 
@@ -145,9 +141,10 @@ def _blocks(
         Nats within the body.
     """
     spacing, reach = 3.0, 3
-    ct_coarse, mr_coarse = at_spacing(ct, spacing), at_spacing(mr, spacing)
+    ct_coarse, mr_coarse = pair.at(spacing)
+    ct_coarse = crop_to_overlap(ct_coarse, mr_coarse, pose)
     inner = ndimage.binary_erosion(ct_coarse.voxels > BODY_HU)
-    samples = draw_samples(ct_coarse, inner, 16000, seed + 3, mr=mr_coarse, ct_to_mr_ras=pose, margin_mm=0.0)
+    samples = draw_samples(ct_coarse, ct_coarse, inner, 16000, seed + 3, mr=mr_coarse, ct_to_mr_ras=pose, margin_mm=0.0)
     information = MutualInformation(samples, mr_coarse, bins=24)
     inside, value = information.values(transform_points(pose, samples.points_ras))
     samples = samples.subset(inside)
@@ -179,9 +176,9 @@ def _blocks(
             progress(n / len(shifts), "checking: does each part of the anatomy agree")
         ok, v = information.values(base + shift)
         k, t = information._parzen(v)
-        b, c = block[ok], samples.classes[ok]
-        share = (1 - t) * table[b, c, k] + t * table[b, c, k + 1]
-        score[n] = np.bincount(b, share, number) / np.maximum(np.bincount(b, minlength=number), 1)
+        which, c = block[ok], samples.classes[ok]
+        share = (1 - t) * table[which, c, k] + t * table[which, c, k + 1]
+        score[n] = np.bincount(which, share, number) / np.maximum(np.bincount(which, minlength=number), 1)
     best = score.argmax(0)
     distance = np.linalg.norm(shifts[best], axis=1)
     weight = score.std(0) * np.sqrt(np.bincount(block, minlength=number))
@@ -191,21 +188,17 @@ def _blocks(
     return float((weight * (distance < 4.5)).sum() / weight.sum()), gain, number, inner_information
 
 
-def _refits(ct: Volume, mr: Volume, pose: FloatArray, seed: int, progress: Progress) -> tuple[float, float]:
+def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tuple[float, float]:
     """Fit again on two halves of the volume, and on the whole body; return the two distances in mm over the bone."""
-    fit = BoneFit.prepare(ct, mr, pose)
+    bone = fit.samples(pose, seed + 4, 60_000)
+    colour = np.floor(bone.points_ras / 30.0).astype(int).sum(1) % 2
     halves = []
     for half in (0, 1):
         progress(half / 3, "checking: do two halves give the same")
-        halves.append(fit.fit(pose, seed + 4, 60_000, lambda samples, half=half: _checkerboard(samples) == half))  # type: ignore[misc]
+        halves.append(fit.climb(bone.subset(colour == half), pose))
     progress(2 / 3, "checking: does the whole body give the same")
-    body = BoneFit(fit.ct, mr, body_mask(fit.ct, 2), False).fit(pose, seed + 5, 40_000)
-    bone = fit.samples(pose, seed, 5_000)
+    body = fit.climb(fit.samples(pose, seed + 5, 40_000, whole_body=True), pose)
     return _apart_mm(halves[0], halves[1], bone), _apart_mm(body, pose, bone)
-
-
-def _checkerboard(samples: Samples, edge_mm: float = 30.0) -> NDArray[np.int_]:
-    return np.asarray(np.floor(samples.points_ras / edge_mm).astype(int).sum(1) % 2)
 
 
 def _apart_mm(a: FloatArray, b: FloatArray, samples: Samples) -> float:

@@ -6,35 +6,22 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import InputError
 from ..frames import FloatArray, check_rigid, invert_rigid
 from ..progress import Progress, no_progress, part
 from ..volume import Modality, Volume
 from .bone_fit import BoneFit
+from .climb import climb
 from .global_search import SearchOptions, search
-from .mutual_information import MutualInformation, climb, pose_distance_mm
-from .preprocess import at_spacing, check_image, even_out_mr, thin
+from .mutual_information import MutualInformation, pose_distance_mm
+from .pair import Pair
+from .preprocess import check_image
 from .quality import judge, weigh
 from .result import RegistrationResult
-from .sampling import body_mask, crop_to_overlap, draw_samples
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """CT and MR made ready for registration."""
-
-    ct: Volume
-    mr: Volume
-    foreground: NDArray[np.bool_]
-
-    @property
-    def centre_mr_ras(self) -> FloatArray:
-        """Turns are about the middle of the MR."""
-        return self.mr.centre_ras
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +81,11 @@ def register_rigid(
     ct_is_fixed = fixed.modality == Modality.CT
     ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
     progress(0.0, "preparing the images")
-    mr, foreground = even_out_mr(thin(mr))
-    pair = Pair(thin(ct), mr, foreground)
-    ct_to_mr, ranks = _register(pair, start if ct_is_fixed else invert_rigid(start), seed, part(progress, 0.02, 0.75))
-    evidence = weigh(pair.ct, pair.mr, ct_to_mr, ranks, seed, part(progress, 0.75, 1.0))
+    pair = Pair.prepare(ct, mr)
+    ct_to_mr, fit, ranks = _register(
+        pair, start if ct_is_fixed else invert_rigid(start), seed, part(progress, 0.05, 0.75)
+    )
+    evidence = weigh(pair, fit, ct_to_mr, ranks, seed, part(progress, 0.75, 1.0))
     verdict, reasons, expected_error_mm = judge(evidence)
     progress(1.0, f"registration {verdict.value}")
     return RegistrationResult(
@@ -111,19 +99,19 @@ def register_rigid(
     )
 
 
-def _register(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> tuple[FloatArray, list[float]]:
-    """Return the final pose, and how its coarse optimum ranks, followed by the ranks of its rivals, best first."""
+def _register(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> tuple[FloatArray, BoneFit, list[float]]:
+    """Return the final pose, the fit it comes from, and how its coarse optimum ranks, followed by the ranks of its rivals, best first."""
     centre = pair.centre_mr_ras
-    candidates = search(pair.ct, pair.mr, pair.foreground, start, SearchOptions(), part(progress, 0.0, 0.45))
+    candidates = search(*pair.at(2.0), pair.signal, start, SearchOptions(), part(progress, 0.0, 0.45))
     poses = [c.ct_to_mr_ras for c in candidates] + [start]
 
-    coarse = _level(pair, 6.0, 5000, 20, seed)
+    coarse = pair.information(6.0, 5000, seed, bins=20)
     # All candidates are looked at once, and the more informative half is climbed.
     poses.sort(key=lambda pose: -_ranked(coarse, pose).rank)
     optima = []
     for number, pose in enumerate(poses[:24]):
         progress(0.45 + 0.25 * number / 24, "comparing candidate poses")
-        optima.append(_ranked(coarse, climb(coarse, pose, centre, restarts=2, iterations=25)[1]))
+        optima.append(_ranked(coarse, climb(coarse, pose, centre, restarts=2)[1]))
     optima = _distinct(optima, centre, 6.0)
 
     leaders = optima
@@ -131,30 +119,19 @@ def _register(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> t
         progress(0.75 if spacing_mm > 3 else 0.82, f"refining at {spacing_mm:.0f} mm")
         refined = []
         for optimum in leaders[:keep]:
-            level = _level(pair, spacing_mm, count, 32, seed, optimum.ct_to_mr_ras)
+            level = pair.information(spacing_mm, count, seed, optimum.ct_to_mr_ras)
             refined.append(_ranked(level, climb(level, optimum.ct_to_mr_ras, centre, bound_mm=8.0)[1]))
         leaders = _distinct(refined, centre, 4.0)
     progress(0.92, "fitting at the bone")
     pose = leaders[0].ct_to_mr_ras
-    fitted = BoneFit.prepare(pair.ct, pair.mr, pose).fit(pose, seed, count=100_000)
+    fit = BoneFit.prepare(pair.ct, pair.mr, pose)
+    fitted = fit.fit(pose, seed, count=80_000)
     # A fit that runs away has found something else than the bone it started at.
     if pose_distance_mm(fitted, pose, centre) <= 5.0:
         pose = fitted
-    here = _ranked(coarse, climb(coarse, pose, centre, restarts=2, iterations=25)[1])
+    here = _ranked(coarse, climb(coarse, pose, centre, restarts=2)[1])
     rivals = [o.rank for o in optima if pose_distance_mm(o.ct_to_mr_ras, pose, centre) > 10.0]
-    return pose, [here.rank, *rivals]
-
-
-def _level(
-    pair: Pair, spacing_mm: float, count: int, bins: int, seed: int, pose: FloatArray | None = None
-) -> MutualInformation:
-    mr = at_spacing(pair.mr, spacing_mm)
-    ct = pair.ct if pose is None else crop_to_overlap(pair.ct, pair.mr, pose)
-    ct = at_spacing(ct, spacing_mm)
-    mask = body_mask(ct, 1 if spacing_mm > 3 else 2)
-    return MutualInformation(
-        draw_samples(ct, mask, count, seed, mr=None if pose is None else mr, ct_to_mr_ras=pose), mr, bins
-    )
+    return pose, fit, [here.rank, *rivals]
 
 
 def _ranked(level: MutualInformation, pose: FloatArray) -> Optimum:

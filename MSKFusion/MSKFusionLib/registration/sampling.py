@@ -12,6 +12,8 @@ from ..volume import Volume
 from .mutual_information import Samples
 from .preprocess import BODY_HU, tissue_classes
 
+LEAST_SAMPLES = 500
+
 
 def body_mask(ct: Volume, margin_voxels: int = 1) -> NDArray[np.bool_]:
     """Return the body with a rim of air around it."""
@@ -19,13 +21,24 @@ def body_mask(ct: Volume, margin_voxels: int = 1) -> NDArray[np.bool_]:
 
 
 def draw_samples(
-    ct: Volume, mask: NDArray[np.bool_], count: int, seed: int, *, mr: Volume | None = None,
-    ct_to_mr_ras: FloatArray | None = None, margin_mm: float = 12.0,
-) -> Samples:  # fmt: skip
+    ct: Volume,
+    grid: Volume,
+    mask: NDArray[np.bool_],
+    count: int,
+    seed: int,
+    *,
+    mr: Volume | None = None,
+    ct_to_mr_ras: FloatArray | None = None,
+    margin_mm: float = 12.0,
+) -> Samples:
     """Draw at most `count` points within a mask, jittered off the voxel centres, with their tissue class.
 
     Parameters
     ----------
+    ct
+        Where the classes are read.
+    grid, mask
+        The mask, and the image on whose grid it is (it may be coarser than `ct`).
     mr, ct_to_mr_ras
         When given, only points that lie in the MR's field of view, or within `margin_mm` of it, under this 4x4.
 
@@ -36,22 +49,23 @@ def draw_samples(
     """
     rng = np.random.default_rng(seed)
     flat = np.flatnonzero(mask.ravel())
-    enough = count if mr is None else 6 * count
+    wished = count if mr is None else 4 * count
     # Shuffled also when all are taken: the first `count` that are in view must not be the lowest slices.
-    flat = rng.choice(flat, min(enough, len(flat)), replace=False)
+    # A coarse mask has fewer voxels than points are wished for: then each gives several.
+    times = min(4, -(-wished // max(1, len(flat))))
+    flat = rng.permutation(np.tile(flat, times))[:wished]
     kji = np.stack(np.unravel_index(flat, mask.shape), 1) + rng.uniform(-0.5, 0.5, (len(flat), 3))
-    kji = np.clip(kji, 0, np.array(mask.shape) - 1)
-    points = transform_points(ct.ijk_to_ras, kji[:, ::-1])
+    points = transform_points(grid.ijk_to_ras, np.clip(kji, 0, np.array(mask.shape) - 1)[:, ::-1])
     if mr is not None and ct_to_mr_ras is not None:
         ijk = transform_points(mr.ras_to_ijk @ ct_to_mr_ras, points)
         margin = margin_mm / mr.spacing_mm
-        keep = np.all((ijk > -margin) & (ijk < np.array(mr.shape_ijk) - 1 + margin), axis=1)
-        points, kji = points[keep][:count], kji[keep][:count]
-    if len(points) < 500:
+        points = points[np.all((ijk > -margin) & (ijk < np.array(mr.shape_ijk) - 1 + margin), axis=1)][:count]
+    if len(points) < LEAST_SAMPLES:
         raise InputError(
             "the two images show too little of the same body to be compared", "Check that they are one patient's."
         )
-    return Samples(points, tissue_classes(ndimage.map_coordinates(ct.voxels, kji.T, order=1)))
+    at_kji = transform_points(ct.ras_to_ijk, points)[:, ::-1]
+    return Samples(points, tissue_classes(ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")))
 
 
 def crop_to_overlap(ct: Volume, mr: Volume, ct_to_mr_ras: FloatArray, margin_mm: float = 18.0) -> Volume:
