@@ -14,7 +14,7 @@ from .options import LEVELS, PatientOptions
 from .sacrum import SacrumSize, draw_sacrum, sacrum_shape
 from .shapes import Clearance, Shape
 from .truth import measure_pedicle
-from .vertebra import VertebraSize, arch_parts, draw_size, vertebra_shape, with_pedicle_width
+from .vertebra import VertebraSize, draw_size, vertebra_shape, with_pedicle_width
 
 #: Fill between neighbouring joint surfaces (cartilage), in mm.
 JOINT_GAP_MM = 1.3
@@ -195,9 +195,9 @@ def build_spine(options: PatientOptions) -> Spine:
     for name in sizes:
         shape = sacrum_shape(sacrum, frames[name]) if name == "S1" else vertebra_shape(fitted[name], frames[name])
         if previous is not None:
-            # What lies below keeps clear of the arch above: the joints' hollow halves take the form of the round ones.
-            arch = Shape(arch_parts(fitted[previous]), frames[previous])
-            shape = replace(shape, clearances=(Clearance(arch, JOINT_GAP_MM),))
+            # What lies below keeps clear of the bone above: the joints' hollow halves take the form of the round ones.
+            above = Shape(bones[previous].parts, frames[previous])
+            shape = replace(shape, clearances=(Clearance(above, JOINT_GAP_MM),))
         bones[name] = shape
         previous = name
     hips = {}

@@ -85,7 +85,7 @@ def measure_pedicle(shape: Shape, size: VertebraSize, side: int) -> PedicleTruth
     """
     middle, forward = pedicle_line(size, side)
     across, up = np.cross(forward, [0.0, 0.0, 1.0]), np.array([0.0, 0.0, 1.0])
-    centres = (middle + np.arange(-3.0, 4.01, 0.5)[:, None] * forward)[:, None, :]
+    centres = (middle + np.arange(-2.0, 3.51, 0.5)[:, None] * forward)[:, None, :]
     axes = np.stack([across, -across, up, -up])
     for _ in range(2):  # once from the bar's middle, once from the section's own
         a, b, c, d = np.moveaxis(_exits(shape, centres, axes, 14.0), -1, 0)

@@ -251,9 +251,3 @@ def _spinous(size: VertebraSize) -> tuple[Primitive, Primitive]:
     drop = np.array([0.0, -0.5, -0.55 * half])
     bulb = elliptic_capsule(0.5 * (start + stop) + drop, stop + drop, up, 2.8, 4.0, taper=0.5, fillet_mm=4.0)
     return plate, bulb
-
-
-def arch_parts(size: VertebraSize) -> tuple[Primitive, ...]:
-    """Return what lies above the next vertebra's arch and shapes its joints: inferior processes, laminae, spine."""
-    parts = [part for side in (-1, 1) for part in _side_parts(size, side)[1:]]
-    return (*parts, *_spinous(size))
