@@ -69,11 +69,9 @@ def find_pedicle(
     y, x, z = np.meshgrid(ys, xs, zs, indexing="ij")
     depth = bone.depth_mm(transform_points(frame_to_ras, np.stack([x, y, z], axis=-1)))
     track = _track(depth)
-    if track is None:
-        return None
     deepest = np.array([depth[n, i, j] for n, (i, j) in enumerate(track)])
     low = deepest.min()
-    if low <= 0.3:
+    if low <= 0.2:
         return None
     # A pedicle of even width has no single narrowest plane: the middle of the flat stretch is taken.
     start = int(deepest.argmin())
@@ -87,21 +85,20 @@ def find_pedicle(
     return _measure(bone, np.asarray(centre), axis, frame_to_ras[:3, 0] * sign)
 
 
-def _track(depth: FloatArray) -> list[tuple[int, int]] | None:
-    """Return the deepest point of each plane (i, j), following one strand of bone from the plane in front backwards.
+def _track(depth: FloatArray) -> list[tuple[int, int]]:
+    """Return for each plane (first axis, back to front) the deepest point (i, j) of the strand that joins back and front.
 
-    Without the following, a thin pedicle would lose against the articular process or the transverse process beside it.
+    The strand is what lies on the way with the widest narrowest place (by dynamic programming from both ends). Taking
+    the deepest point of each plane instead would lose a thin pedicle against the processes beside it.
     """
-    track: list[tuple[int, int]] = []
-    reach = max(2, round(2.0 / _STEP_MM))
-    here = np.unravel_index(int(depth[-1].argmax()), depth[-1].shape)
-    for plane in depth[::-1]:
-        i0, j0 = max(0, int(here[0]) - reach), max(0, int(here[1]) - reach)
-        part = plane[i0 : here[0] + reach + 1, j0 : here[1] + reach + 1]
-        best = np.unravel_index(int(part.argmax()), part.shape)
-        here = (i0 + best[0], j0 + best[1])
-        track.append((int(here[0]), int(here[1])))
-    return track[::-1] if track else None
+    forward, backward = depth.copy(), depth.copy()
+    for n in range(1, len(depth)):
+        forward[n] = np.minimum(depth[n], ndimage.maximum_filter(forward[n - 1], size=5))
+        backward[-1 - n] = np.minimum(depth[-1 - n], ndimage.maximum_filter(backward[-n], size=5))
+    through = np.minimum(forward, backward)
+    on_strand = through >= through[0].max() - 1e-6
+    places = [int(np.where(keep, plane, -np.inf).argmax()) for plane, keep in zip(depth, on_strand, strict=True)]
+    return [(place // depth.shape[2], place % depth.shape[2]) for place in places]
 
 
 def _measure(bone: DepthField, centre: FloatArray, axis: FloatArray, lateral: FloatArray) -> Pedicle | None:

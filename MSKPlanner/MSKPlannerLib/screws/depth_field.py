@@ -20,10 +20,10 @@ DEFAULT_STEP_MM = 0.5
 #: How far the grid reaches beyond the bone. Farther points are answered by a bound (see `DepthField.depth_mm`).
 DEFAULT_MARGIN_MM = 5.0
 #: Smoothing of the staircase of the mask, in voxels of the label grid, along each axis.
-_SMOOTHING_VOXELS = 0.6
+_SMOOTHING_VOXELS = 0.7
 #: Smoothing of the distances on the label grid: what is left of the staircase. Never so wide that it thins a pedicle.
-_DISTANCE_SMOOTHING_VOXELS = 0.8
-_DISTANCE_SMOOTHING_MM = 0.7
+_DISTANCE_SMOOTHING_VOXELS = 1.1
+_DISTANCE_SMOOTHING_MM = 0.9
 _LINEAR_LIMIT_MM = 1.2
 
 
@@ -83,7 +83,7 @@ class DepthField:
     def outward_ras(self, points_ras: ArrayLike) -> FloatArray:
         """Return unit vectors (..., 3) of steepest fall of the depth: towards the nearest cortex, and out of the bone."""
         p = np.asarray(points_ras, dtype=np.float64)
-        h = self.step_mm
+        h = 2 * self.step_mm
         rise = np.stack([self.depth_mm(p + h * e) - self.depth_mm(p - h * e) for e in np.eye(3)], axis=-1)
         length = np.linalg.norm(rise, axis=-1, keepdims=True)
         return np.asarray(-rise / np.maximum(length, 1e-9))
@@ -124,9 +124,8 @@ def interpolate(voxels: NDArray[np.float32], ijk: ArrayLike) -> NDArray[np.float
 class SmoothBone:
     """A bone's distances on its label grid, free of the staircase: what depth fields of any step are made from.
 
-    The mask is smoothed by a Gaussian G of 0.6 voxels, sharpened once (2G - GG, which takes back the shrinking of
-    curved surfaces to second order), and its 0.5 level gives distances on the label grid, which are smoothed the same
-    way. Their zero level is the surface.
+    The mask is smoothed by Gaussians of about 0.7 voxels, and its 0.5 level gives distances on the label grid, which are
+    smoothed again; both in a way that does not shrink curved surfaces. Their zero level is the surface.
     """
 
     level: NDArray[np.float32]
@@ -148,10 +147,10 @@ class SmoothBone:
         if not mask.any():
             raise InputError("this structure has no voxels", "Segment it again.", where=where)
         part, origin_ijk = _padded_box(grid, mask, margin_mm)
-        smooth_mask = _smooth(part, _SMOOTHING_VOXELS) - np.float32(0.5)
+        smooth_mask = _smooth_mask(part, _SMOOTHING_VOXELS) - np.float32(0.5)
         spacing_kji = grid.spacing_mm[::-1]
         sigma = np.minimum(_DISTANCE_SMOOTHING_VOXELS, _DISTANCE_SMOOTHING_MM / spacing_kji)
-        level = _smooth(_signed_distance(smooth_mask, spacing_kji), sigma)
+        level = _smooth_distance(_signed_distance(smooth_mask, spacing_kji), sigma)
         return cls(
             level, np.asarray(transform_points(grid.ijk_to_ras, origin_ijk)), grid.spacing_mm, grid.directions_ras
         )
@@ -226,8 +225,20 @@ def _padded_box(grid: Volume, mask: NDArray[np.bool_], margin_mm: float) -> tupl
     return part, np.array([s.start - p for s, p in zip(box, pad, strict=True)])[::-1]
 
 
-def _smooth(values: NDArray[np.float32], sigma_voxels: float | FloatArray) -> NDArray[np.float32]:
-    """Smooth by a Gaussian, sharpened once (2G - GG) so that curved surfaces do not shrink to second order."""
+def _smooth_mask(mask: NDArray[np.float32], sigma_voxels: float) -> NDArray[np.float32]:
+    """Smooth a mask so that its 0.5 level stays where the surface is, also where the surface is curved.
+
+    On a surface of curvature k the Gaussian of a mask is below 0.5 by an amount in proportion to k and to the width.
+    The mixture of two widths, one the square root of two times the other, that takes it back is used.
+    """
+    root = np.sqrt(2.0)
+    once = ndimage.gaussian_filter(mask, sigma_voxels, truncate=4)
+    twice = ndimage.gaussian_filter(once, sigma_voxels, truncate=4)
+    return np.asarray((root * once - twice) / (root - 1.0), dtype=np.float32)
+
+
+def _smooth_distance(values: NDArray[np.float32], sigma_voxels: FloatArray) -> NDArray[np.float32]:
+    """Smooth distances: of them, 2G - GG of a Gaussian G is free of the shift by curvature."""
     once = ndimage.gaussian_filter(values, sigma_voxels, truncate=4)
     return np.asarray(2 * once - ndimage.gaussian_filter(once, sigma_voxels, truncate=4), dtype=np.float32)
 

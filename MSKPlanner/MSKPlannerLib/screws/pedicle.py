@@ -79,7 +79,7 @@ class ScrewOptions:
 
 @dataclass(frozen=True)
 class PedicleScrewPlan:
-    """The screws, and the vertebrae that got none, each with the reason."""
+    """The screws, and the vertebrae or sides that got none (``L4``, ``L4 left``), each with the reason."""
 
     screws: tuple[Screw, ...]
     skipped: tuple[tuple[str, str], ...] = ()
@@ -147,7 +147,9 @@ def plan_levels(
     for number, name in enumerate(wanted):
         progress(number / len(wanted), f"screws of {name}")
         try:
-            screws += plan_vertebra(ct, segmentation, name, table, wishes)
+            planned = plan_vertebra(ct, segmentation, name, table, wishes)
+            screws += planned.screws
+            skipped += planned.skipped
         except (GeometryError, ProcessingError) as error:
             skipped.append((name, str(error)))
     progress(1.0, "screws planned")
@@ -156,8 +158,8 @@ def plan_levels(
 
 def plan_vertebra(
     ct: Volume | None, segmentation: Segmentation, level: str, implants: ImplantTable, options: ScrewOptions
-) -> list[Screw]:
-    """Plan both screws of one vertebra.
+) -> PedicleScrewPlan:
+    """Plan both screws of one vertebra; a side without a pedicle, or without a line through it, is among the skipped.
 
     Raises
     ------
@@ -170,11 +172,19 @@ def plan_vertebra(
     if not frame.pedicles:
         raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
     fine = _screw_region(smooth, frame)
-    return [
-        _plan_side(ct, level, side, sign, frame, fine, coarse, implants, options)
-        for side, sign in SIDES
-        if side in frame.pedicles
-    ]
+    screws: list[Screw] = []
+    skipped: list[tuple[str, str]] = []
+    for side, sign in SIDES:
+        if side not in frame.pedicles:
+            skipped.append(
+                (f"{level} {side}", f"the {side} pedicle of {level} was not found: no bone joins arch and body")
+            )
+            continue
+        try:
+            screws.append(_plan_side(ct, level, side, sign, frame, fine, coarse, implants, options))
+        except ProcessingError as error:
+            skipped.append((f"{level} {side}", str(error)))
+    return PedicleScrewPlan(tuple(screws), tuple(skipped))
 
 
 def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:

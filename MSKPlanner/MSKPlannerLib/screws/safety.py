@@ -124,7 +124,12 @@ def assess_screw(
     breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
     direction = ""
     if breach > 0 and axes_ras is not None and side in ("left", "right"):
-        direction = _direction(points[worst], entry, axis, length, np.asarray(axes_ras), side)
+        along_worst = float((points[worst] - entry) @ axis)
+        # On the tip's disc every place is as far out as its middle where the front cortex is pierced.
+        if cap_depth[0] < 0 and length - along_worst < 1e-6:
+            direction = "anterior"
+        else:
+            direction = _direction(points[worst] - entry - along_worst * axis, np.asarray(axes_ras), side)
     x, y, z = (float(c) for c in points[worst])
     return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), start)
 
@@ -134,16 +139,10 @@ def screw_clearance_mm(depth: DepthFunction, entry_ras: ArrayLike, tip_ras: Arra
     return assess_screw(depth, entry_ras, tip_ras, diameter_mm).clearance_mm
 
 
-def _direction(
-    point: FloatArray, entry: FloatArray, axis: FloatArray, length: float, axes: FloatArray, side: str
-) -> str:
-    """Name where a point of the screw's surface lies as seen from its axis."""
-    along = float((point - entry) @ axis)
-    radial = point - entry - along * axis
+def _direction(radial: FloatArray, axes: FloatArray, side: str) -> str:
+    """Name the direction from a screw's axis to a point of its surface."""
     lateral = float(radial @ axes[:, 0]) * (1.0 if side == "right" else -1.0)
     cranial = float(radial @ axes[:, 2])
-    if length - along < 1e-6 and max(abs(lateral), abs(cranial)) < 1e-6:
-        return "anterior"
     if abs(lateral) >= abs(cranial):
         return "lateral" if lateral > 0 else "medial"
     return "cranial" if cranial > 0 else "caudal"

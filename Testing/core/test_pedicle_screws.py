@@ -1,0 +1,182 @@
+"""Pedicle screws in schematic vertebrae with known pedicles, and in the generated patient."""
+
+import numpy as np
+import pytest
+from core.bone_shapes import moved, pose, schematic_vertebra, vertebra_segmentation
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import rotation_about
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.volume import Modality
+from MSKPlannerLib.anatomy.vertebra import vertebra_frame
+from MSKPlannerLib.screws.implants import ImplantTable
+from MSKPlannerLib.screws.pedicle import ScrewOptions, plan_levels, plan_pedicle_screws
+from MSKPlannerLib.screws.safety import assess_screw, screw_clearance_mm
+
+
+def make(local_to_ras, left=8.0, right=8.0, rotation=None, spacing=(0.7, 0.7, 1.0)):
+    shape = moved(schematic_vertebra(left, right), local_to_ras)
+    return shape, vertebra_segmentation(shape, local_to_ras[:3, 3], spacing, rotation)
+
+
+@pytest.fixture(scope="module")
+def turned():
+    local_to_ras = pose(yaw_deg=12, roll_deg=20, pitch_deg=-12)
+    shape, segmentation = make(local_to_ras, rotation=rotation_about([1, 0, 1], 20))
+    return local_to_ras, shape, segmentation, plan_pedicle_screws(None, segmentation)
+
+
+def test_a_screw_a_side_named_and_measured(turned):
+    _, _, _, screws = turned
+    assert [s.name for s in screws] == ["L3 left", "L3 right"]
+    for screw in screws:
+        assert screw.verdict is Verdict.ACCEPTED
+        assert screw.grade == "A"
+        assert screw.clearance_mm >= 0.9
+        length = np.linalg.norm(np.subtract(screw.tip_ras, screw.entry_ras))
+        assert screw.length_mm == pytest.approx(length, abs=1e-6)
+        assert screw.length_mm % 5 == 0
+        assert screw.hu_mean is None
+        assert screw.pedicle_width_mm == pytest.approx(8.0, abs=0.5)
+
+
+def test_the_truth_agrees(turned):
+    local_to_ras, shape, _, screws = turned
+    for screw in screws:
+        # The schematic body's depth is a scaled one: exact where it is small.
+        assert screw_clearance_mm(shape, screw.entry_ras, screw.tip_ras, screw.diameter_mm) > 0.6
+        entry, tip = (np.linalg.inv(local_to_ras) @ np.append(p, 1) for p in (screw.entry_ras, screw.tip_ras))
+        sign = 1 if screw.side == "right" else -1
+        assert entry[0] * sign > 5
+        assert entry[1] < -35
+        assert abs(shape(np.array(screw.entry_ras)[None])[0]) < 0.4
+        assert tip[1] < 0.3 * 34 + 0.5
+        assert shape(np.array(screw.tip_ras)[None])[0] > screw.diameter_mm / 2
+
+
+def test_diameter_is_what_pedicle_and_wish_allow(turned):
+    _, _, segmentation, screws = turned
+    # 8 mm less 1 mm all round is 6 mm; rasterised walls cost up to a step of the table.
+    assert all(5.0 <= s.diameter_mm <= 6.0 for s in screws)
+    bolder = plan_pedicle_screws(None, segmentation, options=ScrewOptions(wished_clearance_mm=0.5))
+    assert all(b.diameter_mm > s.diameter_mm for b, s in zip(bolder, screws, strict=True))
+    capped = plan_pedicle_screws(None, segmentation, options=ScrewOptions(wished_clearance_mm=0.5, pedicle_fill=0.6))
+    assert all(s.diameter_mm <= 0.6 * s.pedicle_width_mm for s in capped)
+
+
+def test_direction_limits_and_margins_are_kept(turned):
+    _, _, segmentation, _ = turned
+    options = ScrewOptions(convergence_deg=(5.0, 15.0), sagittal_deg=(-5.0, 5.0), anterior_margin_mm=12.0)
+    frame = vertebra_frame(segmentation, "L3")
+    for screw in plan_pedicle_screws(None, segmentation, options=options):
+        x, y, z = frame.axes_ras.T @ np.subtract(screw.tip_ras, screw.entry_ras)
+        inward = np.degrees(np.arctan2(-x if screw.side == "right" else x, y))
+        assert 5.0 - 0.1 <= inward <= 15.0 + 0.1
+        assert abs(np.degrees(np.arctan2(z, y))) <= 5.1
+
+
+def test_a_mirrored_patient_gets_a_mirrored_plan():
+    _, plain = make(pose(), left=7.0, right=9.0, spacing=(0.8, 0.8, 0.8))
+    flipped = Segmentation(plain.labels.with_voxels(plain.labels.voxels[:, :, ::-1].copy()), plain.segments)
+    middle = plain.labels.centre_ras[0]
+    a = {s.side: s for s in plan_pedicle_screws(None, plain)}
+    b = {s.side: s for s in plan_pedicle_screws(None, flipped)}
+    for side, other in (("left", "right"), ("right", "left")):
+        assert a[side].diameter_mm == b[other].diameter_mm
+        assert a[side].pedicle_width_mm == pytest.approx(b[other].pedicle_width_mm, abs=0.3)
+        for point in ("entry_ras", "tip_ras"):
+            mirrored = np.array(getattr(b[other], point)) * [-1, 1, 1] + [2 * middle, 0, 0]
+            assert np.linalg.norm(mirrored - getattr(a[side], point)) < 4.0
+
+
+def test_the_same_plan_twice(turned):
+    _, _, segmentation, screws = turned
+    assert plan_pedicle_screws(None, segmentation) == screws
+
+
+def test_a_narrow_pedicle_is_said_to_be_so():
+    shape, segmentation = make(pose(), left=3.4, right=8.0)
+    left, right = plan_pedicle_screws(None, segmentation)
+    assert right.verdict is Verdict.ACCEPTED
+    assert left.verdict is Verdict.REJECTED
+    assert "left pedicle of L3 is 3" in left.reasons[0]
+    assert "no screw fits" in left.reasons[0]
+    assert left.largest_diameter_mm is None
+    assert left.diameter_mm == 4.0
+    # It still runs through the middle of what there is.
+    assert assess_screw(shape, left.entry_ras, left.tip_ras, 3.0).grade == "A"
+
+    thin = ImplantTable("thin", ((2.0, 40.0), (2.5, 40.0), (3.0, 40.0), (4.0, 40.0)))
+    left, _ = plan_pedicle_screws(None, segmentation, implants=thin)
+    assert left.largest_diameter_mm in (2.5, 3.0)
+    assert left.diameter_mm == 2.0
+    assert left.clearance_mm > 0.3
+
+
+def test_density_decides_between_equal_paths():
+    _, segmentation = make(pose())
+    z = (
+        np.arange(segmentation.labels.shape_ijk[2]) * segmentation.labels.spacing_mm[2]
+        + segmentation.labels.origin_ras[2]
+    )
+    values = np.broadcast_to(
+        (26000.0 - 100.0 * z).astype(np.float32)[:, None, None], segmentation.labels.voxels.shape
+    ).copy()
+    ct = segmentation.labels.with_voxels(values, modality=Modality.CT)
+    thin = ImplantTable("thin", ((4.0, 40.0),))
+    plain = plan_pedicle_screws(None, segmentation, implants=thin)
+    dense = plan_pedicle_screws(ct, segmentation, implants=thin)
+    for a, b in zip(plain, dense, strict=True):
+        # Denser below: the screw goes down as far as the wished clearance lets it.
+        assert b.tip_ras[2] + b.entry_ras[2] < a.tip_ras[2] + a.entry_ras[2] - 0.3
+        assert b.hu_mean == pytest.approx(26000 - 50 * (b.tip_ras[2] + b.entry_ras[2]), abs=15)
+        assert b.hu_min <= b.hu_mean
+        assert b.clearance_mm >= 0.9
+
+
+def test_levels_are_chosen_and_doubtful_ones_named():
+    _, segmentation = make(pose())
+    with pytest.raises(InputError, match="there is no segment 'L9'"):
+        plan_pedicle_screws(None, segmentation, levels=["L9"])
+    k = int(np.argwhere(segmentation.mask("L3"))[:, 0].mean())
+    cut = Segmentation(segmentation.labels.cropped((0, 0, k), segmentation.labels.shape_ijk), segmentation.segments)
+    with pytest.raises(InputError, match="not wholly in view"):
+        plan_pedicle_screws(None, cut, levels=["L3"])
+    with pytest.raises(InputError, match="no vertebra is wholly in view"):
+        plan_levels(None, cut)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"wished_clearance_mm": 0.2},
+        {"pedicle_fill": 0.0},
+        {"convergence_deg": (30.0, 10.0)},
+        {"sagittal_deg": (-90.0, 90.0)},
+    ],
+)
+def test_options_that_contradict_themselves(changes):
+    with pytest.raises(InputError):
+        ScrewOptions(**changes)
+
+
+def test_every_screw_is_in_the_true_bone_of_a_generated_patient(small_patient):
+    plan = plan_levels(small_patient.ct, small_patient.labels)
+    levels = [s.name for s in small_patient.labels.vertebrae if s.complete]
+    assert [s.name for s in plan.screws] == [f"{level} {side}" for level in levels for side in ("left", "right")]
+    assert plan.skipped == tuple(
+        (s.name, r)
+        for s, (_, r) in zip([v for v in small_patient.labels.vertebrae if not v.complete], plan.skipped, strict=True)
+    )
+    for screw in plan.screws:
+        level = screw.level
+        found = assess_screw(
+            lambda p, n=level: small_patient.bone_depth_mm(n, p), screw.entry_ras, screw.tip_ras, screw.diameter_mm
+        )
+        assert found.grade == "A"
+        true_width = small_patient.vertebrae[level].pedicles[screw.side].width_mm
+        if true_width >= 5.5:
+            assert found.clearance_mm >= 0.5
+        assert screw.pedicle_width_mm == pytest.approx(true_width, abs=1.0)
+        assert screw.hu_mean > 50
