@@ -43,7 +43,7 @@ def write_case(
     for name, solid in case.guides.items():
         record = next(g for g in case.plan.guides if g.name == name)
         (folder / record.file).parent.mkdir(exist_ok=True)
-        write_stl(solid.mesh, folder / record.file, name=name)
+        write_stl(solid.mesh, folder / record.file)
         write_3mf(solid.mesh, (folder / record.file).with_suffix(".3mf"), name=name)
     progress(0.2, "Building the scene")
     pictures, notes = _write_scene(case, folder, shown, progress)
