@@ -63,7 +63,7 @@ def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str =
         When the mesh is empty or not finite, the frame is unknown, or the file cannot be written.
     """
     _check_writable(mesh, path)
-    # Single precision first: both files then describe the same solid to the last bit.
+    # Single precision, as in the STL: both files describe the same solid.
     points = _in_frame(mesh, frame).astype(np.float32)
     vertices = "\n".join(f'<vertex x="{x}" y="{y}" z="{z}"/>' for x, y, z in _numbers(points))
     triangles = "\n".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in mesh.faces.tolist())
@@ -104,7 +104,7 @@ def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str =
 
 
 def _numbers(points: np.ndarray) -> Iterator[tuple[str, str, str]]:
-    """Write single-precision coordinates with as many digits as bring them back exactly, never in exponents."""
+    """Write single-precision coordinates with as many digits as tell them apart, never in exponents."""
     for row in points:
         x, y, z = (np.format_float_positional(value, unique=True, trim="0") for value in row)
         yield x, y, z

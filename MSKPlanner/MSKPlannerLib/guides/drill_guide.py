@@ -22,7 +22,7 @@ from .body import Body, Plate, make_body, make_seat
 from .checks import LEAST_HEIGHT_MM
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
-from .guide_checks import check_guide
+from .guide_checks import Bones, check_guide
 from .insertion import Frame, best_insertion
 from .lettering import text_solid
 from .options import GuideOptions
@@ -31,6 +31,8 @@ from .solid import box, checked, from_manifold, largest_body, tidied, to_manifol
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
+#: Bone further from the entries than this has no part in the guide.
+_REACH_MM = 80.0
 #: Dropped pieces larger than this are said, not only dropped.
 _CRUMB_MM3 = 0.5
 #: Letters start this far inside their plate, so that they join it.
@@ -132,11 +134,13 @@ def design_drill_guide(
     level = screws[0].level
     progress(0.0, f"{level}: insertion direction")
     surface = bone if bone is not None or depth is None else depth
-    exact = distance_to(surface)
+    centre = np.mean([s.entry_ras for s in sleeves], axis=0)
+    exact = distance_to(surface, centre, _REACH_MM)
+    others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
     insertion = best_insertion(surface, frame, sleeves, neighbours)
     progress(0.15, f"{level}: body on the bone")
     seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
-    body = make_body(exact, [distance_to(n) for n in neighbours], sleeves, seat, wish, level)
+    body = make_body(exact, others, sleeves, seat, wish, level)
     progress(0.6, f"{level}: sleeves and letters")
     plain, dropped = _with_bores(body, sleeves, level)
     mesh = _printable(_lettered(plain, body, wish, level), level)
@@ -161,9 +165,8 @@ def design_drill_guide(
         checks=(),
         notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in dropped if v > _CRUMB_MM3),
     )
-    checks, wall = check_guide(
-        mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, surface, neighbours
-    )
+    bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
+    checks, wall = check_guide(mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, bones)
     progress(1.0, f"{level}: guide done")
     return replace(guide, checks=checks, min_wall_mm=wall)
 

@@ -53,8 +53,13 @@ class Distance(Protocol):
         """Return the distance (N,) and its unit gradient (N, 3), which points away from the bone."""
 
 
-def distance_to(bone: Bone) -> Distance:
+def distance_to(bone: Bone, centre_ras: FloatArray | None = None, reach_mm: float = np.inf) -> Distance:
     """Return the signed distance of a bone in whatever way it is given.
+
+    Parameters
+    ----------
+    centre_ras, reach_mm
+        Only the surface in this ball is looked at: enough for points whose distance is less than that to its border.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def distance_to(bone: Bone) -> Distance:
         When a mesh is not closed: inside and outside are not defined then.
     """
     if isinstance(bone, Mesh):
-        return MeshDistance(bone)
+        return MeshDistance(bone, centre_ras, reach_mm)
     return DepthDistance(bone.depth_mm if isinstance(bone, HasDepth) else bone)
 
 
@@ -98,14 +103,15 @@ class MeshDistance:
         When the mesh is not closed.
     """
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, centre_ras: FloatArray | None = None, reach_mm: float = np.inf) -> None:
         if not mesh.is_closed:
             raise GeometryError(
                 f"the bone surface is not closed ({mesh.edge_counts.open} open edges)",
                 "Make it again from the segmentation, or mend it.",
                 where="bone surface",
             )
-        self.mesh = mesh
+        if centre_ras is not None:
+            mesh = _within(mesh, centre_ras, reach_mm)
         t = mesh.triangles_ras
         self._a, self._ab, self._ac = t[:, 0], t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]
         self._d00 = np.einsum("ij,ij->i", self._ab, self._ab)
@@ -211,19 +217,35 @@ def _unit_rows(v: FloatArray) -> FloatArray:
 def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
     """Return (M, 7, 3): the normals of each triangle's face, corners a b c and edges ab bc ca."""
     faces, t = mesh.faces, mesh.triangles_ras
-    vertex = np.zeros_like(mesh.vertices_ras)
+    size = len(mesh.vertices_ras)
+    weighted = np.empty((3, len(faces), 3))
     for k in range(3):
         one, two = _unit_rows(t[:, k - 2] - t[:, k]), _unit_rows(t[:, k - 1] - t[:, k])
-        angle = np.arccos(np.clip(np.einsum("ij,ij->i", one, two), -1, 1))
-        np.add.at(vertex, faces[:, k], normal * angle[:, None])
+        weighted[k] = normal * np.arccos(np.clip(np.einsum("ij,ij->i", one, two), -1, 1))[:, None]
+    corner = faces.T.ravel()
+    vertex = np.stack([np.bincount(corner, weighted[..., c].ravel(), minlength=size) for c in range(3)], axis=1)
     edges = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2)
-    size = np.int64(len(mesh.vertices_ras))
-    key = edges.min(axis=2) * size + edges.max(axis=2)
-    _, inverse = np.unique(key.ravel(), return_inverse=True)
-    total = np.zeros((int(inverse.max()) + 1, 3))
-    np.add.at(total, inverse, np.repeat(normal, 3, axis=0))
-    edge = total[inverse].reshape(-1, 3, 3)
+    key = (edges.min(axis=2) * np.int64(size) + edges.max(axis=2)).ravel()
+    order = np.argsort(key, kind="stable")
+    # The two triangles of an edge lie side by side in this order.
+    first = np.r_[True, key[order][1:] != key[order][:-1]]
+    number = np.empty(len(key), dtype=np.int64)
+    number[order] = np.cumsum(first) - 1
+    of_edge = np.repeat(normal, 3, axis=0)
+    edge = np.stack([np.bincount(number, of_edge[:, c]) for c in range(3)], axis=1)[number].reshape(-1, 3, 3)
     return np.concatenate([normal[:, None], vertex[faces], edge], axis=1)
+
+
+def _within(mesh: Mesh, centre_ras: FloatArray, reach_mm: float) -> Mesh:
+    """Return the triangles with a corner in a ball."""
+    near = np.linalg.norm(mesh.vertices_ras - centre_ras, axis=1) < reach_mm
+    keep = near[mesh.faces].any(axis=1)
+    if not keep.any():
+        # Nothing is near: any one triangle says that it is far.
+        keep[np.linalg.norm(mesh.triangles_ras.mean(axis=1) - centre_ras, axis=1).argmin()] = True
+    used = np.zeros(len(mesh.vertices_ras), dtype=bool)
+    used[mesh.faces[keep]] = True
+    return Mesh(mesh.vertices_ras[used], (np.cumsum(used) - 1)[mesh.faces[keep]])
 
 
 def _surface_samples(mesh: Mesh) -> tuple[FloatArray, IntArray, IntArray]:
@@ -231,7 +253,10 @@ def _surface_samples(mesh: Mesh) -> tuple[FloatArray, IntArray, IntArray]:
     # Corners that lie close together are one sample: around the tip of a sliver there is nothing but slivers.
     cell = np.floor((mesh.vertices_ras - mesh.vertices_ras.min(axis=0)) / _CLUSTER_MM).astype(np.int64)
     size = cell.max(axis=0) + 1
-    _, cluster = np.unique((cell[:, 2] * size[1] + cell[:, 1]) * size[0] + cell[:, 0], return_inverse=True)
+    key = (cell[:, 2] * size[1] + cell[:, 1]) * size[0] + cell[:, 0]
+    order = np.argsort(key, kind="stable")
+    cluster = np.empty(len(key), dtype=np.int64)
+    cluster[order] = np.cumsum(np.r_[True, key[order][1:] != key[order][:-1]]) - 1
     count = np.bincount(cluster)
     middle = np.stack([np.bincount(cluster, weights=c) / count for c in mesh.vertices_ras.T], axis=1)
     pairs = np.unique(

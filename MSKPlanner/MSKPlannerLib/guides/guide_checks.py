@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -12,7 +13,7 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes
 from ..mesh import Mesh
 from ..plan import Check
 from .checks import check_mesh, point
-from .field import Bone, MeshDistance, distance_to
+from .field import Distance, MeshDistance
 from .fit import Fit
 from .options import GuideOptions
 from .presets import load_printer
@@ -28,6 +29,15 @@ CONTACT_MM2 = 120.0
 _WAY_MM = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Bones:
+    """What a guide is checked against: distances to its bone and to the neighbours, and the bone's surface if there."""
+
+    bone: Distance
+    neighbours: Sequence[Distance]
+    surface: Mesh | None
+
+
 def check_guide(
     guide: Mesh,
     without_letters: Mesh,
@@ -35,8 +45,7 @@ def check_guide(
     fit: Fit,
     options: GuideOptions,
     outward_ras: FloatArray,
-    bone: Bone,
-    neighbours: Sequence[Bone],
+    bones: Bones,
 ) -> tuple[tuple[Check, ...], float]:
     """Return all checks of a guide, and its least wall in mm (letters left out)."""
     printer = load_printer(options.printer)
@@ -45,16 +54,16 @@ def check_guide(
     if not guide.is_closed:
         return tuple(checks), wall
     checks.append(_letters(options, printer.min_wall_mm))
-    checks.append(_overlap(guide, bone, fit))
+    checks.append(_overlap(guide, bones.surface, fit))
     checks += _gap(fit)
-    checks.append(_way_off(guide, bone, fit, outward_ras))
-    if neighbours:
-        checks.append(_neighbours(guide, neighbours, options, outward_ras))
+    checks.append(_way_off(guide, bones.bone, fit, outward_ras))
+    if bones.neighbours:
+        checks.append(_neighbours(guide, bones.neighbours, options, outward_ras))
     body = MeshDistance(guide)
     for sleeve in sleeves:
         checks.append(_bore(body, sleeve, options))
         checks.append(_axis(guide, sleeve))
-        checks.append(_way_of_drill(sleeve, bone, neighbours, options))
+        checks.append(_way_of_drill(sleeve, bones, options))
     return tuple(checks), wall
 
 
@@ -63,8 +72,8 @@ def _letters(options: GuideOptions, least: float) -> Check:
     return Check("lettering", stroke >= least, stroke, least, "mm", f"strokes of the name are {stroke:.1f} mm wide")
 
 
-def _overlap(guide: Mesh, bone: Bone, fit: Fit) -> Check:
-    shared = overlap_mm3(guide, bone) if isinstance(bone, Mesh) else None
+def _overlap(guide: Mesh, bone: Mesh | None, fit: Fit) -> Check:
+    shared = None if bone is None else overlap_mm3(guide, bone)
     good = fit.least_mm > 0 and (shared is None or shared < OVERLAP_MM3)
     where = f"nearest point {fit.least_mm:.2f} mm from the bone"
     words = f"no overlap with the bone, {where}" if good else f"the guide runs into the bone, {where}"
@@ -85,11 +94,11 @@ def _gap(fit: Fit) -> list[Check]:
     return [area, Check("fit gap", fit.max_error_mm <= GAP_ERROR_MM, fit.max_error_mm, GAP_ERROR_MM, "mm", words)]
 
 
-def _way_off(guide: Mesh, bone: Bone, fit: Fit, outward_ras: FloatArray) -> Check:
+def _way_off(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray) -> Check:
     """Move the guide off step by step: it must never be nearer to the bone than where it sits."""
-    distance = distance_to(bone)
     corners = guide.vertices_ras
-    corners = corners[distance.distance_mm(corners) < 5.0]
+    corners = corners[distance.distance_mm(corners) < 2.5]
+    corners = corners[:: max(1, len(corners) // 10_000)]
     least, at = np.inf, None
     for way in _WAY_MM:
         there = corners + way * outward_ras
@@ -105,11 +114,10 @@ def _way_off(guide: Mesh, bone: Bone, fit: Fit, outward_ras: FloatArray) -> Chec
     return Check("insertion", good, least, limit, "mm", words, None if good else point(at))
 
 
-def _neighbours(guide: Mesh, neighbours: Sequence[Bone], options: GuideOptions, outward_ras: FloatArray) -> Check:
+def _neighbours(guide: Mesh, neighbours: Sequence[Distance], options: GuideOptions, outward_ras: FloatArray) -> Check:
     corners = guide.vertices_ras[:: max(1, len(guide.vertices_ras) // 8000)]
     least, at = np.inf, None
-    for other in neighbours:
-        distance = distance_to(other)
+    for distance in neighbours:
         for way in (0.0, 2.0, 5.0, 12.0, 25.0):
             there = corners + way * outward_ras
             d = distance.distance_mm(there)
@@ -155,20 +163,17 @@ def _axis(guide: Mesh, sleeve: Sleeve) -> Check:
     return Check(f"sleeve axis {sleeve.side}", off <= AXIS_ERROR_MM, off, AXIS_ERROR_MM, "mm", words)
 
 
-def _way_of_drill(sleeve: Sleeve, bone: Bone, neighbours: Sequence[Bone], options: GuideOptions) -> Check:
+def _way_of_drill(sleeve: Sleeve, bones: Bones, options: GuideOptions) -> Check:
     """Look along the axis outside the entry: no bone in it, and none of the neighbours within the drill's radius."""
     along = np.arange(1.0, sleeve.length_mm + 30.0, 0.5)
     points = sleeve.entry_ras + along[:, None] * sleeve.outward_ras
-    own = float(distance_to(bone).distance_mm(points).min())
-    radius = options.drill_diameter_mm / 2
-    room = own
+    room = float(bones.bone.distance_mm(points).min())
     words = f"{sleeve.screw}: nothing lies before the entry"
-    if own <= 0:
+    if room <= 0:
         words = f"{sleeve.screw}: the axis runs through bone before its entry"
-    for other in neighbours:
-        distance = float(distance_to(other).distance_mm(points).min()) - radius
-        if distance < room:
-            room = distance
-        if distance <= 0:
+    for other in bones.neighbours:
+        left = float(other.distance_mm(points).min()) - options.drill_diameter_mm / 2
+        if left <= 0:
             words = f"{sleeve.screw}: the drill meets a neighbouring bone before its entry"
+        room = min(room, left)
     return Check(f"way of the drill {sleeve.side}", room > 0, room, 0.0, "mm", words)
