@@ -346,16 +346,20 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from dataclasses import replace
 
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.guides.drill_guide import GuideOptions
-        from MSKPlannerLib.pipeline import design_guides, judge
+        from MSKFusionLib.registration.result import Verdict
+        from MSKPlannerLib.guides.options import GuideOptions
+        from MSKPlannerLib.pipeline import design_guides
 
-        case = self._plannedCase()
-        report = progress or no_progress
+        case, report = self._plannedCase(), progress or no_progress
+        old = tuple(f"{g.name}: " for g in case.plan.guides)
         guides, solids = design_guides(
-            case.ct, case.segmentation, case.plan.screws, case.bones, GuideOptions(), progress=report
+            case.segmentation, case.plan.screws, case.bones, case.frames, GuideOptions(), progress=report
         )
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        plan = judge(replace(case.plan, guides=tuple(guides)), case.registration)
+        reasons = [r for r in case.plan.reasons if not (old and r.startswith(old))]
+        reasons += [f"{g.name}: {'; '.join(g.reasons)}" for g in guides if g.verdict is Verdict.REJECTED]
+        verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+        plan = replace(case.plan, guides=tuple(guides), verdict=verdict, reasons=tuple(reasons))
         self._show(replace(case, plan=plan, guides=solids), *self._nodes)
         return self.case
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.helpers import nodes_of_class, press, small_volume
+from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import node_to_rigid, volume_to_node
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 
@@ -73,7 +74,9 @@ def test_images_that_say_what_they_are_are_chosen_on_entering(session, pair):
 
 
 def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration(reasons=("bone edges agree",)))
+    replace_function(
+        monkeypatch, "MSKFusionLib.registration.register_rigid", registration(reasons=("bone edges agree",))
+    )
     voxels_before = pair[1].GetImageData()
     choose(panel, pair)
     press(panel.ui.registerButton)
@@ -91,7 +94,7 @@ def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
 
 
 def test_ct_under_a_transform_takes_the_mr_along(panel, pair, session, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     moved = session.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "table")
     pair[0].SetAndObserveTransformNodeID(moved.GetID())
     choose(panel, pair)
@@ -101,7 +104,7 @@ def test_ct_under_a_transform_takes_the_mr_along(panel, pair, session, monkeypat
 
 def test_a_rejected_registration_moves_nothing_and_says_so(panel, pair, session, monkeypatch):
     fake = registration(Verdict.REJECTED, ("the images show different bodies",), None)
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", fake)
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", fake)
     choose(panel, pair)
     press(panel.ui.registerButton)
     assert pair[1].GetParentTransformNode() is None
@@ -111,7 +114,7 @@ def test_a_rejected_registration_moves_nothing_and_says_so(panel, pair, session,
 
 
 def test_a_verdict_does_not_outlive_its_images(panel, pair, session, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     choose(panel, pair)
     press(panel.ui.registerButton)
     other = volume_to_node(session.scene, small_volume(Modality.MR, "T2 of P"))
@@ -120,7 +123,7 @@ def test_a_verdict_does_not_outlive_its_images(panel, pair, session, monkeypatch
 
 
 def test_a_verdict_stays_while_another_module_is_shown(panel, pair, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     choose(panel, pair)
     press(panel.ui.registerButton)
     panel.exit()
@@ -133,7 +136,7 @@ def test_a_scene_closed_meanwhile_stops_the_work(panel, pair, session, shown_err
         session.scene.Clear(0)
         return registration()(fixed, moving, progress=lambda *_: None)
 
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
     choose(panel, pair)
     press(panel.ui.registerButton)
     assert shown_errors == []
@@ -142,7 +145,7 @@ def test_a_scene_closed_meanwhile_stops_the_work(panel, pair, session, shown_err
 
 
 def test_registering_again_leaves_one_transform(panel, pair, session, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     choose(panel, pair)
     press(panel.ui.registerButton)
     press(panel.ui.registerButton)
@@ -157,13 +160,12 @@ def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
         labels = ct.with_voxels((ct.voxels > 100).astype(np.uint8) * 22, modality=Modality.LABEL)
         return Segmentation(labels, (Segment(22, "L3", "vertebra"),), ("named from the user's level",))
 
-    monkeypatch.setattr("MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct, raising=False)
-    monkeypatch.setattr("MSKFusionLib.segmentation.LevelHint", lambda level, place: (level, place), raising=False)
+    replace_function(monkeypatch, "MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct)
     choose(panel, pair)
     press(panel.ui.segmentButton)
     panel.ui.levelComboBox.currentText = "L3"
     press(panel.ui.segmentButton)
-    assert hints == [None, ("L3", "lowest")]
+    assert hints == [None, LevelHint("L3", "lowest")]
     node, second = nodes_of_class(session.scene, "vtkMRMLSegmentationNode")
     assert node.GetName() == "CT of P bones"
     assert second.GetName() != node.GetName(), "the first may hold the user's edits, and is left alone"
@@ -175,7 +177,7 @@ def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_error
     def register_rigid(fixed, moving, **_):
         raise InputError("the CT and the MR show no bone in common", "Choose images of one region.", where="CT of P")
 
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
     choose(panel, pair)
     nodes_before = panel.parent.mrmlScene().GetNumberOfNodes()
     press(panel.ui.registerButton)
@@ -198,7 +200,7 @@ def test_cancel_stops_the_work_without_an_error(panel, pair, shown_errors, monke
             progress(0.2, "second")
         raise Cancelled
 
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", register_rigid)
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
     choose(panel, pair)
     press(panel.ui.registerButton)
     assert "Stopped" in panel.ui.statusLabel.text
@@ -207,7 +209,7 @@ def test_cancel_stops_the_work_without_an_error(panel, pair, shown_errors, monke
 
 
 def test_closing_the_scene_leaves_no_stale_observer(panel, pair, session, monkeypatch):
-    monkeypatch.setattr("MSKFusionLib.registration.register_rigid", registration())
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     choose(panel, pair)
     press(panel.ui.registerButton)
     old = panel.logic.getParameterNode().parameterNode

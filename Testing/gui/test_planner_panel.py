@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.helpers import nodes_of_class, press, small_volume
+from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 from MSKPlannerLib import pipeline
@@ -77,14 +78,16 @@ def steps(monkeypatch):
     def plan_case(ct, mr=None, bones=None, options=None, *, implants=None, progress):
         progress(0.5, "planning")
         asked.append((options, bones))
-        plan = Plan("plan-abc", "2026-01-01T00:00:00+00:00", {"mskplanner": "0"}, screws=SCREWS)
+        reasons = ("no screws in L2: too narrow", "L3 right: too narrow")
+        software = {"mskplanner": "0"}
+        plan = Plan("plan-abc", "2026-01-01", software, screws=SCREWS, verdict=Verdict.REJECTED, reasons=reasons)
         return pipeline.Case(ct, mr, bones, plan)
 
-    def design_guides(ct, bones, screws, surfaces, options, *, progress):
+    def design_guides(bones, screws, surfaces, frames, options, *, progress):
         return [guide()], {"L3 guide": SimpleNamespace(mesh=TETRAHEDRON)}
 
-    monkeypatch.setattr(pipeline, "plan_case", plan_case)
-    monkeypatch.setattr(pipeline, "design_guides", design_guides)
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.plan_case", plan_case)
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.design_guides", design_guides)
     return asked
 
 
@@ -136,13 +139,12 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
 
 def test_lowest_level_names_the_bones_anew(panel, inputs, steps, monkeypatch):
     named = []
-    monkeypatch.setattr("MSKFusionLib.segmentation.name_levels", lambda s, hint: named.append(hint) or s, raising=False)
-    monkeypatch.setattr("MSKFusionLib.segmentation.LevelHint", lambda *a: a, raising=False)
+    replace_function(monkeypatch, "MSKFusionLib.segmentation.name_levels", lambda s, hint: named.append(hint) or s)
     choose(panel, inputs)
     press(panel.ui.planButton)
     panel.ui.lowestLevelComboBox.currentText = "L5"
     press(panel.ui.planButton)
-    assert named == [("L5", "lowest")]
+    assert named == [LevelHint("L5", "lowest")]
 
 
 def test_plan_follows_a_ct_under_a_transform(panel, inputs, steps, session):
@@ -180,10 +182,12 @@ def test_guides_are_shown_with_their_verdicts(panel, inputs, steps, session, mon
     (model,) = nodes_of_plan(session.scene, role="guide")
     assert np.allclose(model.GetPolyData().GetBounds(), [0, 9, 0, 9, 0, 9])
     assert panel.logic.case.plan.verdict is Verdict.REJECTED, "one screw is rejected, and so is the plan"
+    reasons = panel.logic.case.plan.reasons
     rejected = guide(verdict=Verdict.REJECTED, reasons=("the wall is thin",))
-    monkeypatch.setattr(pipeline, "design_guides", lambda *a, **k: ([rejected], {}))
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.design_guides", lambda *a, **k: ([rejected], {}))
     press(panel.ui.guidesButton)
     assert panel.ui.guidesLabel.text == "L3 guide: rejected (the wall is thin)"
+    assert panel.logic.case.plan.reasons == (*reasons, "L3 guide: the wall is thin")
 
 
 def test_guides_wait_for_libraries_that_the_user_declines(panel, inputs, steps, monkeypatch):
@@ -225,7 +229,7 @@ def test_export_writes_the_folder_whole(panel, inputs, steps, tmp_path, monkeypa
         written.append(case.plan.plan_id)
         (folder / "plan.json").write_text("{}")
 
-    monkeypatch.setattr("MSKPlannerLib.cli.write_case.write_case", write_case)
+    replace_function(monkeypatch, "MSKPlannerLib.cli.write_case.write_case", write_case)
     choose(panel, inputs)
     press(panel.ui.planButton)
     panel.ui.folderPathLineEdit.currentPath = str(tmp_path / "out")
@@ -246,7 +250,7 @@ def test_an_error_is_shown_in_words_and_the_last_plan_stays(panel, inputs, steps
     def plan_case(*_, **__):
         raise InputError("there is no vertebra L9", "There are: L3.", where="Bones of P")
 
-    monkeypatch.setattr(pipeline, "plan_case", plan_case)
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.plan_case", plan_case)
     press(panel.ui.planButton)
     assert panel.ui.statusLabel.text == "Bones of P: there is no vertebra L9. There are: L3."
     assert len(shown_errors) == 1
@@ -258,7 +262,7 @@ def test_a_bug_is_named_in_the_panel_and_reaches_the_log(panel, inputs, shown_er
     def plan_case(*_, **__):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(pipeline, "plan_case", plan_case)
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.plan_case", plan_case)
     choose(panel, inputs)
     with pytest.raises(ZeroDivisionError):
         press(panel.ui.planButton)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,3 +37,16 @@ def small_volume(modality: Modality, name: str) -> Volume:
     voxels = np.arange(6 * 7 * 8, dtype=np.int16).reshape(6, 7, 8)
     turn = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
     return Volume(voxels, np.array([5.0, -3.0, 11.0]), np.array([1.0, 1.5, 2.0]), turn, modality=modality, name=name)
+
+
+def replace_function(monkeypatch: Any, target: str, stand_in: Callable[..., Any]) -> None:
+    """Put a quick function in place of `package.module.function`; calls that the real one would refuse still fail."""
+    module_name, name = target.rsplit(".", 1)
+    signature = inspect.signature(getattr(importlib.import_module(module_name), name))
+
+    def checked(*arguments: Any, **keywords: Any) -> Any:
+        signature.bind(*arguments, **keywords)
+        return stand_in(*arguments, **keywords)
+
+    checked.__signature__ = signature
+    monkeypatch.setattr(target, checked)
