@@ -11,6 +11,8 @@ from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import invert_rigid, rotation_angle_deg, transform_points
 from MSKFusionLib.phantom import PatientOptions, generate_patient
 from MSKFusionLib.phantom.bone_surface import BoneSurface
+from MSKFusionLib.phantom.ct import ct_grid, touches_border
+from MSKFusionLib.phantom.grid import Grid, evaluate
 from MSKFusionLib.phantom.spine import JOINT_GAP_MM, build_spine
 from MSKFusionLib.volume import Modality
 
@@ -305,3 +307,23 @@ def test_two_postures_move_every_vertebra():
 def test_unknown_bone_is_named(small_patient):
     with pytest.raises(InputError, match="C2"):
         small_patient.bone_depth_mm("C2", np.zeros((1, 3)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 21))
+def test_every_seed_has_five_whole_lumbar_vertebrae_and_a_cut_t12(seed):
+    options = PatientOptions(seed=seed)
+    spine = build_spine(options)
+    fine = ct_grid(spine, options)
+    grid = Grid(tuple(n // 2 for n in fine.shape), fine.ijk_to_world @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    count = np.zeros(grid.shape, dtype=np.uint8)
+    whole = set()
+    for name, shape in spine.all_bones.items():
+        values, box = evaluate(shape, grid)
+        mask = np.zeros(grid.shape, dtype=bool)
+        mask[box] = values > 0
+        count += mask
+        if not touches_border(mask.astype(np.uint8), 1):
+            whole.add(name)
+    assert count.max() == 1
+    assert whole == {"L1", "L2", "L3", "L4", "L5", "S1"}

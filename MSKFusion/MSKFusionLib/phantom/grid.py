@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import SimpleITK as sitk
@@ -30,6 +31,10 @@ class Grid:
     shape: tuple[int, int, int]
     ijk_to_world: FloatArray
 
+    @cached_property
+    def _world_to_ijk(self) -> FloatArray:
+        return np.asarray(np.linalg.inv(self.ijk_to_world), dtype=np.float64)
+
     def block(self, lower_kji: ArrayLike, upper_kji: ArrayLike) -> Grid:
         """Return the part of the grid between two indices (upper not included)."""
         lo, hi = np.asarray(lower_kji, dtype=int), np.asarray(upper_kji, dtype=int)
@@ -47,10 +52,11 @@ class Grid:
     def box_around(self, lower: ArrayLike, upper: ArrayLike, frame_to_world: FloatArray) -> tuple[slice, ...] | None:
         """Return the array slices that hold a box given in another frame; None where it lies outside the grid."""
         lo, hi = np.asarray(lower, dtype=float), np.asarray(upper, dtype=float)
-        corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (hi - lo) + lo
-        ijk = transform_points(np.linalg.inv(self.ijk_to_world) @ frame_to_world, corners)
-        first = np.clip(np.floor(ijk.min(0))[::-1].astype(int), 0, self.shape)
-        last = np.clip(np.ceil(ijk.max(0))[::-1].astype(int) + 1, 0, self.shape)
+        m = self._world_to_ijk @ frame_to_world
+        middle = m[:3, :3] @ (0.5 * (lo + hi)) + m[:3, 3]
+        half = np.abs(m[:3, :3]) @ (0.5 * (hi - lo))
+        first = np.clip(np.floor(middle - half)[::-1].astype(int), 0, self.shape)
+        last = np.clip(np.ceil(middle + half)[::-1].astype(int) + 1, 0, self.shape)
         if np.any(last <= first):
             return None
         return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
@@ -140,12 +146,25 @@ class Lattice:
 
     def on(self, grid: Grid, world_to_frame: FloatArray | None = None) -> FloatImage:
         """Return the values on a grid, optionally with the lattice in a moved frame; 0 outside of it."""
-        m = self._world_to_lattice @ (np.eye(4) if world_to_frame is None else world_to_frame) @ grid.ijk_to_world
+        # Every second voxel along i and j is looked up, those between are their neighbours' mean: half of linear
+        # interpolation done by hand, for a quarter of the time.
+        k, j, i = grid.shape
+        sparse = grid.ijk_to_world @ np.diag([2.0, 2.0, 1.0, 1.0])
+        m = self._world_to_lattice @ (np.eye(4) if world_to_frame is None else world_to_frame) @ sparse
         transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
-        size = [int(n) for n in grid.shape[::-1]]
         straight = np.eye(3).ravel().tolist()
+        size = [i // 2 + 1, j // 2 + 1, k]
         image = sitk.Resample(self._image, size, transform, sitk.sitkLinear, [0.0] * 3, [1.0] * 3, straight, 0.0)
-        return np.asarray(sitk.GetArrayViewFromImage(image), dtype=np.float32).copy()
+        found = sitk.GetArrayViewFromImage(image)
+        rows = np.empty((k, j, i // 2 + 1), dtype=np.float32)
+        rows[:, 0::2] = found[:, : (j + 1) // 2]
+        np.add(found[:, : j // 2], found[:, 1 : j // 2 + 1], out=rows[:, 1::2])
+        rows[:, 1::2] *= 0.5
+        out = np.empty(grid.shape, dtype=np.float32)
+        out[:, :, 0::2] = rows[:, :, : (i + 1) // 2]
+        np.add(rows[:, :, : i // 2], rows[:, :, 1 : i // 2 + 1], out=out[:, :, 1::2])
+        out[:, :, 1::2] *= 0.5
+        return out
 
 
 def lattice_grid(lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> Grid:
