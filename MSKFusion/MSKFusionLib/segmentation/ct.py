@@ -28,7 +28,7 @@ METHOD = "canal, discs and flood from anatomical seeds"
 OTHER_BONE_VALUE = 200
 _COARSE_MM, _FINE_MM = 2.0, 1.0
 _CANAL_BONE_HU = 180.0
-_ROOM_MM = np.array([[80.0, 110.0, 35.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
+_ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
@@ -79,7 +79,11 @@ def segment_bones_ct(
     hu = np.minimum(sample_ct(ct, grid), METAL_HU)
     spine = _find_spine(points, score, hu, grid)
     progress(0.4, "separating vertebrae")
-    labels = _separated(spine, hu, grid)
+    ends = (
+        float(lower[2]) > grid.origin_ras[2] - _FINE_MM,
+        float(upper[2]) < grid.corners_ras()[:, 2].max() + _FINE_MM,
+    )
+    labels = _separated(spine, hu, grid, ends)
     progress(0.7, "tracing the surfaces")
     on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
     progress(0.9, "other bone")
@@ -154,13 +158,14 @@ def _sacrum_level(
     return None
 
 
-def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume) -> NDArray[np.uint8]:
+def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[bool, bool]) -> NDArray[np.uint8]:
     spacing = float(grid.spacing_mm[0])
     smooth = ndimage.gaussian_filter(hu, 0.6 / spacing)
     mask = bone_mask(smooth, spine.threshold_hu, spacing)
     points = separate.bone_points(mask, grid, spine.axis, spine.column)
     markers = separate.place_seeds(points, spine.levels, spine.column, spine.half_width_mm, spine.walls, hu.shape)
-    lateral = separate.lateral_seeds(points, hu.shape)
+    sacral_step = np.inf if spine.sacrum is None else float(spine.levels.upper[spine.sacrum])
+    lateral = separate.lateral_seeds(points, hu.shape, cut, sacral_step)
     if spine.sacrum is not None:
         separate.seed_sacrum(markers, points, spine.levels, spine.sacrum, spine.column)
         top = FIRST_LEVEL + spine.sacrum
@@ -169,11 +174,19 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume) -> NDArray[
     walls = markers == separate.DISC
     seeds = np.where(walls, 0, markers).astype(np.uint8)
     bone = (mask | (seeds > 0)) & ~walls
-    if (seeds == OTHER).any():
-        # Ribs are long: a flood follows them to their heads, where paths would be too dear.
-        seeds[separate.flood(smooth, bone, np.minimum(seeds, FIRST_LEVEL), spine.threshold_hu) == OTHER] = OTHER
+    flooded = separate.flood(smooth, bone, seeds, spine.threshold_hu)
+    # Ribs are long: only the flood follows them to their heads.
+    seeds[flooded == OTHER] = OTHER
     density = regions.densities(smooth, bone, spine.threshold_hu)
-    labels = regions.smoothed(regions.grow(density, bone, seeds, spacing))
+    step = np.full(hu.shape, np.inf, dtype=np.float32)
+    step[tuple(points.kji.T)] = points.step
+
+    def above_mm(where: NDArray[np.bool_], value: int) -> NDArray[np.float64]:
+        if value < FIRST_LEVEL:
+            return np.zeros(int(where.sum()))
+        return np.asarray((spine.levels.upper[value - FIRST_LEVEL] - step[where]) * spine.axis.step_mm, dtype=float)
+
+    labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, above_mm))
     labels = separate.one_piece_each(labels, spacing)
     return separate.filled(labels, spacing)
 
@@ -195,15 +208,11 @@ def _other_bone(
     sizes = np.bincount(pieces.ravel()) * _COARSE_MM**3
     inner = ndimage.distance_transform_edt(mask, sampling=_COARSE_MM)
     keep = np.zeros(count + 1, dtype=bool)
-    for n in range(1, count + 1):
-        if sizes[n] < 800:
-            continue
-        here = pieces == n if sizes[n] < 1e5 else None
+    for n in np.flatnonzero(sizes >= 800)[1:]:
         # Contrast in bowel or vessel is densest inside; bone on its surface.
-        if here is not None and (here & (inner > 4.1)).sum() > 20:
-            if coarse_hu[here & (inner > 4.1)].mean() > 1.15 * coarse_hu[here & (inner < 4.1)].mean():
-                continue
-        keep[n] = True
+        here = pieces == n if sizes[n] < 1e5 else np.zeros(0, dtype=bool)
+        core = here & (inner > 4.1) if here.size else here
+        keep[n] = core.sum() <= 20 or coarse_hu[core].mean() < 1.15 * coarse_hu[here & ~core].mean()
     near = ndimage.binary_dilation(keep[pieces], np.ones((3, 3, 3)))
     fine = sample_nearest(near.astype(np.uint8), coarse, ct) > 0
     found: NDArray[np.bool_] = fine & (ct.voxels > threshold_hu + 40.0) & (ct.voxels < METAL_HU)

@@ -7,6 +7,7 @@ Dijkstra 1959, doi 10.1007/BF01386390; as image foresting transform: Falcao et a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -15,6 +16,12 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+#: The price of a mm at the threshold of bone is e to this power times that of dense cortex.
+_STEEPNESS = 5.0
+#: A flood's way may cost this many times the cheapest way, and so much more.
+_DETOUR, _DETOUR_MM = 1.6, 8.0
+_LIMIT_MM = 400.0
+_RISE_MM = 8.0
 _OFFSETS = np.array([o for o in product((-1, 0, 1), repeat=3) if o > (0, 0, 0)])
 
 
@@ -31,18 +38,31 @@ def grow(
     density: NDArray[np.float32],
     mask: NDArray[np.bool_],
     seeds: NDArray[np.uint8],
+    flooded: NDArray[np.uint8],
     spacing_mm: float,
-    steepness: float = 5.0,
-    head_start_mm: dict[int, float] | None = None,
+    above_mm: Callable[[NDArray[np.bool_], int], NDArray[np.float64]],
 ) -> NDArray[np.uint8]:
-    """Return the seeds grown over the mask along the cheapest paths (Dijkstra from all seeds at once)."""
+    """Return the flood's labels where paths agree, and those of the cheapest paths where the flood went a long way round.
+
+    Parameters
+    ----------
+    density
+        0 to 1 (K, J, I); a path pays for a voxel by how far it is from dense.
+    seeds
+        Where both start; what they mark is kept.
+    flooded
+        The result of the flood from the same seeds.
+    above_mm
+        Tells for the voxels of a mask how far they lie above the upper disc of a label: no level reaches far up
+        there, and the farther, the dearer.
+    """
     # The inside of seeds takes no part.
     inner = ndimage.minimum_filter((seeds > 0).view(np.uint8), 3) > 0
     active = mask & ~inner
     number = np.full(mask.shape, -1, dtype=np.int32)
     count = int(active.sum())
     number[active] = np.arange(count, dtype=np.int32)
-    cost = np.exp(steepness * (1.0 - density)) * spacing_mm
+    cost = np.exp(_STEEPNESS * (1.0 - density)) * spacing_mm
     rows, columns, weights = [], [], []
     for offset in _OFFSETS:
         here, there = _pair(mask.shape, offset)
@@ -56,18 +76,20 @@ def grow(
     source = count + np.searchsorted(labels, seeds[at])
     rows.append(source.astype(np.int32))
     columns.append(number[at])
-    starts = np.array([(head_start_mm or {}).get(int(v), 0.0) for v in labels]) + 1e-3
-    weights.append(starts[source - count].astype(np.float32))
+    weights.append(np.full(len(source), 1e-3, dtype=np.float32))
     graph = sparse.coo_matrix(
         (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=(count + len(labels),) * 2
     ).tocsr()
-    _, _, origin = csgraph.dijkstra(
-        graph, directed=False, indices=count + np.arange(len(labels)), min_only=True, return_predecessors=True
-    )
+    price = csgraph.dijkstra(graph, directed=False, indices=count + np.arange(len(labels)), limit=_LIMIT_MM)[:, :count]
+    for row, value in enumerate(labels):
+        price[row] *= 1.0 + np.maximum(above_mm(active, int(value)), 0.0) / _RISE_MM
+    best = price.argmin(axis=0)
+    least = price.min(axis=0)
+    place = np.clip(np.searchsorted(labels, flooded[active]), 0, len(labels) - 1)
+    taken = price[place, np.arange(count)]
+    known = (labels[place] == flooded[active]) & ~(taken > _DETOUR * least + _DETOUR_MM)
     out = seeds.copy()
-    reached = origin[:count]
-    values = np.where(reached >= 0, labels[np.clip(reached - count, 0, len(labels) - 1)], 0)
-    out[active] = values
+    out[active] = np.where(known, flooded[active], np.where(np.isfinite(least), labels[best], flooded[active]))
     return out
 
 

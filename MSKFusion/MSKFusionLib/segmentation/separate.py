@@ -124,7 +124,7 @@ def find_levels(
     # Beyond the outermost discs: two virtual ones above (an arch hangs below its body's level), one below.
     bounds = np.concatenate([[steps[0] - 2 * height[0], steps[0] - height[0]], steps, [steps[-1] + height[-1]]])
     upper, lower = bounds[:-1], bounds[1:]
-    tops = np.array([_lamina_top(wall_mm, step, axis.step_mm) for step in upper])
+    tops = np.array([_lamina_top(wall_mm, a, b, axis.step_mm) for a, b in zip(upper, lower, strict=True)])
     has_body = (lower > 3) & (upper < len(axis) - 3)
     has_body[0] = False
     return Levels(spaces, upper, lower, tops, has_body)
@@ -151,10 +151,10 @@ def _first_bone(
     return np.asarray(ndimage.median_filter(np.median(distances, axis=0), 3))
 
 
-def _lamina_top(wall_mm: FloatArray, disc_step: float, step_mm: float) -> float:
+def _lamina_top(wall_mm: FloatArray, disc_step: float, next_step: float, step_mm: float) -> float:
     """Return where, near a disc, the back wall of the canal steps forward: the upper edge of the next lamina."""
     expected = disc_step + 4.0 / step_mm
-    low, high = int(disc_step - 5 / step_mm), int(disc_step + 15 / step_mm)
+    low, high = int(disc_step - 5 / step_mm), int(disc_step + 0.65 * (next_step - disc_step))
     best, best_drop = expected, 2.0
     for s in range(max(low, 1), min(high, len(wall_mm) - 4)):
         drop = wall_mm[max(0, s - 5) : s].max() - wall_mm[s : s + 4].min() - 0.15 * abs(s - expected) * step_mm
@@ -184,10 +184,13 @@ def place_seeds(
     back = column.back_mm[index]
     for n in range(len(levels)):
         length = levels.lower[n] - levels.upper[n]
-        # The lamina: its upper part, on the back wall of the canal near the mid-line.
+        # The lamina, on the back wall of the canal near the mid-line, down to where the next one begins.
+        room = (levels.lamina_top[n + 1] if n + 1 < len(levels) else levels.lamina_top[n] + length) - levels.lamina_top[
+            n
+        ]
         behind = -points.v_mm - walls[0][index]
         chosen = (np.abs(points.u_mm) < 5) & (behind > -1) & (behind < 4.5) & (walls[0][index] < 20) & points.bone
-        chosen &= (points.step > levels.lamina_top[n] + 2) & (points.step < levels.lamina_top[n] + 0.42 * length)
+        chosen &= (points.step > levels.lamina_top[n] + 2) & (points.step < levels.lamina_top[n] + 0.75 * room)
         if levels.has_body[n]:
             near = np.flatnonzero(
                 (points.step > levels.upper[n] - 22) & (points.step < levels.lower[n] + 22) & (points.v_mm > -4)
@@ -244,14 +247,26 @@ def _pedicle_seed(
     return np.asarray(region & (np.abs(points.step - centre) < 3.5))
 
 
-def lateral_seeds(points: BonePoints, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the bone that is surely rib or hip bone: what reaches farther to the side than any transverse process."""
+def lateral_seeds(
+    points: BonePoints, shape: tuple[int, ...], cut: tuple[bool, bool], lowest_step: float
+) -> NDArray[np.bool_]:
+    """Return the bone that is surely rib or hip bone: what reaches farther to the side than any transverse process.
+
+    Parameters
+    ----------
+    cut
+        Whether the image ends at the lower and at the upper face of the grid. A rib may leave it there.
+    lowest_step
+        Where the sacrum begins: its alae are no ribs.
+    """
     far = np.zeros(shape, dtype=bool)
     side = np.abs(points.u_mm)
     far[tuple(points.kji[side > 42].T)] = True
     labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
-    very_far = points.kji[side > 66]
-    reaching = np.unique(np.concatenate([labels[tuple(very_far.T)], *_at_border(labels)]))
+    k = points.kji[:, 0]
+    leaving = ((k == 0) & cut[0]) | ((k == shape[0] - 1) & cut[1])
+    anchors = points.kji[(side > 66) | (leaving & (side > 42) & (points.step < lowest_step))]
+    reaching = np.unique(labels[tuple(anchors.T)])
     return np.asarray(np.isin(labels, reaching[reaching > 0]))
 
 
@@ -262,11 +277,6 @@ def seed_sacrum(markers: NDArray[np.uint8], points: BonePoints, levels: Levels, 
     dorsal = points.bone & (np.abs(points.u_mm) < 8) & (points.v_mm < 0) & (points.v_mm > -14)
     dorsal &= points.step > levels.lamina_top[level] + 5
     markers[tuple(points.kji[beyond | dorsal].T)] = FIRST_LEVEL + level
-
-
-def _at_border(labels: NDArray[np.int32]) -> list[NDArray[np.int32]]:
-    """Return the labels on the six faces of the grid: a rib leaves the image, a transverse process ends in it."""
-    return [labels[(slice(None),) * axis + (end,)].ravel() for axis in range(3) for end in (0, -1)]
 
 
 def flood(
