@@ -154,13 +154,15 @@ def _count_edges(faces: IntArray, vertex_count: int) -> EdgeCounts:
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     if not len(directed):
         return EdgeCounts(0, 0, 0)
-    low, high = directed.min(axis=1), directed.max(axis=1)
-    _, first, inverse, count = np.unique(
-        low * np.int64(vertex_count) + high, return_index=True, return_inverse=True, return_counts=True
-    )
-    balance = np.bincount(inverse, weights=np.where(directed[:, 0] == low, 1, -1), minlength=len(count))
+    key = directed.min(axis=1) * np.int64(vertex_count) + directed.max(axis=1)
+    # Equal edges lie side by side in this order (much faster here than numpy.unique).
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.r_[True, key[order][1:] != key[order][:-1]])
+    count = np.diff(np.r_[starts, len(key)])
+    upward = np.where(directed[:, 0] < directed[:, 1], 1, -1)[order]
+    balance = np.add.reduceat(upward, starts)
     wrong = (count == 1, count > 2, (count == 2) & (balance != 0))
-    vertices = [int(directed[first[np.argmax(w)], 0]) if w.any() else None for w in wrong]
+    vertices = [int(directed[order[starts[int(np.argmax(w))]], 0]) if w.any() else None for w in wrong]
     return EdgeCounts(*(int(w.sum()) for w in wrong), *vertices)
 
 

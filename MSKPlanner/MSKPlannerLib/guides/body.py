@@ -121,7 +121,9 @@ def make_body(
     ProcessingError
         When there is no reachable bone for it.
     """
-    d = sample_distance(bone, seat.grid, options.wall_mm + options.ligament_relief_mm + _FILLET_MM)
+    band = options.wall_mm + options.ligament_relief_mm + _FILLET_MM
+    contact = options.fit_clearance_mm + options.ligament_relief_mm
+    d = sample_distance(bone, seat.grid, band, contact + 2 * seat.grid.spacing_mm)
     others = np.full(seat.grid.shape, 1e3, dtype=np.float32)
     for other in neighbours:
         others = np.minimum(others, sample_roughly(other, seat.grid, options.neighbour_clearance_mm + 1.0))

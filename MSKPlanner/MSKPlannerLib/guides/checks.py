@@ -134,12 +134,12 @@ def _outward(mesh: Mesh) -> tuple[list[Mesh], list[bool]]:
 
 
 def _inside(part: Mesh, other: Mesh) -> bool:
-    """Tell whether a surface lies inside another one, by one of its corners."""
-    (low, high), corner = other.bounds_ras, part.vertices_ras[0]
-    if np.any(corner < low) or np.any(corner > high):
+    """Tell whether a surface lies wholly inside another one, by a sample of its corners."""
+    (low, high), corners = other.bounds_ras, part.vertices_ras[:: max(1, len(part.vertices_ras) // 50)]
+    if np.any(corners < low) or np.any(corners > high):
         return False
-    distance = MeshDistance(other).distance_mm(corner[None], neighbours=min(8, len(other.vertices_ras)))[0]
-    return bool(distance < 0) == (other.volume_mm3 > 0)
+    distance = MeshDistance(other).distance_mm(corners, neighbours=min(8, len(other.vertices_ras)))
+    return bool(np.all((distance < 0) == (other.volume_mm3 > 0)))
 
 
 def _one_body(mesh: Mesh, *, closed: bool) -> Check:

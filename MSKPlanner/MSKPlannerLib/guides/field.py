@@ -161,8 +161,7 @@ class MeshDistance:
         least = np.minimum.reduceat(squared, starts)
         hits = np.flatnonzero(squared <= np.repeat(least, total))
         owner = np.searchsorted(starts, hits, side="right") - 1
-        _, first = np.unique(owner, return_index=True)
-        return candidates[hits[first]]
+        return candidates[hits[np.r_[True, owner[1:] != owner[:-1]]]]
 
     def _squared_distance(self, p: FloatArray, t: IntArray) -> FloatArray:
         v, ab, ac, d00, d01, d11 = p - self._a[t], self._ab[t], self._ac[t], self._d00[t], self._d01[t], self._d11[t]
@@ -339,32 +338,39 @@ class Grid:
         return mesh.transformed(self.grid_to_ras)
 
 
-def sample_distance(distance: Distance, grid: Grid, band_mm: float, coarse: int = 4) -> Field:
-    """Return the distance on a grid: exact from 1 mm inside to `band_mm` outside, interpolated elsewhere.
+def sample_distance(distance: Distance, grid: Grid, band_mm: float, exact_mm: float) -> Field:
+    """Return the distance on a grid, exact at nodes from 0.7 mm inside the surface to `exact_mm` outside.
 
-    Parameters
-    ----------
-    coarse
-        Step of the coarse grid in nodes. Distances change by at most one mm a mm, so a node whose coarse value is off
-        the band by more than the step's diagonal cannot lie in the band.
+    Up to `band_mm` it is interpolated from half the nodes an axis (right to some hundredths of a mm), further off from
+    a coarse grid. Distances change by at most one mm a mm, so a node whose coarse value is off a band by more than the
+    step's diagonal cannot lie in it.
     """
-    shape = tuple(-(-(n - 1) // coarse) + 1 for n in grid.shape)
-    rough = Grid(grid.grid_to_ras, grid.spacing_mm * coarse, (shape[0], shape[1], shape[2]))
-    values = distance.distance_mm(rough.points_ras()).reshape(shape)
-    n = grid.shape
-    result = np.ascontiguousarray(_refine(values, coarse)[: n[0], : n[1], : n[2]], dtype=np.float32)
-    margin = np.sqrt(3.0) * grid.spacing_mm * coarse
-    near = np.flatnonzero((result > -margin - 1.0) & (result < band_mm + margin))
+    result = sample_roughly(distance, grid, band_mm)
+    near = np.flatnonzero((result > -0.7) & (result < exact_mm))
     result.reshape(-1)[near] = distance.distance_mm(grid.points_ras(near))
     return result
 
 
 def sample_roughly(distance: Distance, grid: Grid, band_mm: float) -> Field:
-    """Return the distance on a grid, interpolated from one of twice the step: to some hundredths of a mm."""
-    n = [-(-(n - 1) // 2) + 1 for n in grid.shape]
-    half = Grid(grid.grid_to_ras, 2 * grid.spacing_mm, (n[0], n[1], n[2]))
-    fine = _refine(sample_distance(distance, half, band_mm, coarse=3).astype(np.float64), 2)
-    return fine[: grid.shape[0], : grid.shape[1], : grid.shape[2]].astype(np.float32)
+    """Return the distance on a grid, interpolated: to some hundredths of a mm from 1 mm inside to `band_mm` outside."""
+    half = _coarser(grid, 2)
+    coarse = _coarser(half, 3)
+    values = distance.distance_mm(coarse.points_ras()).reshape(coarse.shape)
+    rough = np.ascontiguousarray(_cut(_refine(values, 3), half.shape))
+    margin = np.sqrt(3.0) * coarse.spacing_mm
+    near = np.flatnonzero((rough > -margin - 1.0) & (rough < band_mm + margin))
+    rough.reshape(-1)[near] = distance.distance_mm(half.points_ras(near))
+    return np.ascontiguousarray(_cut(_refine(rough, 2), grid.shape), dtype=np.float32)
+
+
+def _coarser(grid: Grid, factor: int) -> Grid:
+    """Return a grid of a multiple of the step that covers the same box."""
+    n = [-(-(n - 1) // factor) + 1 for n in grid.shape]
+    return Grid(grid.grid_to_ras, factor * grid.spacing_mm, (n[0], n[1], n[2]))
+
+
+def _cut(values: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+    return values[: shape[0], : shape[1], : shape[2]]
 
 
 def _refine(values: FloatArray, factor: int) -> FloatArray:
