@@ -325,9 +325,10 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             )
         ct = node_to_volume(ctNode)
         bones = node_to_segmentation(segmentationNode, reference=ct)
-        if lowestLevel is not None:
-            bones = name_levels(bones, LevelHint(lowestLevel, "lowest"))
-        options = CaseOptions(levels=levels or None, want_guides=False)
+        hint = None if lowestLevel is None else LevelHint(lowestLevel, "lowest")
+        if hint is not None:
+            bones = name_levels(bones, hint)
+        options = CaseOptions(level_hint=hint, levels=levels or None, want_guides=False)
         report = progress or no_progress
         case = plan_case(ct, bones=bones, options=options, progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel

@@ -145,6 +145,7 @@ def test_lowest_level_names_the_bones_anew(panel, inputs, steps, monkeypatch):
     panel.ui.lowestLevelComboBox.currentText = "L5"
     press(panel.ui.planButton)
     assert named == [LevelHint("L5", "lowest")]
+    assert [options.level_hint for options, _ in steps] == [None, *named], "the document says what was asked"
 
 
 def test_plan_follows_a_ct_under_a_transform(panel, inputs, steps, session):
