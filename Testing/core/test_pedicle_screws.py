@@ -115,7 +115,7 @@ def test_a_narrow_pedicle_is_said_to_be_so():
 
 
 def test_density_decides_between_equal_paths():
-    _, segmentation = make(pose())
+    _, segmentation = make(pose(), left=11.0, right=11.0)
     z = (
         np.arange(segmentation.labels.shape_ijk[2]) * segmentation.labels.spacing_mm[2]
         + segmentation.labels.origin_ras[2]

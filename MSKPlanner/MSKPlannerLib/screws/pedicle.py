@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import transform_points
+from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
@@ -21,14 +22,16 @@ from .corridor import Corridor, LineFamily, widest_corridor
 from .depth_field import DepthField, SmoothBone, smooth_bone
 from .implants import ImplantTable, load_implants
 from .safety import assess_screw, path_density
-from .trajectory import Choice, TrajectoryLimits, TrajectorySearch
+from .trajectory import Choice, InsideFunction, TrajectoryLimits, TrajectorySearch
 
 SIDES: tuple[tuple[str, float], ...] = (("left", -1.0), ("right", 1.0))
-#: How far behind the isthmus, and how far in front of the body's middle, the certified corridor reaches.
-_CORRIDOR_BACK_MM = 6.0
+#: The certified corridor is what every screw passes: from so far behind the isthmus (farther back the entry's own cortex
+#: comes near) to where the shortest screw ends, at this share of the body's depth behind its middle.
+_CORRIDOR_BACK_MM = 2.0
+_LEAST_TIP_SHARE = 0.2
 #: Half sides of the corridor's rectangles: lateral and vertical, behind the pedicle and in the body.
-_HALF_START_MM = (6.0, 7.0)
-_HALF_END_MM = (10.0, 10.0)
+_HALF_START_MM = (7.0, 10.0)
+_HALF_END_MM = (10.0, 12.0)
 #: Proof wanted of the corridor's radius: the search about it finds what is left.
 _CORRIDOR_GAP_MM = 0.2
 
@@ -172,6 +175,7 @@ def plan_vertebra(
     if not frame.pedicles:
         raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
     fine = _screw_region(smooth, frame)
+    neighbours = _neighbours(segmentation, level)
     screws: list[Screw] = []
     skipped: list[tuple[str, str]] = []
     for side, sign in SIDES:
@@ -181,7 +185,7 @@ def plan_vertebra(
             )
             continue
         try:
-            screws.append(_plan_side(ct, level, side, sign, frame, fine, coarse, implants, options))
+            screws.append(_plan_side(ct, level, side, sign, frame, fine, coarse, neighbours, implants, options))
         except ProcessingError as error:
             skipped.append((f"{level} {side}", str(error)))
     return PedicleScrewPlan(tuple(screws), tuple(skipped))
@@ -197,10 +201,31 @@ def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:
     return smooth.field(region_ras=frame.to_ras(corners))
 
 
+def _neighbours(segmentation: Segmentation, level: str) -> InsideFunction | None:
+    """Return a function that tells which RAS points lie in another vertebra or the sacrum (nearest voxel)."""
+    values = [s.value for s in segmentation.segments if s.kind in ("vertebra", "sacrum") and s.name != level]
+    if not values:
+        return None
+    labels = segmentation.labels
+    other = np.zeros(max(int(labels.voxels.max()), max(values)) + 1, dtype=bool)
+    other[values] = True
+    to_ijk = labels.ras_to_ijk
+    last = np.array(labels.shape_ijk) - 1
+
+    def inside(points_ras: FloatArray) -> NDArray[np.bool_]:
+        ijk = np.rint(points_ras @ to_ijk[:3, :3].T + to_ijk[:3, 3]).astype(int)
+        within = ((ijk >= 0) & (ijk <= last)).all(axis=1)
+        i, j, k = np.clip(ijk, 0, last).T
+        return np.asarray(other[labels.voxels[k, j, i]] & within)
+
+    return inside
+
+
 def pedicle_lines(frame: VertebraFrame, pedicle: Pedicle, sign: float, options: ScrewOptions) -> LineFamily:
     """Return the lines through a pedicle that keep the direction limits: u is lateral, v is cranial."""
     x, y, z = frame.to_frame(pedicle.centre_ras)
-    back, front = float(y) - _CORRIDOR_BACK_MM, 0.0
+    back, front = float(y) - _CORRIDOR_BACK_MM, -_LEAST_TIP_SHARE * frame.body_depth_mm
+    front = max(front, float(y) + 5.0)  # a wedge-shaped or very small body
     distance = front - back
     # The rectangles are centred on a line that converges by 12 degrees, the middle of what lumbar pedicles do.
     slope = np.tan(np.radians(12.0))
@@ -228,6 +253,7 @@ def _plan_side(
     frame: VertebraFrame,
     fine: DepthField,
     coarse: DepthField,
+    neighbours: InsideFunction | None,
     implants: ImplantTable,
     options: ScrewOptions,
 ) -> Screw:
@@ -237,29 +263,36 @@ def _plan_side(
     isthmus_y = float(frame.to_frame(pedicle.centre_ras)[1])
     limits = TrajectoryLimits(
         posterior_limit_y_mm=isthmus_y - 3.0,
-        least_tip_y_mm=-0.2 * frame.body_depth_mm,
+        least_tip_y_mm=-_LEAST_TIP_SHARE * frame.body_depth_mm,
         deepest_tip_y_mm=(options.body_depth - 0.5) * frame.body_depth_mm,
         anterior_margin_mm=options.anterior_margin_mm,
+        counted_y_mm=isthmus_y - _CORRIDOR_BACK_MM,
     )
-    share = _CORRIDOR_BACK_MM / (_CORRIDOR_BACK_MM - isthmus_y)
-    search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits)
+    share = _CORRIDOR_BACK_MM / float((family.end_ras - family.start_ras) @ frame.anterior_ras)
     diameters = implants.diameters_mm
     cap = max(options.pedicle_fill * pedicle.width_mm, diameters[0])
+    fitting = [
+        d for d in reversed(diameters) if d <= cap + 1e-9 and d / 2 + options.wished_clearance_mm <= corridor.bound_mm
+    ]
     choice: Choice | None = None
-    for diameter in reversed([d for d in diameters if d <= cap + 1e-9]):
-        if diameter / 2 + options.wished_clearance_mm > corridor.bound_mm:
-            continue
-        choice = search.best(ct, diameter, implants.lengths_mm(diameter), options.wished_clearance_mm)
+    obstructed = narrow = False
+    # A free way to the entry is worth a thinner screw; where there is none the neighbour has to be said.
+    for obstacle in (neighbours, None) if neighbours is not None else (None,):
+        search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits, obstacle)
+        wish = options.wished_clearance_mm
+        found = (search.best(ct, d, implants.lengths_mm(d), wish) for d in fitting)
+        choice = next((c for c in found if c is not None), None)
+        narrow = choice is None
+        if choice is None:
+            choice = search.widest(diameters[0], implants.lengths_mm(diameters[0]))
+        obstructed = obstacle is None and neighbours is not None
         if choice is not None:
             break
-    narrow = choice is None
-    if choice is None:
-        choice = search.widest(diameters[0], implants.lengths_mm(diameters[0]))
     if choice is None:
         raise ProcessingError(
             f"no line through the {side} pedicle of {level} reaches the body within the direction limits"
         )
-    return _describe(ct, level, side, frame, fine, corridor, choice, narrow, diameters, options)
+    return _describe(ct, level, side, frame, fine, corridor, choice, narrow, obstructed, diameters, options)
 
 
 def _describe(
@@ -271,23 +304,35 @@ def _describe(
     corridor: Corridor,
     choice: Choice,
     narrow: bool,
+    obstructed: bool,
     diameters: Sequence[float],
     options: ScrewOptions,
 ) -> Screw:
     """Measure the chosen screw anew on its surface, and say what holds and what does not."""
     pedicle = frame.pedicles[side]
+    axis = (choice.tip_ras - choice.entry_ras) / choice.length_mm
+    to_isthmus = float((pedicle.centre_ras - choice.entry_ras) @ frame.anterior_ras / (axis @ frame.anterior_ras))
     safety = assess_screw(
-        fine.depth_mm, choice.entry_ras, choice.tip_ras, choice.diameter_mm, axes_ras=frame.axes_ras, side=side
+        fine.depth_mm,
+        choice.entry_ras,
+        choice.tip_ras,
+        choice.diameter_mm,
+        axes_ras=frame.axes_ras,
+        side=side,
+        counted_from_mm=to_isthmus - _CORRIDOR_BACK_MM / float(axis @ frame.anterior_ras),
     )
     density = None if ct is None else path_density(ct, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
-    fitting = [d for d in diameters if d / 2 <= corridor.clearance_mm]
+    room = max(corridor.clearance_mm, choice.diameter_mm / 2 + safety.clearance_mm)
+    fitting = [d for d in diameters if d / 2 <= room]
     largest = fitting[-1] if fitting else None
     reasons: list[str] = list(frame.reasons)
     notes: list[str] = [
         f"widest corridor: {2 * corridor.clearance_mm:.1f} mm through the pedicle "
         f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)"
     ]
-    if narrow:
+    if obstructed:
+        notes.append("another vertebra lies in the straight way to the entry: it has to be passed or taken down")
+    if narrow and safety.clearance_mm < options.wished_clearance_mm:
         fits = (
             f"the largest screw that fits is {largest:g} mm"
             if largest

@@ -81,6 +81,7 @@ def assess_screw(
     *,
     axes_ras: FloatArray | None = None,
     side: str = "",
+    counted_from_mm: float | None = None,
 ) -> ScrewSafety:
     """Measure a screw, as a cylinder with a flat tip, against the depth of a bone.
 
@@ -95,6 +96,8 @@ def assess_screw(
         Where the axis meets the bone's surface, and where the screw ends, RAS mm.
     axes_ras, side
         3x3 (right, anterior, superior as columns) and ``left`` or ``right``: for the direction of a breach.
+    counted_from_mm
+        Ends the entry zone earlier, where the pedicle is known to begin.
 
     Raises
     ------
@@ -108,6 +111,8 @@ def assess_screw(
     radius = diameter_mm / 2
     axis = unit(tip - entry)
     start = min(entry_zone_mm(diameter_mm), length)
+    if counted_from_mm is not None:
+        start = min(start, max(counted_from_mm, 0.0))
     along = np.linspace(start, length, max(2, int(np.ceil((length - start) / _STEP_MM)) + 1))
     on_axis = entry + along[:, None] * axis
     u, v = perpendicular_axes(axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,18 +18,28 @@ from .corridor import Corridor, LineFamily
 from .depth_field import DepthField
 from .safety import entry_zone_mm, sample_volume
 
+#: Tells (N,) which RAS points (N, 3) lie in something.
+InsideFunction = Callable[[FloatArray], NDArray[np.bool_]]
+
 _STEP_MM = 0.75
 #: Farthest that the bone behind the corridor's start is followed to the entry, and the screw from its entry.
 _ENTRY_REACH_MM = 26.0
 _SCREW_REACH_MM = 75.0
 #: Sampling about the best line so far: how many lines, and how the first round's spread shrinks.
 _ROUNDS = ((4096, 1.0), (1024, 0.3), (1024, 0.1), (512, 0.03))
-#: Half width of the first round: of (end - start) along u and v, and bounds of the shift within the isthmus.
-_TURN_SPREAD_MM = (9.0, 8.0)
+#: Half width of the first round: of the direction along u and v (tangents), and bounds of the shift within the isthmus.
+_TURN_SPREAD = (0.35, 0.3)
 _SHIFT_SPREAD_MM = (0.6, 4.0)
+#: The search samples the axis; measured on its surface afterwards a screw may have a few hundredths less.
+_SAMPLING_MARGIN_MM = 0.05
+#: Behind the entry a sleeve of this radius needs a free way of this length.
+_APPROACH_RADIUS_MM = 2.5
+_APPROACH_MM = 50.0
 #: Up to this much above the wished clearance is worth a tenth of the purchase.
 _WORTHWHILE_CLEARANCE_MM = 0.5
 _WORTH = 0.1
+#: Lines that lack no more than this of the wished clearance may be near one that has it.
+_WORTH_A_LOOK_MM = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,15 @@ class TrajectoryLimits:
         The tip lies between these.
     anterior_margin_mm
         Bone left in front of the tip along the axis.
+    counted_y_mm
+        From here on the clearance counts even where the entry zone is not over: the back of the isthmus.
     """
 
     posterior_limit_y_mm: float
     least_tip_y_mm: float
     deepest_tip_y_mm: float
     anterior_margin_mm: float
+    counted_y_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +85,7 @@ class _Lines:
     depth_mm: FloatArray  # (N, S) from the entry on
     reach_mm: FloatArray  # (N,) longest screw by the tip's limits
     least_mm: FloatArray  # (N,) shortest screw by the tip's limits
+    pedicle_mm: FloatArray  # (N,) way from the entry to the back of the isthmus
     usable: NDArray[np.bool_]  # (N,) enters from behind, with a free way to the entry
 
 
@@ -87,8 +101,19 @@ class TrajectorySearch:
         corridor: Corridor,
         isthmus_share: float,
         limits: TrajectoryLimits,
+        neighbours: InsideFunction | None = None,
     ) -> None:
-        """Prepare the search about a corridor; `isthmus_share` says where between start and end the isthmus lies."""
+        """Prepare the search.
+
+        Parameters
+        ----------
+        fine, coarse
+            The bone where the screws run, and all of it.
+        corridor, isthmus_share
+            The widest corridor of `family`, and where between start and end the isthmus lies (0 to 1).
+        neighbours
+            Tells which RAS points (N, 3) lie in other vertebrae: screws are led past them.
+        """
         self._fine = fine
         self._coarse = coarse
         self._frame_to_ras = frame_to_ras
@@ -98,6 +123,7 @@ class TrajectorySearch:
         # A screw thinner than the corridor by so much can be moved by so much; 1.5 mm is below any screw's radius.
         self._shift_spread = float(np.clip(corridor.clearance_mm - 1.5, *_SHIFT_SPREAD_MM))
         self._limits = limits
+        self._neighbours = neighbours
         self._along = np.arange(0.0, _SCREW_REACH_MM, _STEP_MM)
 
     def best(
@@ -111,13 +137,18 @@ class TrajectorySearch:
         """
         blurred = None if ct is None else _blurred(ct, self._region, diameter_mm / 2)
         top: tuple[float, FloatArray, Choice] | None = None
+        centre = self._centre
         for number, (_, shrink) in enumerate(_ROUNDS):
-            lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
+            lines = self._first_lines if number == 0 else self._lines(centre, number, shrink)
             length, clearance = self._longest(lines, diameter_mm, lengths_mm, clearance_mm)
             fits = np.flatnonzero(length > 0)
             if len(fits) == 0:
                 if top is None:
-                    return None
+                    # Nothing yet: look closer where most room is, unless that is far from enough.
+                    _, clearance = self._longest(lines, diameter_mm, lengths_mm, None)
+                    if clearance.max() < clearance_mm - _WORTH_A_LOOK_MM:
+                        return None
+                    centre = lines.parameters[int(clearance.argmax())]
                 continue
             score = self._purchase(lines, fits, length[fits], blurred)
             extra = np.clip((clearance[fits] - clearance_mm) / _WORTHWHILE_CLEARANCE_MM, 0, 1)
@@ -125,7 +156,8 @@ class TrajectorySearch:
             winner = int(score.argmax())
             if top is None or score[winner] > top[0]:
                 n = int(fits[winner])
-                top = (float(score[winner]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
+                centre = lines.parameters[n]
+                top = (float(score[winner]), centre, self._choice(lines, n, diameter_mm, float(length[n])))
         return top[2] if top else None
 
     def widest(self, diameter_mm: float, lengths_mm: Sequence[float]) -> Choice | None:
@@ -162,7 +194,8 @@ class TrajectorySearch:
         cube[0] = 0.0
         # Lines are sampled by where they pass the isthmus and how they are turned about it.
         shift = cube[:, :2] * self._shift_spread * shrink
-        turn = cube[:, 2:] * np.array(_TURN_SPREAD_MM) * shrink
+        distance = float(np.linalg.norm(self._family.end_ras - self._family.start_ras))
+        turn = cube[:, 2:] * np.array(_TURN_SPREAD) * distance * shrink
         x = centre + np.concatenate([shift - self._share * turn, shift + (1 - self._share) * turn], axis=1)
         return self._follow(x[self._family.outside_limits_mm(x) <= 1e-9])
 
@@ -180,19 +213,25 @@ class TrajectorySearch:
         entry = start - (back[np.maximum(first - 1, 0)] + share * _STEP_MM)[:, None] * direction
         depth = self._fine.depth_mm(entry[:, None] + self._along[:, None] * direction[:, None])
         usable = outside.any(axis=1) & (first > 0) & self._free_behind(entry, direction)
-        reach, least, behind_pedicle = self._tip_limits(entry, direction, depth)
-        return _Lines(x, entry, direction, depth, reach, least, usable & behind_pedicle)
+        reach, least, pedicle, behind_pedicle = self._tip_limits(entry, direction, depth)
+        return _Lines(x, entry, direction, depth, reach, least, pedicle, usable & behind_pedicle)
 
     def _free_behind(self, entry: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
-        """Tell for which lines the way to the entry does not lead through the same vertebra."""
-        back = np.arange(4.0, 50.0, 2.0)
-        depth = self._coarse.depth_mm(entry[:, None] - back[:, None] * direction[:, None])
-        return np.asarray((depth < -0.5).all(axis=1))
+        """Tell for which lines the way to the entry does not lead through this vertebra, or another."""
+        back = np.arange(4.0, _APPROACH_MM, 2.0)
+        way = entry[:, None] - back[:, None] * direction[:, None]
+        free = (self._coarse.depth_mm(way) < -0.5).all(axis=1)
+        if self._neighbours is not None:
+            across = np.stack([self._family.u_ras, self._family.v_ras])
+            for offset in (np.zeros(3), *(_APPROACH_RADIUS_MM * np.vstack([across, -across]))):
+                hit = self._neighbours((way + offset).reshape(-1, 3)).reshape(way.shape[:2])
+                free &= ~hit.any(axis=1)
+        return np.asarray(free)
 
     def _tip_limits(
         self, entry: FloatArray, direction: FloatArray, depth: FloatArray
-    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Return the longest and the shortest screw (N,) by the tip's place, and whether the entry lies behind the pedicle."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return the longest and the shortest screw (N,) by the tip's place, the way to the pedicle, and if it is ahead."""
         to_frame = np.linalg.inv(self._frame_to_ras)
         y = transform_points(to_frame, entry)[:, 1]
         slope = np.maximum(direction @ to_frame[1, :3], 0.1)
@@ -202,7 +241,8 @@ class TrajectorySearch:
         to_front = self._along[exit_index] - self._limits.anterior_margin_mm
         reach = np.minimum(to_front, (self._limits.deepest_tip_y_mm - y) / slope)
         least = (self._limits.least_tip_y_mm - y) / slope
-        return reach, least, y < self._limits.posterior_limit_y_mm
+        pedicle = (self._limits.counted_y_mm - y) / slope
+        return reach, least, pedicle, y < self._limits.posterior_limit_y_mm
 
     # ------------------------------------------------------------------ screws on lines
     def _longest(
@@ -212,14 +252,15 @@ class TrajectorySearch:
 
         Without a wished clearance: the longest that costs no clearance over the shortest that reaches the body.
         """
-        first = int(np.searchsorted(self._along, entry_zone_mm(diameter_mm) - 1e-9))
-        has = np.minimum.accumulate(lines.depth_mm[:, first:], axis=1) - diameter_mm / 2
+        first = np.clip(np.minimum(entry_zone_mm(diameter_mm), lines.pedicle_mm), 0.0, None)
+        counted = np.where(self._along >= first[:, None] - 0.5 * _STEP_MM, lines.depth_mm, np.inf)
+        has = np.minimum.accumulate(counted, axis=1) - diameter_mm / 2
         length = np.zeros(len(lines.parameters))
         clearance = np.full(len(lines.parameters), -np.inf)
         for candidate in sorted(lengths_mm):
-            at = min(max(int(np.ceil(candidate / _STEP_MM)) - first, 0), has.shape[1] - 1)
+            at = min(int(np.ceil(candidate / _STEP_MM)), len(self._along) - 1)
             ok = lines.usable & (candidate <= lines.reach_mm) & (candidate >= lines.least_mm)
-            ok &= has[:, at] >= (clearance - 0.02 if clearance_mm is None else clearance_mm)
+            ok &= has[:, at] >= (clearance - 0.02 if clearance_mm is None else clearance_mm + _SAMPLING_MARGIN_MM)
             length[ok] = candidate
             clearance[ok] = has[ok, at]
         return length, clearance
