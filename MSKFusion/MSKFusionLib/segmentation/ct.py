@@ -257,7 +257,9 @@ def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmen
     return Segmentation(volume, tuple(segments), notes)
 
 
-def _trust(spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.float64]) -> tuple[float, tuple[str, ...]]:
+def _trust(
+    spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.floating]
+) -> tuple[float, tuple[str, ...]]:
     """Return the confidence of a vertebra and what it rests on."""
     notes: list[str] = []
     confidence = 1.0

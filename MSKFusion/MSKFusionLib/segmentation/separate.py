@@ -52,8 +52,14 @@ class BonePoints:
 
     def part(self, chosen: NDArray[np.intp]) -> BonePoints:
         """Return some of the points."""
-        fields = (self.kji, self.ras, self.step, self.u_mm, self.v_mm, self.bone)
-        return BonePoints(*(f[chosen] for f in fields))
+        return BonePoints(
+            self.kji[chosen],
+            self.ras[chosen],
+            self.step[chosen],
+            self.u_mm[chosen],
+            self.v_mm[chosen],
+            self.bone[chosen],
+        )
 
 
 def bone_points(

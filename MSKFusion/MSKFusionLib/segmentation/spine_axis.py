@@ -202,13 +202,13 @@ def _best_chain(gain: NDArray[np.float32]) -> tuple[int, NDArray[np.intp]]:
             back[k][better] = number
         total = best + gain[k]
         sums[k] = total
-    k, j, i = np.unravel_index(int(sums.argmax()), sums.shape)
-    chain = [(int(j), int(i))]
+    k, j, i = (int(n) for n in np.unravel_index(int(sums.argmax()), sums.shape))
+    chain = [(j, i)]
     while k > 0 and back[k][chain[-1]] >= 0:
         a, b = moves[back[k][chain[-1]]]
         chain.append((chain[-1][0] + a, chain[-1][1] + b))
         k -= 1
-    return int(k), np.array(chain[::-1], dtype=np.intp)
+    return k, np.array(chain[::-1], dtype=np.intp)
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> slice:

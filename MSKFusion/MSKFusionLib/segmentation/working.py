@@ -57,13 +57,13 @@ def sample_ct(ct: Volume, grid: Volume) -> NDArray[np.float32]:
     return voxels
 
 
-def sample_nearest(labels: NDArray[np.generic], grid: Volume, target: Volume) -> NDArray[np.generic]:
+def sample_nearest(labels: NDArray[np.generic], grid: Volume, target: Volume) -> NDArray[np.uint8]:
     """Return the labels on `grid` at the voxels of `target` (nearest), 0 outside."""
     resampler = sitk.ResampleImageFilter()
     resampler.SetInterpolator(sitk.sitkNearestNeighbor)
     resampler.SetDefaultPixelValue(0)
     _set_grid(resampler, target)
-    voxels: NDArray[np.generic] = sitk.GetArrayFromImage(resampler.Execute(on_grid(labels, grid).to_sitk()))
+    voxels: NDArray[np.uint8] = sitk.GetArrayFromImage(resampler.Execute(on_grid(labels, grid).to_sitk()))
     return voxels
 
 
