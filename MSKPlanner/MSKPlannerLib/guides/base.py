@@ -173,6 +173,8 @@ def wished_gap(footprint: Footprint, w: FloatArray, u: FloatArray, options: Guid
     prominent = np.isfinite(footprint.crest_w)
     over = w[None, :] - (footprint.crest_w[:, None] - _CREST_MM)
     t = np.where(prominent[:, None], np.clip(np.where(prominent[:, None], over, 0.0) / 3.0, 0, 1), 0.0)
-    near = np.abs(u - footprint.middle[0]) < 14.0
-    gap[near] += (options.ligament_relief_mm * t * t * (3 - 2 * t)).astype(np.float32)
+    relief = options.ligament_relief_mm * t * t * (3 - 2 * t)
+    relief = ndimage.gaussian_filter1d(relief, 1.5 / float(w[1] - w[0]), axis=0)
+    fading = np.clip((14.0 - np.abs(u - footprint.middle[0])) / 3.0, 0, 1)
+    gap += (fading[:, None, None] * relief).astype(np.float32)
     return gap

@@ -155,14 +155,21 @@ def make_body(
 def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:
     half = np.array(text_size(name, options.text_height_mm, options.text_stroke_mm)) / 2 + 1.0
     u, v = footprint.middle[:2]
-    rows = np.abs(seat.v - v) < half[1]
-    heights = top[np.ix_(np.abs(seat.u - u) < half[0], rows)]
-    heights = heights[np.isfinite(heights) & (footprint.outline[np.ix_(np.abs(seat.u - u) < half[0], rows)] < 1.0)]
-    if not heights.size:
+
+    def heights(wider_mm: float) -> FloatArray:
+        columns = np.ix_(np.abs(seat.u - u) < half[0] + wider_mm, np.abs(seat.v - v) < half[1] + wider_mm)
+        found = top[columns][footprint.outline[columns] < 1.0].astype(np.float64)
+        return found[np.isfinite(found)]
+
+    under = heights(0.0)
+    if not under.size:
         raise ProcessingError(f"{name}: there is no bone under the middle of the bridge.")
-    relief = options.ligament_relief_mm if np.isfinite(footprint.crest_w[rows]).any() else 0.0
-    high = float(heights.max()) + options.fit_clearance_mm + relief + options.wall_mm + 0.3
-    return Plate(np.array([u, v]), half, high - options.wall_mm - 4.0, high)
+    # The face stands above the shell around it too, or cutting it flat would cut the shell.
+    around = heights(options.arm_width_mm / 2)
+    relief = options.ligament_relief_mm if np.isfinite(footprint.crest_w).any() else 0.0
+    shell = options.fit_clearance_mm + relief + options.wall_mm
+    high = float(around.max()) + shell + 0.3
+    return Plate(np.array([u, v]), half, min(float(under.min()), high - shell - 3.0), high)
 
 
 def _plate_field(plate: Plate, seat: Seat) -> Field:

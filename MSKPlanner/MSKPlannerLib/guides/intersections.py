@@ -91,7 +91,9 @@ def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[NDArray[np.bool_], Float
             m = (k + 1) % 3
             open_edge = (common < 2) & ~shared[:, k] & ~shared[:, m]
             index = np.flatnonzero(open_edge & ~hit)
-            crosses, at = _edge_through(one[index, k], one[index, m], other[index])
+            # Beside a common corner an edge may graze the border; strangers may meet border on border as well.
+            inset = np.where(common[index] > 0, _TOUCH_MM, -1e-9)
+            crosses, at = _edge_through(one[index, k], one[index, m], other[index], inset)
             hit[index[crosses]] = True
             where[index[crosses]] = at[crosses]
     flat = np.flatnonzero(~hit)
@@ -101,8 +103,10 @@ def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[NDArray[np.bool_], Float
     return hit, where
 
 
-def _edge_through(p: FloatArray, q: FloatArray, triangle: FloatArray) -> tuple[NDArray[np.bool_], FloatArray]:
-    """Return which edges p-q pass through the inside of their triangle, and where."""
+def _edge_through(
+    p: FloatArray, q: FloatArray, triangle: FloatArray, inset_mm: FloatArray
+) -> tuple[NDArray[np.bool_], FloatArray]:
+    """Return which edges p-q pass through their triangle, `inset_mm` inside its border, and where."""
     a, b, c = triangle[:, 0], triangle[:, 1], triangle[:, 2]
     normal = np.cross(b - a, c - a)
     length = np.linalg.norm(normal, axis=1)
@@ -116,7 +120,7 @@ def _edge_through(p: FloatArray, q: FloatArray, triangle: FloatArray) -> tuple[N
         edge = two - one
         side = np.cross(unit, edge)
         reach = np.einsum("ij,ij->i", x - one, side) / np.maximum(np.linalg.norm(edge, axis=1), 1e-30)
-        inside = inside & (reach > _TOUCH_MM)
+        inside = inside & (reach > inset_mm)
     return inside, x
 
 

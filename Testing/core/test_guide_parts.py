@@ -1,0 +1,245 @@
+"""Parts of a guide: exact distances, grids, sleeves, letters, insertion direction."""
+
+import numpy as np
+import pytest
+from core.guide_shapes import box_mesh, neighbour_of, sphere_mesh, toy_vertebra
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
+from MSKFusionLib.frames import rigid, rotation_about, transform_points
+from MSKPlannerLib.guides.field import (
+    DepthDistance,
+    Grid,
+    MeshDistance,
+    distance_to,
+    sample_distance,
+    sample_roughly,
+    smooth_min,
+    swept,
+    thick_parts,
+)
+from MSKPlannerLib.guides.fit import measure_fit
+from MSKPlannerLib.guides.insertion import best_insertion
+from MSKPlannerLib.guides.lettering import text_size, text_solid
+from MSKPlannerLib.guides.options import GuideOptions
+from MSKPlannerLib.guides.sleeve import sleeves_of
+from MSKPlannerLib.guides.solid import cylinder, from_manifold, overlap_mm3, to_manifold, without_slivers
+from MSKPlannerLib.mesh import Mesh
+from MSKPlannerLib.plan import Screw
+
+
+def box_distance(points, size):
+    q = np.abs(points) - np.asarray(size) / 2
+    return np.linalg.norm(np.maximum(q, 0), axis=1) + np.minimum(q.max(axis=1), 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.tuples(*[st.floats(2, 40)] * 3), st.integers(0, 1000))
+def test_distance_to_a_box_is_exact_inside_and_outside(size, seed):
+    points = np.random.default_rng(seed).uniform(-30, 30, (300, 3))
+    found = MeshDistance(box_mesh(size)).distance_mm(points, neighbours=12)
+    assert found == pytest.approx(box_distance(points, size), abs=1e-9)
+
+
+def test_distance_and_gradient_of_a_sphere():
+    rng = np.random.default_rng(3)
+    outward = rng.normal(size=(500, 3))
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    radius = rng.uniform(8, 14, 500)
+    distance, slope = MeshDistance(sphere_mesh(10.0, subdivisions=5)).distance_and_gradient(radius[:, None] * outward)
+    assert distance == pytest.approx(radius - 10.0, abs=0.01)
+    assert np.einsum("ij,ij->i", slope, outward).min() > 0.99
+
+
+def test_fine_slivers_do_not_hide_the_nearest_triangle():
+    """A level-set surface has clusters of tiny triangles; brute force over all triangles is the truth."""
+    bone = toy_vertebra(spacing_mm=1.4).bone
+    distance = MeshDistance(bone)
+    rng = np.random.default_rng(0)
+    centres = bone.triangles_ras.mean(axis=1)
+    points = centres[rng.integers(0, len(centres), 60)] + rng.normal(0, 2.0, (60, 3))
+    every = np.arange(len(bone.faces))
+    truth = [np.sqrt(distance._squared_distance(np.repeat(p[None], len(every), 0), every).min()) for p in points]
+    assert np.abs(distance.distance_mm(points, neighbours=4)) == pytest.approx(truth, abs=2e-3)
+    assert np.abs(distance.distance_mm(points)) == pytest.approx(truth, abs=0.05)
+
+
+def test_an_open_bone_is_refused():
+    box = box_mesh()
+    with pytest.raises(GeometryError, match="not closed"):
+        distance_to(Mesh(box.vertices_ras, box.faces[1:]))
+
+
+def test_depth_functions_and_depth_objects_count_as_bones():
+    class Ball:
+        def depth_mm(self, points_ras):
+            return 5.0 - np.linalg.norm(points_ras, axis=1)
+
+    for bone in (Ball(), Ball().depth_mm):
+        distance = distance_to(bone)
+        assert isinstance(distance, DepthDistance)
+        value, slope = distance.distance_and_gradient(np.array([[0.0, 0, 7.0]]))
+        assert value[0] == pytest.approx(2.0)
+        assert slope[0] == pytest.approx([0, 0, 1], abs=1e-6)
+
+
+def grid_around(radius, step=0.5):
+    n = int(2 * radius / step) + 1
+    pose = rigid(rotation_about([1, 1, 0], 30.0))
+    return Grid(pose @ rigid(translation=[-radius] * 3), step, (n, n, n))
+
+
+def test_field_on_a_grid_is_exact_in_its_band():
+    grid = grid_around(16.0)
+    truth = np.linalg.norm(grid.points_ras(), axis=1).reshape(grid.shape) - 10.0
+    ball = DepthDistance(lambda p: 10.0 - np.linalg.norm(p, axis=1))
+    field = sample_distance(ball, grid, 5.0, 1.5)
+    near = (truth > -0.6) & (truth < 1.4)
+    assert np.abs(field - truth)[near].max() < 1e-4
+    rough = sample_roughly(ball, grid, 5.0)
+    band = (truth > -0.9) & (truth < 4.5)
+    assert np.abs(rough - truth)[band].max() < 0.05
+    assert np.all((field < 0) == (truth < 0))
+
+
+def test_surface_of_a_field_lies_where_it_should():
+    grid = grid_around(8.0)
+    values = np.linalg.norm(grid.points_ras(), axis=1).reshape(grid.shape) - 6.0
+    mesh = grid.surface(values)
+    assert mesh.is_closed
+    assert np.abs(np.linalg.norm(mesh.vertices_ras, axis=1) - 6.0).max() < 0.02
+    # A solid that leaves the grid is closed at its border.
+    assert grid.surface(values - 20.0).is_closed
+    with pytest.raises(ProcessingError):
+        grid.surface(values + 20.0)
+
+
+def test_swept_field_sees_overhang():
+    column = np.array([[[2.0, 1.0, 3.0, 0.5, 4.0]]], dtype=np.float32)
+    assert swept(column)[0, 0].tolist() == [0.5, 0.5, 0.5, 0.5, 4.0]
+
+
+def test_thin_sheets_and_loose_pieces_vanish_and_blocks_stay():
+    step = 0.4
+    x, y, z = np.meshgrid(*[np.arange(-12, 12, step)] * 3, indexing="ij")
+    block = np.maximum.reduce([np.abs(x) - 5, np.abs(y) - 5, np.abs(z) - 5])
+    sheet = np.maximum.reduce([np.abs(x - 7) - 3, np.abs(y) - 4, np.abs(z) - 0.4])
+    crumb = np.sqrt((x + 10) ** 2 + y**2 + z**2) - 1.4
+    solid = np.minimum.reduce([block, sheet, crumb]).astype(np.float32)
+    opened = np.maximum(solid, thick_parts(solid, step, 0.8))
+    # Square edges stay; only where three meet is a corner blunted.
+    assert np.all(opened[(block < -0.1) & (np.abs(z) < 3.5)] < 0)
+    assert np.all(opened[(x > 6.3) & (solid < 0)] > 0)
+    assert np.all(opened[crumb < 0] > 0)
+
+
+def test_fillet_only_adds_where_both_are_near():
+    a, b = np.float32([3.0, 0.1, 0.0]), np.float32([0.0, 0.1, 5.0])
+    assert smooth_min(a, b, 1.0).tolist() == pytest.approx([0.0, -0.15, 0.0])
+
+
+def screw(side, entry, tip):
+    return Screw(f"L4 {side}", "pedicle", "L4", side, entry, tip, 6.0, 40.0, 1.0, "A")
+
+
+def test_bore_is_never_narrower_than_asked():
+    options = GuideOptions(drill_diameter_mm=3.0, bore_clearance_mm=0.1)
+    sleeve = sleeves_of([screw("left", (-15, -30, 4), (-10, 10, 0))], options)[0]
+    assert np.linalg.norm(np.cross(sleeve.outward_ras, np.subtract((-15, -30, 4), (-10, 10, 0)))) < 1e-9
+    assert sleeve.outward_ras[1] < 0
+    bore = from_manifold(sleeve.bore())
+    offset = bore.vertices_ras[bore.faces].mean(axis=1) - sleeve.entry_ras
+    along = offset @ sleeve.outward_ras
+    radial = np.linalg.norm(offset - along[:, None] * sleeve.outward_ras, axis=1)
+    side = np.abs(bore.face_area_vectors @ sleeve.outward_ras) < 1e-6
+    assert np.all(radial[side] > 0)
+    edge = bore.vertices_ras - sleeve.entry_ras
+    reach = np.linalg.norm(edge - (edge @ sleeve.outward_ras)[:, None] * sleeve.outward_ras, axis=1)
+    assert reach.max() * np.cos(np.pi / 96) >= 1.55 - 1e-9
+
+
+def test_sleeves_that_cross_are_refused():
+    with pytest.raises(ProcessingError, match="run into each other"):
+        sleeves_of([screw("left", (-3, 0, 0), (-20, 40, 0)), screw("right", (3, 0, 0), (20, 40, 0))], GuideOptions())
+    with pytest.raises(InputError, match="at least one"):
+        sleeves_of([], GuideOptions())
+
+
+@pytest.mark.parametrize("text", ["L4", "T12", "C7", "S1", "V10", "L5-S1", "0123456789R"])
+def test_letters_are_solid_and_as_large_as_said(text):
+    raw = text_solid(text, np.eye(4), 6.0, 1.2, -0.4, 0.8)
+    mesh = from_manifold(raw)
+    assert mesh.is_closed
+    width, height = text_size(text, 6.0, 1.2)
+    size = mesh.bounds_ras[1] - mesh.bounds_ras[0]
+    assert size[1] <= height + 1e-3
+    assert size[1] > height - 0.2 or text == "-"
+    assert size[0] <= width + 1e-3
+    assert mesh.bounds_ras[:, 2] == pytest.approx([-0.4, 0.8])
+    assert len(raw.decompose()) == len(text)
+
+
+def test_a_sign_without_a_glyph_is_named():
+    with pytest.raises(InputError, match="Ω"):
+        text_solid("LΩ", np.eye(4), 6.0, 1.2, 0, 1)
+
+
+def test_overlap_volume():
+    assert overlap_mm3(box_mesh((10, 10, 10)), box_mesh((10, 10, 10), (9, 0, 0))) == pytest.approx(100.0)
+    assert overlap_mm3(box_mesh((10, 10, 10)), box_mesh((10, 10, 10), (30, 0, 0))) == 0.0
+
+
+def test_a_failed_operation_names_itself():
+    box = box_mesh()
+    with pytest.raises(ProcessingError, match="bore of L4 left"):
+        to_manifold(Mesh(box.vertices_ras, box.faces[1:]), "bore of L4 left")
+
+
+def test_slivers_are_turned_away():
+    a, b, c, d = [0, 0, 0], [10, 0, 0], [5, 1e-7, 0], [5, -4, 0]
+    top, low = [5, 5, 0], [5, 0, 8]
+    points = np.array([a, b, c, d, top, low], dtype=float)
+    flat = Mesh(points, np.array([[0, 1, 2], [1, 0, 3]]))
+    mended = without_slivers(flat, 1e-5)
+    areas = np.linalg.norm(mended.face_area_vectors, axis=1)
+    assert areas.min() > 1.0
+    assert mended.area_mm2 == pytest.approx(flat.area_mm2, abs=1e-4)
+
+
+def test_cylinder_stands_where_it_is_put():
+    mesh = from_manifold(cylinder(np.array([1.0, 2, 3]), np.array([1.0, 2, 13]), 2.0, around=True))
+    assert mesh.bounds_ras[:, 2] == pytest.approx([3, 13])
+    assert mesh.volume_mm3 >= np.pi * 4 * 10
+
+
+def test_fit_of_a_cap_over_a_ball():
+    """A spherical cap at a known gap: what is measured is that gap, and only where it touches."""
+    import manifold3d as m3
+
+    gap, n = 0.3, 128
+    cap = (m3.Manifold.sphere(14, n) - m3.Manifold.sphere(10 + gap, n)).trim_by_plane([0, 0, 1], 4.0)
+    raw = cap.to_mesh64()
+    mesh = Mesh(np.asarray(raw.vert_properties), np.asarray(raw.tri_verts).astype(np.int64))
+    ball = DepthDistance(lambda p: 10.0 - np.linalg.norm(p, axis=1))
+    fit = measure_fit(mesh, ball, np.array([0.0, 0, 1]), gap)
+    assert fit.mean_mm == pytest.approx(gap, abs=0.01)
+    assert fit.max_error_mm < 0.02
+    inner = 2 * np.pi * (10 + gap) * (10 + gap - 4.0)
+    assert 0.7 * inner < fit.area_mm2 < inner
+    other = measure_fit(mesh, DepthDistance(lambda p: 9.8 - np.linalg.norm(p, axis=1)), np.array([0.0, 0, 1]), gap)
+    assert other.mean_mm == pytest.approx(gap + 0.2, abs=0.01)
+    assert other.mean_error_mm == pytest.approx(0.2, abs=0.01)
+
+
+def test_insertion_comes_from_behind_whatever_the_pose():
+    for angle in (0.0, 70.0):
+        pose = rigid(rotation_about([1, 0.2, 0.4], angle), [50, -20, 300])
+        v = toy_vertebra(pose, spacing_mm=1.4)
+        found = best_insertion(v.bone, v.frame, sleeves_of(v.screws, GuideOptions()), [neighbour_of(v, True)])
+        back = -v.frame.anterior_ras
+        assert found.outward_ras @ back > np.cos(np.radians(32))
+        assert found.frame_to_ras[:3, :3] @ found.frame_to_ras[:3, :3].T == pytest.approx(np.eye(3), abs=1e-9)
+        assert transform_points(found.frame_to_ras, [0, 0, 0]) == pytest.approx(
+            np.mean([s.entry_ras for s in v.screws], axis=0)
+        )
