@@ -5,17 +5,11 @@ Nothing here knows of files, scenes or windows: the command line, the panels and
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import PurePath
 from typing import Any
 
-import numpy as np
-
-from MSKFusionLib import __version__
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.progress import Progress, no_progress, part
 from MSKFusionLib.registration import register_rigid
@@ -25,11 +19,19 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from .anatomy.vertebra import VertebraFrame, vertebra_frame
-from .guides.checks import failed
 from .guides.drill_guide import GuideSolid, design_drill_guide
 from .guides.options import GuideOptions
 from .mesh import Mesh
-from .plan import Guide, Plan, Point, Screw
+from .plan import Guide, Plan, Screw
+from .records import (
+    describe_guide,
+    describe_input,
+    describe_registration,
+    describe_segmentation,
+    missing_guide,
+    plan_id,
+    software_versions,
+)
 from .screws.depth_field import DepthField, depth_field
 from .screws.implants import ImplantTable
 from .screws.pedicle import ScrewOptions, plan_levels
@@ -159,35 +161,48 @@ def design_guides(
                 progress=part(progress, n / len(levels), (n + 1) / len(levels)),
             )
         except ProcessingError as error:
-            guides.append(_missing_guide(name, level, wanted, options, str(error)))
+            guides.append(missing_guide(name, level, wanted, options, str(error)))
             continue
         solids[name] = solid
         guides.append(describe_guide(name, level, wanted, solid, options))
     return guides, solids
 
 
-def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideSolid, options: GuideOptions) -> Guide:
-    """Return the document's entry of a designed guide."""
-    problems = tuple(c.message for c in failed(solid.checks))
-    stem = f"guides/{level}_drill_guide"
-    return Guide(
-        name=name,
-        level=level,
-        screws=tuple(s.name for s in screws),
-        file=f"{stem}.stl",
-        files=(f"{stem}.stl", f"{stem}.3mf"),
-        watertight=solid.mesh.is_closed,
-        bodies=solid.bodies,
-        volume_mm3=solid.mesh.volume_mm3,
-        min_wall_mm=solid.min_wall_mm,
-        fit_clearance_mm=options.fit_clearance_mm,
-        fit_gap_mean_mm=solid.fit_gap_mean_mm,
-        fit_gap_max_error_mm=solid.fit_gap_max_error_mm,
-        insertion_direction_ras=point(solid.insertion_direction_ras),
-        checks=solid.checks,
-        verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
-        reasons=problems,
-    )
+def redesign_guides(
+    plan: Plan,
+    bones: Segmentation,
+    ct: Volume | None,
+    options: GuideOptions,
+    *,
+    levels: Sequence[str] | None = None,
+    progress: Progress = no_progress,
+) -> Case:
+    """Design the guides of a plan anew on the bones it was made on.
+
+    Raises
+    ------
+    InputError
+        When the bones or the CT are not those of the plan, or a level has no screw.
+    """
+    if (plan.segmentation or {}).get("labels_sha256") != bones.labels.sha256():
+        raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
+    hashes = {i["role"]: i["voxels_sha256"] for i in plan.inputs}
+    if ct is not None and hashes.get("ct") != ct.sha256():
+        raise InputError("the CT is not the one that this plan was made on", "Plan again.", where=plan.plan_id)
+    planned = tuple(dict.fromkeys(s.level for s in plan.screws))
+    missing = [level for level in levels or () if level not in planned]
+    if missing:
+        raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
+    surfaces, frames = _anatomy(bones, plan.screws)
+    chosen = {level: mesh for level, mesh in surfaces.items() if levels is None or level in levels}
+    guides, solids = design_guides(bones, plan.screws, chosen, frames, options, progress=progress)
+    parameters = {**plan.parameters, "guides": dict(vars(options))}
+    judged = judge(replace(plan, guides=tuple(guides), parameters=parameters), None)
+    # What was wrong with the registration or with a level still is; it is not judged anew here.
+    earlier = tuple(r for r in plan.reasons if r.startswith(("registration:", "no screws in")))
+    reasons = (*earlier, *judged.reasons)
+    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+    return Case(ct, None, bones, replace(judged, reasons=reasons, verdict=verdict), None, surfaces, frames, solids)
 
 
 def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[tuple[str, str]] = ()) -> Plan:
@@ -222,69 +237,9 @@ def check_levels(bones: Segmentation, levels: Sequence[str] | None) -> None:
             raise InputError(f"{level} is not wholly in view", "Leave it out of the levels.", where=bones.labels.name)
 
 
-def plan_id(ct: Volume | None, mr: Volume | None, bones: Segmentation) -> str:
-    """Return a name for the plan that says nothing of the patient: the hash of the images it rests on."""
-    parts = [v.sha256() for v in (ct, mr, bones.labels) if v is not None]
-    return f"plan-{parts[0][:6]}{''.join(p[:3] for p in parts[1:])}"
-
-
-def describe_input(role: str, volume: Volume) -> dict[str, Any]:
-    """Return what the document says of an image: its hash and geometry, never a patient's name."""
-    return {
-        "role": role,
-        "modality": str(volume.modality),
-        "source": _anonymous(volume.provenance.source),
-        "source_sha256": volume.provenance.sha256,
-        "voxels_sha256": volume.sha256(),
-        "size_ijk": list(volume.shape_ijk),
-        "spacing_mm": volume.spacing_mm.tolist(),
-        "ijk_to_ras": volume.ijk_to_ras.tolist(),
-        "steps": list(volume.provenance.steps),
-    }
-
-
-def _anonymous(source: str) -> str:
-    """Return the kind of a source: file names and series UIDs can lead back to a patient."""
-    if source.startswith("generated patient"):
-        return source
-    return "DICOM series" if source.startswith("DICOM") else f"file {PurePath(source).suffix}".strip()
-
-
-def describe_registration(result: RegistrationResult) -> dict[str, Any]:
-    """Return the document's (and `registration.json`'s) entry of a registration."""
-    return {
-        "method": result.method,
-        "verdict": str(result.verdict),
-        "reasons": list(result.reasons),
-        "fixed_to_moving_ras": result.fixed_to_moving_ras.tolist(),
-        "fixed_to_moving_lps": result.fixed_to_moving_lps.tolist(),
-        "expected_error_mm": result.expected_error_mm,
-        "evidence": {k: float(v) for k, v in result.evidence.items()},
-        "seconds": round(result.seconds, 2),
-    }
-
-
-def describe_segmentation(bones: Segmentation) -> dict[str, Any]:
-    """Return the document's entry of a segmentation."""
-    values, counts = np.unique(bones.labels.voxels, return_counts=True)
-    volume = dict(zip(values.tolist(), (counts * bones.labels.voxel_mm3).tolist(), strict=True))
-    return {
-        "labels_sha256": bones.labels.sha256(),
-        "notes": list(bones.notes),
-        "segments": [
-            {
-                "name": s.name,
-                "value": s.value,
-                "kind": s.kind,
-                "complete": s.complete,
-                "confidence": round(s.confidence, 3),
-                "source": s.source,
-                "volume_mm3": round(volume.get(s.value, 0.0), 1),
-                "notes": list(s.notes),
-            }
-            for s in bones.segments
-        ],
-    }
+def _anatomy(bones: Segmentation, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
+    levels = dict.fromkeys(s.level for s in screws)
+    return {v: bone_surface(bones, v) for v in levels}, {v: vertebra_frame(bones, v) for v in levels}
 
 
 def describe_options(options: CaseOptions) -> dict[str, Any]:
@@ -297,45 +252,3 @@ def describe_options(options: CaseOptions) -> dict[str, Any]:
         "screws": dict(vars(options.screws)),
         "guides": dict(vars(options.guides)),
     }
-
-
-def software_versions() -> dict[str, str]:
-    """Return the versions that a plan rests on."""
-    names = ("slicer-core", "SimpleITK", "vtk", "numpy", "scipy", "manifold3d", "trimesh", "pydicom")
-    found = {"mskplanner": __version__, "python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _anatomy(bones: Segmentation, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
-    levels = dict.fromkeys(s.level for s in screws)
-    return {v: bone_surface(bones, v) for v in levels}, {v: vertebra_frame(bones, v) for v in levels}
-
-
-def point(values: Any) -> Point:
-    """Return three plain floats."""
-    x, y, z = (float(v) for v in values)
-    return x, y, z
-
-
-def _missing_guide(name: str, level: str, screws: Sequence[Screw], options: GuideOptions, reason: str) -> Guide:
-    return Guide(
-        name=name,
-        level=level,
-        screws=tuple(s.name for s in screws),
-        file="",
-        watertight=False,
-        bodies=0,
-        volume_mm3=0.0,
-        min_wall_mm=0.0,
-        fit_clearance_mm=options.fit_clearance_mm,
-        fit_gap_mean_mm=0.0,
-        fit_gap_max_error_mm=0.0,
-        insertion_direction_ras=(0.0, -1.0, 0.0),
-        verdict=Verdict.REJECTED,
-        reasons=(f"no guide: {reason}",),
-    )

@@ -22,16 +22,10 @@ from ..guides.checks import check_mesh, failed
 from ..guides.options import GuideOptions
 from ..guides.presets import load_printer
 from ..output_folder import check_output, output_folder
-from ..pipeline import (
-    Case,
-    CaseOptions,
-    describe_registration,
-    describe_segmentation,
-    plan_case,
-    redesign_guides,
-)
+from ..pipeline import Case, CaseOptions, plan_case, redesign_guides
 from ..plan import Check, Plan
 from ..plan_file import plan_to_json, read_plan
+from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
 from ..screws.pedicle import ScrewOptions
 from .arguments import parse_level_hint, parse_levels

@@ -16,8 +16,9 @@ from MSKFusionLib.volume import Volume, write_image
 
 from ..export.mesh_files import write_3mf, write_stl
 from ..export.report import Body, Picture, render_report
-from ..pipeline import Case, describe_registration
+from ..pipeline import Case
 from ..plan_file import plan_to_json
+from ..records import describe_registration
 
 if TYPE_CHECKING:
     from ..mrml import PlanNodes

@@ -1,0 +1,142 @@
+"""What the plan document says of each part: plain values, hashes instead of names."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib import __version__
+from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.volume import Volume
+
+from .guides.checks import failed, point
+from .guides.drill_guide import GuideSolid
+from .guides.options import GuideOptions
+from .plan import Guide, Screw
+
+
+def plan_id(ct: Volume | None, mr: Volume | None, bones: Segmentation) -> str:
+    """Return a name for the plan that says nothing of the patient: the hash of the images it rests on."""
+    parts = [v.sha256() for v in (ct, mr, bones.labels) if v is not None]
+    return f"plan-{parts[0][:6]}{''.join(p[:3] for p in parts[1:])}"
+
+
+def describe_input(role: str, volume: Volume) -> dict[str, Any]:
+    """Return what the document says of an image: its hash and geometry, never a patient's name."""
+    return {
+        "role": role,
+        "modality": str(volume.modality),
+        "source": _anonymous(volume.provenance.source),
+        "source_sha256": volume.provenance.sha256,
+        "voxels_sha256": volume.sha256(),
+        "size_ijk": list(volume.shape_ijk),
+        "spacing_mm": volume.spacing_mm.tolist(),
+        "ijk_to_ras": volume.ijk_to_ras.tolist(),
+        "steps": list(volume.provenance.steps),
+    }
+
+
+def describe_registration(result: RegistrationResult) -> dict[str, Any]:
+    """Return the document's (and `registration.json`'s) entry of a registration."""
+    return {
+        "method": result.method,
+        "verdict": str(result.verdict),
+        "reasons": list(result.reasons),
+        "fixed_to_moving_ras": result.fixed_to_moving_ras.tolist(),
+        "fixed_to_moving_lps": result.fixed_to_moving_lps.tolist(),
+        "expected_error_mm": result.expected_error_mm,
+        "evidence": {k: float(v) for k, v in result.evidence.items()},
+        "seconds": round(result.seconds, 2),
+    }
+
+
+def describe_segmentation(bones: Segmentation) -> dict[str, Any]:
+    """Return the document's entry of a segmentation."""
+    values, counts = np.unique(bones.labels.voxels, return_counts=True)
+    volume = dict(zip(values.tolist(), (counts * bones.labels.voxel_mm3).tolist(), strict=True))
+    return {
+        "labels_sha256": bones.labels.sha256(),
+        "notes": list(bones.notes),
+        "segments": [
+            {
+                "name": s.name,
+                "value": s.value,
+                "kind": s.kind,
+                "complete": s.complete,
+                "confidence": round(s.confidence, 3),
+                "source": s.source,
+                "volume_mm3": round(volume.get(s.value, 0.0), 1),
+                "notes": list(s.notes),
+            }
+            for s in bones.segments
+        ],
+    }
+
+
+def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideSolid, options: GuideOptions) -> Guide:
+    """Return the document's entry of a designed guide."""
+    problems = tuple(c.message for c in failed(solid.checks))
+    stem = f"guides/{level}_drill_guide"
+    return Guide(
+        name=name,
+        level=level,
+        screws=tuple(s.name for s in screws),
+        file=f"{stem}.stl",
+        files=(f"{stem}.stl", f"{stem}.3mf"),
+        watertight=solid.mesh.is_closed,
+        bodies=solid.bodies,
+        volume_mm3=solid.mesh.volume_mm3,
+        min_wall_mm=solid.min_wall_mm,
+        fit_clearance_mm=options.fit_clearance_mm,
+        fit_gap_mean_mm=solid.fit_gap_mean_mm,
+        fit_gap_max_error_mm=solid.fit_gap_max_error_mm,
+        insertion_direction_ras=point(solid.insertion_direction_ras),
+        checks=solid.checks,
+        verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
+        reasons=problems,
+    )
+
+
+def missing_guide(name: str, level: str, screws: Sequence[Screw], options: GuideOptions, reason: str) -> Guide:
+    """Return the document's entry of a guide that could not be designed, with the reason."""
+    return Guide(
+        name=name,
+        level=level,
+        screws=tuple(s.name for s in screws),
+        file="",
+        watertight=False,
+        bodies=0,
+        volume_mm3=0.0,
+        min_wall_mm=0.0,
+        fit_clearance_mm=options.fit_clearance_mm,
+        fit_gap_mean_mm=0.0,
+        fit_gap_max_error_mm=0.0,
+        insertion_direction_ras=(0.0, -1.0, 0.0),
+        verdict=Verdict.REJECTED,
+        reasons=(f"no guide: {reason}",),
+    )
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions that a plan rests on."""
+    names = ("slicer-core", "SimpleITK", "vtk", "numpy", "scipy", "manifold3d", "trimesh", "pydicom")
+    found = {"mskplanner": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _anonymous(source: str) -> str:
+    """Return the kind of a source: file names and series UIDs can lead back to a patient."""
+    if source.startswith("generated patient"):
+        return source
+    return "DICOM series" if source.startswith("DICOM") else f"file {PurePath(source).suffix}".strip()
