@@ -48,6 +48,11 @@ class BoneFit:
         on_bone = float(mask.sum()) * grid.voxel_mm3 >= LEAST_BONE_MM3
         return cls(crop, mr, grid, mask if on_bone else body, body, on_bone)
 
+    @property
+    def mr_voxel_mm(self) -> float:
+        """The MR's longest voxel edge: how finely it can be told where a surface lies."""
+        return float(self.mr.spacing_mm.max())
+
     def samples(self, pose: FloatArray, seed: int, count: int, *, whole_body: bool = False) -> Samples:
         """Draw points that stay in the MR's field of view in the fit: none comes or goes to change the information."""
         mask = self.body if whole_body else self.mask

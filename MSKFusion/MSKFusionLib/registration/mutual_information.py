@@ -115,11 +115,14 @@ class MutualInformation:
             counts += np.bincount(base + shift, weight, size)
         return counts.reshape(CT_CLASSES, self.bins)
 
-    def table_lookup(self, table: FloatArray, classes: IntArray, value: NDArray[np.float32]) -> FloatArray:
-        """Return each sample's own share (N,) under a table of `information_table`."""
+    def per_sample(
+        self, tables: NDArray[np.float32], which: IntArray, classes: IntArray, value: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return each sample's own share (N,) under one of several tables (T, CT_CLASSES, bins), read linearly."""
         k, t = self._parzen(value)
-        base, flat = classes * self.bins + k, table.ravel()
-        return sum(weight * flat[base + shift] for shift, weight in zip((-1, 0, 1, 2), _spline_weights(t), strict=True))
+        base = (which * CT_CLASSES + classes) * self.bins + k
+        flat = tables.ravel()
+        return (1 - t) * flat.take(base) + t * flat.take(base + 1)
 
     # ------------------------------------------------------------------ value and gradient
     def value(self, ct_to_mr_ras: FloatArray) -> tuple[float, float]:

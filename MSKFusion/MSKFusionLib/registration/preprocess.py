@@ -24,6 +24,7 @@ BONE_HU = 180.0
 #: Images are thinned to at most this many voxels before anything else; a lumbar CT at 0.7 mm stays as it is.
 MAX_VOXELS = 36_000_000
 MIN_SLICES = 4
+LEAST_BODY_LITRES = 0.02
 
 
 def check_image(volume: Volume) -> None:
@@ -41,6 +42,18 @@ def check_image(volume: Volume) -> None:
             "do not fix a position in space",
             f"Give a series with at least {MIN_SLICES} slices that spans 10 mm or more.",
             where=volume.name,
+        )
+
+
+def check_body(ct: Volume) -> None:
+    """Raise `InputError` where the CT shows no body, or so little of one that nothing can be told from it."""
+    every = tuple(slice(None, None, max(1, n // 64)) for n in ct.voxels.shape)
+    litres = float((ct.voxels[every] > BODY_HU).mean()) * ct.voxel_mm3 * ct.voxels.size / 1e6
+    if litres < LEAST_BODY_LITRES:
+        raise InputError(
+            f"there is no body in this CT, or only {litres * 1000:.0f} ml of one ({BODY_HU:.0f} HU and more)",
+            "Check that the values are Hounsfield units, and that the image is the CT.",
+            where=ct.name,
         )
 
 
@@ -127,7 +140,7 @@ def even_out_mr(mr: Volume, sigma_mm: float = 30.0) -> tuple[Volume, Volume]:
     signal
         1 where there is signal, 0 in the background.
     """
-    low = float(np.percentile(mr.voxels, 0.1))
+    low = min(0.0, float(np.percentile(mr.voxels, 0.1)))
     values = (mr.voxels - low).astype(np.float32)
     positive = values[values > 0]
     foreground = values > 0.35 * otsu_threshold(positive[:: max(1, positive.size // 2_000_000)])

@@ -17,7 +17,7 @@ from .climb import climb
 from .global_search import SearchOptions, search
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
-from .preprocess import check_image
+from .preprocess import check_body, check_image
 from .quality import judge, weigh
 from .result import RegistrationResult
 
@@ -77,6 +77,7 @@ def register_rigid(
             "Give one CT and one MR; this registration compares the two kinds.",
             where=f"{fixed.name} and {moving.name}",
         )
+    check_body(fixed if fixed.modality == Modality.CT else moving)
     start = np.eye(4) if start_ras is None else check_rigid(start_ras, "start_ras")
     ct_is_fixed = fixed.modality == Modality.CT
     ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
