@@ -102,7 +102,8 @@ def plan_case(
     )
     screws = found.screws
     surfaces, frames = _anatomy(bones, screws)
-    guides, solids = [], {}
+    guides: list[Guide] = []
+    solids: dict[str, GuideSolid] = {}
     if asked.want_guides:
         guides, solids = design_guides(
             bones, screws, surfaces, frames, asked.guides, progress=part(progress, 0.65, 1.0)
@@ -216,9 +217,8 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
     notes = [f"no screws in {level}: {reason}" for level, reason in skipped if level not in whole]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
-    reasons += [
-        f"{p.name}: {'; '.join(p.reasons)}" for p in (*plan.screws, *plan.guides) if p.verdict is Verdict.REJECTED
-    ]
+    parts: tuple[Screw | Guide, ...] = (*plan.screws, *plan.guides)
+    reasons += [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
     if not plan.screws:
         reasons.append("no vertebra wholly in view could be planned on")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED

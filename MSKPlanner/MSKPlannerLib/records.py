@@ -15,7 +15,7 @@ from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
-from .guides.checks import failed, point
+from .guides.checks import failed
 from .guides.drill_guide import GuideSolid
 from .guides.options import GuideOptions
 from .plan import Guide, Screw
@@ -82,6 +82,7 @@ def describe_segmentation(bones: Segmentation) -> dict[str, Any]:
 def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideSolid, options: GuideOptions) -> Guide:
     """Return the document's entry of a designed guide."""
     problems = tuple(c.message for c in failed(solid.checks))
+    x, y, z = solid.insertion_direction_ras
     stem = f"guides/{level}_drill_guide"
     return Guide(
         name=name,
@@ -96,7 +97,7 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         fit_clearance_mm=options.fit_clearance_mm,
         fit_gap_mean_mm=solid.fit_gap_mean_mm,
         fit_gap_max_error_mm=solid.fit_gap_max_error_mm,
-        insertion_direction_ras=point(solid.insertion_direction_ras),
+        insertion_direction_ras=(float(x), float(y), float(z)),
         checks=solid.checks,
         verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
         reasons=problems,

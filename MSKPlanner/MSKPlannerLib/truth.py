@@ -141,7 +141,7 @@ def dice(found: Segmentation, true: Segmentation, name: str) -> float:
     if name not in [s.name for s in found.segments]:
         return 0.0
     a, b = found.mask(name), true.mask(name)
-    return float(2 * np.count_nonzero(a & b) / max(1, np.count_nonzero(a) + np.count_nonzero(b)))
+    return 2 * int(np.count_nonzero(a & b)) / max(1, int(np.count_nonzero(a)) + int(np.count_nonzero(b)))
 
 
 def _true_screw(screw: Screw, patient: Patient, thinnest_mm: float) -> TrueScrew:

@@ -105,7 +105,7 @@ def parse_levels(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip().upper() for part in text.split(",") if part.strip())
 
 
-def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _command(commands: argparse._SubParsersAction, name: str, what: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=what, description=what[0].upper() + what[1:] + ".", epilog=_EPILOG
     )

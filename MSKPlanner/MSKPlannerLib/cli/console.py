@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 def console_progress(stream: TextIO | None = None) -> Progress:
     """Return a callback that draws a bar on a terminal and plain lines elsewhere (standard error)."""
     out = stream or sys.stderr
-    state = {"message": "", "time": 0.0}
+    last_message, last_time = "", 0.0
 
     def bar(fraction: float, message: str) -> None:
         done = round(_BAR_WIDTH * min(max(fraction, 0.0), 1.0))
@@ -28,10 +28,11 @@ def console_progress(stream: TextIO | None = None) -> Progress:
         out.flush()
 
     def line(fraction: float, message: str) -> None:
+        nonlocal last_message, last_time
         now = time.monotonic()
-        if message == state["message"] and now - state["time"] < _SECONDS_BETWEEN_LINES:
+        if message == last_message and now - last_time < _SECONDS_BETWEEN_LINES:
             return
-        state.update(message=message, time=now)
+        last_message, last_time = message, now
         out.write(f"{100 * fraction:3.0f} % {message}\n")
         out.flush()
 
