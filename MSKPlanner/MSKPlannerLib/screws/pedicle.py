@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import SimpleITK as sitk
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, transform_points
@@ -19,10 +19,10 @@ from ..anatomy.pedicle import Pedicle
 from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..plan import Screw
 from .corridor import Corridor, LineFamily, widest_corridor
-from .depth_field import DepthField, SmoothBone, smooth_bone
+from .depth_field import DepthField, SmoothBone, interpolate, smooth_bone
 from .implants import ImplantTable, load_implants
 from .safety import assess_screw, path_density
-from .trajectory import Choice, InsideFunction, TrajectoryLimits, TrajectorySearch
+from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
 
 SIDES: tuple[tuple[str, float], ...] = (("left", -1.0), ("right", 1.0))
 #: The certified corridor is what every screw passes: from so far behind the isthmus (farther back the entry's own cortex
@@ -34,6 +34,7 @@ _HALF_START_MM = (7.0, 10.0)
 _HALF_END_MM = (10.0, 12.0)
 #: Proof wanted of the corridor's radius: the search about it finds what is left.
 _CORRIDOR_GAP_MM = 0.2
+_STEPS_FOR_A_JOINT = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class ScrewOptions:
     pedicle_fill
         The largest diameter as a share of the pedicle's width; thicker screws break pedicles
         (80 %: Sugisaki, An et al. 2009, Spine 34:1502). It does not go below the table's thinnest screw.
+    joint_margin_mm
+        Kept from neighbouring vertebrae beside the entry where it can be: it spares the facet joints, and a
+        segmentation is less sure where one vertebra ends and the next begins than where bone ends.
     anterior_margin_mm
         Bone left in front of the tip, along the axis.
     body_depth
@@ -62,6 +66,7 @@ class ScrewOptions:
     wished_clearance_mm: float = 1.0
     minimum_clearance_mm: float = 0.5
     pedicle_fill: float = 0.8
+    joint_margin_mm: float = 2.0
     anterior_margin_mm: float = 5.0
     body_depth: float = 0.8
     convergence_deg: tuple[float, float] = (-5.0, 35.0)
@@ -73,8 +78,13 @@ class ScrewOptions:
                 f"the wished clearance {self.wished_clearance_mm} mm and the least {self.minimum_clearance_mm} mm do not go together",
                 "Ask for 0 <= least <= wished <= 5 mm.",
             )
-        if not (0.1 <= self.pedicle_fill <= 1 and 0.3 <= self.body_depth <= 1 and 0 <= self.anterior_margin_mm <= 20):
-            raise InputError("pedicle fill, body depth or anterior margin are outside what makes sense")
+        if not (
+            0.1 <= self.pedicle_fill <= 1
+            and 0.3 <= self.body_depth <= 1
+            and 0 <= self.anterior_margin_mm <= 20
+            and 0 <= self.joint_margin_mm <= 10
+        ):
+            raise InputError("pedicle fill, body depth, anterior or joint margin are outside what makes sense")
         for low, high in (self.convergence_deg, self.sagittal_deg):
             if not -60 <= low < high <= 60:
                 raise InputError(f"direction limits of {low} to {high} degrees leave no screw", "Give (low, high).")
@@ -175,7 +185,7 @@ def plan_vertebra(
     if not frame.pedicles:
         raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
     fine = _screw_region(smooth, frame)
-    neighbours = _neighbours(segmentation, level)
+    neighbours = _neighbours(segmentation, level, frame)
     screws: list[Screw] = []
     skipped: list[tuple[str, str]] = []
     for side, sign in SIDES:
@@ -201,24 +211,25 @@ def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:
     return smooth.field(region_ras=frame.to_ras(corners))
 
 
-def _neighbours(segmentation: Segmentation, level: str) -> InsideFunction | None:
-    """Return a function that tells which RAS points lie in another vertebra or the sacrum (nearest voxel)."""
+def _neighbours(segmentation: Segmentation, level: str, frame: VertebraFrame) -> DistanceFunction | None:
+    """Return the distance from every other vertebra and the sacrum, within the region of the screws and their approach."""
     values = [s.value for s in segmentation.segments if s.kind in ("vertebra", "sacrum") and s.name != level]
-    if not values:
+    reach = np.array([0.5 * frame.body_width_mm + 25.0, 70.0, 45.0])
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 0.6) for z in (-1, 1)]) * reach
+    ijk = transform_points(segmentation.labels.ras_to_ijk, frame.to_ras(corners))
+    part = segmentation.labels.cropped(np.floor(ijk.min(axis=0)), np.ceil(ijk.max(axis=0)) + 1)
+    other = np.isin(part.voxels, values)
+    if not other.any():
         return None
-    labels = segmentation.labels
-    other = np.zeros(max(int(labels.voxels.max()), max(values)) + 1, dtype=bool)
-    other[values] = True
-    to_ijk = labels.ras_to_ijk
-    last = np.array(labels.shape_ijk) - 1
+    image = sitk.GetImageFromArray(other.astype(np.uint8))
+    image.SetSpacing(part.spacing_mm.tolist())
+    distance = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True)).astype(np.float32)
+    to_ijk = part.ras_to_ijk
 
-    def inside(points_ras: FloatArray) -> NDArray[np.bool_]:
-        ijk = np.rint(points_ras @ to_ijk[:3, :3].T + to_ijk[:3, 3]).astype(int)
-        within = ((ijk >= 0) & (ijk <= last)).all(axis=1)
-        i, j, k = np.clip(ijk, 0, last).T
-        return np.asarray(other[labels.voxels[k, j, i]] & within)
+    def distance_mm(points_ras: FloatArray) -> FloatArray:
+        return np.asarray(interpolate(distance, points_ras @ to_ijk[:3, :3].T + to_ijk[:3, 3]))
 
-    return inside
+    return distance_mm
 
 
 def pedicle_lines(frame: VertebraFrame, pedicle: Pedicle, sign: float, options: ScrewOptions) -> LineFamily:
@@ -253,7 +264,7 @@ def _plan_side(
     frame: VertebraFrame,
     fine: DepthField,
     coarse: DepthField,
-    neighbours: InsideFunction | None,
+    neighbours: DistanceFunction | None,
     implants: ImplantTable,
     options: ScrewOptions,
 ) -> Screw:
@@ -274,25 +285,42 @@ def _plan_side(
     fitting = [
         d for d in reversed(diameters) if d <= cap + 1e-9 and d / 2 + options.wished_clearance_mm <= corridor.bound_mm
     ]
-    choice: Choice | None = None
-    obstructed = narrow = False
-    # A free way to the entry is worth a thinner screw; where there is none the neighbour has to be said.
-    for obstacle in (neighbours, None) if neighbours is not None else (None,):
-        search = TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits, obstacle)
-        wish = options.wished_clearance_mm
-        found = (search.best(ct, d, implants.lengths_mm(d), wish) for d in fitting)
-        choice = next((c for c in found if c is not None), None)
-        narrow = choice is None
-        if choice is None:
-            choice = search.widest(diameters[0], implants.lengths_mm(diameters[0]))
-        obstructed = obstacle is None and neighbours is not None
-        if choice is not None:
-            break
+    wish = options.wished_clearance_mm
+    # First past the facet joints, then at least with a free way to the entry, then through what has to be taken down.
+    tiers = [(neighbours, options.joint_margin_mm), (neighbours, 0.0), (None, 0.0)] if neighbours else [(None, 0.0)]
+    searches = [
+        TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits, obstacle, margin)
+        for obstacle, margin in tiers
+    ]
+    choice, narrow, obstructed = _first_choice(searches, ct, fitting, implants, wish)
     if choice is None:
         raise ProcessingError(
             f"no line through the {side} pedicle of {level} reaches the body within the direction limits"
         )
     return _describe(ct, level, side, frame, fine, corridor, choice, narrow, obstructed, diameters, options)
+
+
+def _first_choice(
+    searches: Sequence[TrajectorySearch],
+    ct: Volume | None,
+    diameters: Sequence[float],
+    implants: ImplantTable,
+    wish: float,
+) -> tuple[Choice | None, bool, bool]:
+    """Return the first screw that is found, whether it lacks the wished clearance, and whether a neighbour is in its way."""
+    obstructed = len(searches) - 1
+    for n, search in enumerate(searches):
+        # A joint spared is worth a screw that is thinner by some steps, not by any number.
+        for diameter in diameters if n == obstructed else diameters[:_STEPS_FOR_A_JOINT]:
+            choice = search.best(ct, diameter, implants.lengths_mm(diameter), wish)
+            if choice is not None:
+                return choice, False, n == obstructed > 0
+    thinnest = implants.diameters_mm[0]
+    for n, search in enumerate(searches):
+        choice = search.widest(thinnest, implants.lengths_mm(thinnest))
+        if choice is not None:
+            return choice, True, n == obstructed > 0
+    return None, True, False
 
 
 def _describe(

@@ -18,8 +18,8 @@ from .corridor import Corridor, LineFamily
 from .depth_field import DepthField
 from .safety import entry_zone_mm, sample_volume
 
-#: Tells (N,) which RAS points (N, 3) lie in something.
-InsideFunction = Callable[[FloatArray], NDArray[np.bool_]]
+#: Distance in mm (...,) of RAS points (..., 3) from something; large where it is far.
+DistanceFunction = Callable[[FloatArray], FloatArray]
 
 _STEP_MM = 0.75
 #: Farthest that the bone behind the corridor's start is followed to the entry, and the screw from its entry.
@@ -35,9 +35,12 @@ _SAMPLING_MARGIN_MM = 0.05
 #: Behind the entry a sleeve of this radius needs a free way of this length.
 _APPROACH_RADIUS_MM = 2.5
 _APPROACH_MM = 50.0
+#: So far in from the entry a facet joint may lie beside the screw.
+_JOINT_REACH_MM = 18.0
 #: Up to this much above the wished clearance is worth a tenth of the purchase.
 _WORTHWHILE_CLEARANCE_MM = 0.5
 _WORTH = 0.1
+_TIE = 0.001
 #: Lines that lack no more than this of the wished clearance may be near one that has it.
 _WORTH_A_LOOK_MM = 0.5
 
@@ -86,6 +89,7 @@ class _Lines:
     reach_mm: FloatArray  # (N,) longest screw by the tip's limits
     least_mm: FloatArray  # (N,) shortest screw by the tip's limits
     pedicle_mm: FloatArray  # (N,) way from the entry to the back of the isthmus
+    neighbour_mm: FloatArray  # (N,) least distance of the axis near its entry from other vertebrae
     usable: NDArray[np.bool_]  # (N,) enters from behind, with a free way to the entry
 
 
@@ -101,7 +105,8 @@ class TrajectorySearch:
         corridor: Corridor,
         isthmus_share: float,
         limits: TrajectoryLimits,
-        neighbours: InsideFunction | None = None,
+        neighbours: DistanceFunction | None = None,
+        joint_margin_mm: float = 0.0,
     ) -> None:
         """Prepare the search.
 
@@ -112,7 +117,9 @@ class TrajectorySearch:
         corridor, isthmus_share
             The widest corridor of `family`, and where between start and end the isthmus lies (0 to 1).
         neighbours
-            Tells which RAS points (N, 3) lie in other vertebrae: screws are led past them.
+            Distance from other vertebrae: screws are led past them.
+        joint_margin_mm
+            Kept from the screw's surface to the neighbours near the entry, where the facet joints are.
         """
         self._fine = fine
         self._coarse = coarse
@@ -124,6 +131,7 @@ class TrajectorySearch:
         self._shift_spread = float(np.clip(corridor.clearance_mm - 1.5, *_SHIFT_SPREAD_MM))
         self._limits = limits
         self._neighbours = neighbours
+        self._joint_margin = joint_margin_mm
         self._along = np.arange(0.0, _SCREW_REACH_MM, _STEP_MM)
 
     def best(
@@ -152,7 +160,8 @@ class TrajectorySearch:
                 continue
             score = self._purchase(lines, fits, length[fits], blurred)
             extra = np.clip((clearance[fits] - clearance_mm) / _WORTHWHILE_CLEARANCE_MM, 0, 1)
-            score = score + _WORTH * np.abs(score) * extra
+            # The last term only settles ties (all paths of one length are equal where there is no CT).
+            score = score + np.abs(score) * (_WORTH * extra + _TIE * clearance[fits])
             winner = int(score.argmax())
             if top is None or score[winner] > top[0]:
                 n = int(fits[winner])
@@ -214,7 +223,11 @@ class TrajectorySearch:
         depth = self._fine.depth_mm(entry[:, None] + self._along[:, None] * direction[:, None])
         usable = outside.any(axis=1) & (first > 0) & self._free_behind(entry, direction)
         reach, least, pedicle, behind_pedicle = self._tip_limits(entry, direction, depth)
-        return _Lines(x, entry, direction, depth, reach, least, pedicle, usable & behind_pedicle)
+        beside = np.full(len(x), np.inf)
+        if self._neighbours is not None and self._joint_margin > 0:
+            first = np.arange(0.0, _JOINT_REACH_MM, 1.5)
+            beside = self._neighbours(entry[:, None] + first[:, None] * direction[:, None]).min(axis=1)
+        return _Lines(x, entry, direction, depth, reach, least, pedicle, beside, usable & behind_pedicle)
 
     def _free_behind(self, entry: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
         """Tell for which lines the way to the entry does not lead through this vertebra, or another."""
@@ -222,10 +235,7 @@ class TrajectorySearch:
         way = entry[:, None] - back[:, None] * direction[:, None]
         free = (self._coarse.depth_mm(way) < -0.5).all(axis=1)
         if self._neighbours is not None:
-            across = np.stack([self._family.u_ras, self._family.v_ras])
-            for offset in (np.zeros(3), *(_APPROACH_RADIUS_MM * np.vstack([across, -across]))):
-                hit = self._neighbours((way + offset).reshape(-1, 3)).reshape(way.shape[:2])
-                free &= ~hit.any(axis=1)
+            free &= (self._neighbours(way) > _APPROACH_RADIUS_MM).all(axis=1)
         return np.asarray(free)
 
     def _tip_limits(
@@ -255,11 +265,12 @@ class TrajectorySearch:
         first = np.clip(np.minimum(entry_zone_mm(diameter_mm), lines.pedicle_mm), 0.0, None)
         counted = np.where(self._along >= first[:, None] - 0.5 * _STEP_MM, lines.depth_mm, np.inf)
         has = np.minimum.accumulate(counted, axis=1) - diameter_mm / 2
+        usable = lines.usable & (lines.neighbour_mm >= diameter_mm / 2 + self._joint_margin)
         length = np.zeros(len(lines.parameters))
         clearance = np.full(len(lines.parameters), -np.inf)
         for candidate in sorted(lengths_mm):
             at = min(int(np.ceil(candidate / _STEP_MM)), len(self._along) - 1)
-            ok = lines.usable & (candidate <= lines.reach_mm) & (candidate >= lines.least_mm)
+            ok = usable & (candidate <= lines.reach_mm) & (candidate >= lines.least_mm)
             ok &= has[:, at] >= (clearance - 0.02 if clearance_mm is None else clearance_mm + _SAMPLING_MARGIN_MM)
             length[ok] = candidate
             clearance[ok] = has[ok, at]
