@@ -24,7 +24,14 @@ from MSKPlannerLib.guides.insertion import best_insertion
 from MSKPlannerLib.guides.lettering import text_size, text_solid
 from MSKPlannerLib.guides.options import GuideOptions
 from MSKPlannerLib.guides.sleeve import sleeves_of
-from MSKPlannerLib.guides.solid import cylinder, from_manifold, overlap_mm3, to_manifold, without_slivers
+from MSKPlannerLib.guides.solid import (
+    cylinder,
+    from_manifold,
+    overlap_mm3,
+    to_manifold,
+    without_short_edges,
+    without_slivers,
+)
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.plan import Screw
 
@@ -205,6 +212,17 @@ def test_slivers_are_turned_away():
     areas = np.linalg.norm(mended.face_area_vectors, axis=1)
     assert areas.min() > 1.0
     assert mended.area_mm2 == pytest.approx(flat.area_mm2, abs=1e-4)
+
+
+def test_needles_are_closed_up():
+    sphere = sphere_mesh(10.0, subdivisions=2)
+    points = sphere.vertices_ras.copy()
+    a, b = sphere.faces[7, :2]
+    points[b] = points[a] + [2e-5, 0, 0]
+    mended = without_short_edges(Mesh(points, sphere.faces), 1e-4)
+    assert mended.is_closed
+    assert len(mended.faces) == len(sphere.faces) - 2
+    assert np.linalg.norm(mended.face_area_vectors, axis=1).min() > 1e-3
 
 
 def test_cylinder_stands_where_it_is_put():

@@ -27,7 +27,7 @@ from .insertion import Frame, best_insertion
 from .lettering import text_solid
 from .options import GuideOptions
 from .sleeve import Sleeve, sleeves_of
-from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold, without_slivers
+from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold, without_short_edges, without_slivers
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
@@ -37,6 +37,8 @@ _REACH_MM = 80.0
 _CRUMB_MM3 = 0.5
 #: Letters start this far inside their plate, so that they join it.
 _ROOT_MM = 0.4
+#: Corners nearer than this along an edge become one: single precision keeps no triangle between them.
+_SHORT_EDGE_MM = 2e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,9 +205,7 @@ def _printable(solid: Any, level: str) -> Mesh:
     for tolerance in (2e-3, 5e-3, 1e-2):
         mesh = from_manifold(tidied(solid, tolerance))
         rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
-        f = rounded.faces
-        kept = Mesh(rounded.vertices_ras, f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])])
-        kept = without_slivers(kept, 2 * LEAST_HEIGHT_MM)
+        kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)
         if kept.is_closed:
             return kept
     raise ProcessingError(f"{level}: the finished guide does not stay closed in single precision.")

@@ -95,6 +95,24 @@ def overlap_mm3(one: Mesh, other: Mesh) -> float:
     return float((to_manifold(one, "overlap: first mesh") ^ to_manifold(other, "overlap: second mesh")).volume())
 
 
+def without_short_edges(mesh: Mesh, length_mm: float) -> Mesh:
+    """Return a mesh whose corners nearer than `length_mm` along an edge are one; triangles that vanish go."""
+    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    ends = mesh.vertices_ras[edges]
+    short = edges[np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) < length_mm]
+    into = np.arange(len(mesh.vertices_ras))
+    for _ in range(len(short) + 1):
+        before = into.copy()
+        np.minimum.at(into, short[:, 0], into[short[:, 1]])
+        np.minimum.at(into, short[:, 1], into[short[:, 0]])
+        if np.array_equal(before, into):
+            break
+    f = into[mesh.faces]
+    f = f[(f[:, 0] != f[:, 1]) & (f[:, 1] != f[:, 2]) & (f[:, 2] != f[:, 0])]
+    used, faces = np.unique(f, return_inverse=True)
+    return Mesh(mesh.vertices_ras[used], faces.reshape(-1, 3))
+
+
 def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
     """Return a closed mesh with triangles lower than `height_mm` turned away by flipping their longest edge.
 
