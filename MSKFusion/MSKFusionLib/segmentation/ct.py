@@ -29,6 +29,9 @@ OTHER_BONE_VALUE = 200
 _COARSE_MM, _FINE_MM = 2.0, 1.0
 _CANAL_BONE_HU = 180.0
 _ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
+#: How far below its lower disc a level's articular processes reach. Farther in there are spinous processes, which
+#: reach far down; farther out transverse processes, which do not.
+_BELOW_MM = 12.0
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
@@ -175,20 +178,31 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[
     seeds = np.where(walls, 0, markers).astype(np.uint8)
     bone = (mask | (seeds > 0)) & ~walls
     flooded = separate.flood(smooth, bone, seeds, spine.threshold_hu)
-    # Ribs are long: only the flood follows them to their heads.
-    seeds[flooded == OTHER] = OTHER
-    density = regions.densities(smooth, bone, spine.threshold_hu)
     step = np.full(hu.shape, np.inf, dtype=np.float32)
     step[tuple(points.kji.T)] = points.step
+    # Ribs are long: only the flood follows them to their heads. The hip bones lie against the sacrum over a wide joint.
+    seeds[(flooded == OTHER) & (step < sacral_step - 10)] = OTHER
+    density = regions.densities(smooth, bone, spine.threshold_hu)
+    aside = np.zeros(hu.shape, dtype=np.float32)
+    aside[tuple(points.kji.T)] = np.abs(points.u_mm)
 
-    def above_mm(where: NDArray[np.bool_], value: int) -> NDArray[np.float64]:
+    def beyond_mm(where: NDArray[np.bool_], value: int) -> NDArray[np.float64]:
         if value < FIRST_LEVEL:
             return np.zeros(int(where.sum()))
-        return np.asarray((spine.levels.upper[value - FIRST_LEVEL] - step[where]) * spine.axis.step_mm, dtype=float)
+        level = value - FIRST_LEVEL
+        above = spine.levels.upper[level] - step[where]
+        reach = np.select([aside[where] > 26, aside[where] > 14], [0.0, _BELOW_MM], default=np.inf)
+        below = step[where] - spine.levels.lower[level] - reach / spine.axis.step_mm
+        if level == spine.sacrum:
+            below = np.zeros_like(above)
+        return np.asarray(np.maximum(above, below) * spine.axis.step_mm, dtype=float)
 
-    labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, above_mm))
+    labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing)
-    return separate.filled(labels, spacing)
+    labels = separate.filled(labels, spacing)
+    if spine.sacrum is not None:
+        labels = separate.enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
+    return labels
 
 
 def _other_bone(

@@ -21,7 +21,7 @@ _STEEPNESS = 5.0
 #: A flood's way may cost this many times the cheapest way, and so much more.
 _DETOUR, _DETOUR_MM = 1.6, 8.0
 _LIMIT_MM = 400.0
-_RISE_MM = 8.0
+_BEYOND_MM = 8.0
 _OFFSETS = np.array([o for o in product((-1, 0, 1), repeat=3) if o > (0, 0, 0)])
 
 
@@ -40,7 +40,7 @@ def grow(
     seeds: NDArray[np.uint8],
     flooded: NDArray[np.uint8],
     spacing_mm: float,
-    above_mm: Callable[[NDArray[np.bool_], int], NDArray[np.float64]],
+    beyond_mm: Callable[[NDArray[np.bool_], int], NDArray[np.float64]],
 ) -> NDArray[np.uint8]:
     """Return the flood's labels where paths agree, and those of the cheapest paths where the flood went a long way round.
 
@@ -52,9 +52,8 @@ def grow(
         Where both start; what they mark is kept.
     flooded
         The result of the flood from the same seeds.
-    above_mm
-        Tells for the voxels of a mask how far they lie above the upper disc of a label: no level reaches far up
-        there, and the farther, the dearer.
+    beyond_mm
+        Tells for the voxels of a mask how far they lie beyond where a label can reach; the farther, the dearer.
     """
     # The inside of seeds takes no part.
     inner = ndimage.minimum_filter((seeds > 0).view(np.uint8), 3) > 0
@@ -82,7 +81,7 @@ def grow(
     ).tocsr()
     price = csgraph.dijkstra(graph, directed=False, indices=count + np.arange(len(labels)), limit=_LIMIT_MM)[:, :count]
     for row, value in enumerate(labels):
-        price[row] *= 1.0 + np.maximum(above_mm(active, int(value)), 0.0) / _RISE_MM
+        price[row] *= 1.0 + np.maximum(beyond_mm(active, int(value)), 0.0) / _BEYOND_MM
     best = price.argmin(axis=0)
     least = price.min(axis=0)
     place = np.clip(np.searchsorted(labels, flooded[active]), 0, len(labels) - 1)

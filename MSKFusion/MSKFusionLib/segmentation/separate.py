@@ -28,6 +28,7 @@ OTHER = 1
 FIRST_LEVEL = 2
 DISC = 250
 _NOTHING = 255
+_LEAST_WALL = 0.2
 _DENSEST_HU, _STEPS = 900.0, 240
 
 
@@ -203,7 +204,13 @@ def place_seeds(
             )
             here = points.part(near)
             under, over = endplate_depths(here, levels, n)
-            inside = (radius[near] < 0.85) & (under > 1) & (over > 1)
+            between = (under > 1) & (over > 1)
+            inside = (radius[near] < 0.85) & between
+            # Marrow counts as bone only where a wall of bone is round it: beyond the outermost disc there may be none.
+            rim = between & (radius[near] > 0.8) & (radius[near] < 1.15)
+            outermost = n in (1, len(levels) - 1)
+            if outermost and (not rim.any() or here.bone[rim].mean() < _LEAST_WALL):
+                inside &= here.bone
             fraction = under / np.maximum(under + over, 1e-3)
             for sign, wall in ((-1, walls[1]), (1, walls[2])):
                 inside |= here.bone & _pedicle_seed(here, fraction, sign * here.u_mm - wall[index[near]], back[near])
@@ -267,10 +274,13 @@ def lateral_seeds(
     """
     far = np.zeros(shape, dtype=bool)
     side = np.abs(points.u_mm)
-    far[tuple(points.kji[side > 42].T)] = True
-    labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
+    far[tuple(points.kji[points.bone & (side > 42)].T)] = True
     k = points.kji[:, 0]
     leaving = ((k == 0) & cut[0]) | ((k == shape[0] - 1) & cut[1])
+    # Beside the sacrum lies the hip bone, and what is between is ala: only the far side is sure there.
+    beside_sacrum = points.step > lowest_step - 10
+    far[tuple(points.kji[(side < 64) & beside_sacrum].T)] = False
+    labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
     anchors = points.kji[(side > 66) | (leaving & (side > 42) & (points.step < lowest_step))]
     reaching = np.unique(labels[tuple(anchors.T)])
     return np.asarray(np.isin(labels, reaching[reaching > 0]))
@@ -282,7 +292,14 @@ def seed_sacrum(markers: NDArray[np.uint8], points: BonePoints, levels: Levels, 
     beyond = points.bone & (points.step > last) & (np.abs(points.u_mm) < 12) & (np.abs(points.v_mm) < 35)
     dorsal = points.bone & (np.abs(points.u_mm) < 8) & (points.v_mm < 0) & (points.v_mm > -14)
     dorsal &= points.step > levels.lamina_top[level] + 5
-    markers[tuple(points.kji[beyond | dorsal].T)] = FIRST_LEVEL + level
+    # The inner part of the alae; the joints with the hip bones lie farther out.
+    below = points.step - levels.upper[level]
+    alae = (
+        points.bone & (np.abs(points.u_mm) < 32) & (points.v_mm > 0) & (points.v_mm < 25) & (below > 10) & (below < 28)
+    )
+    chosen = beyond | dorsal | alae
+    chosen &= markers[tuple(points.kji.T)] != DISC
+    markers[tuple(points.kji[chosen].T)] = FIRST_LEVEL + level
 
 
 def flood(
@@ -366,6 +383,22 @@ def filled(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
         inner = (enclosed >= 2)[tuple(slice(pad, -pad) for _ in range(3))]
         out[box][inner & (out[box] == 0)] = value
     return out
+
+
+def enclosed_filled(labels: NDArray[np.uint8], allowed: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the labels with what bone encloses on all sides given to the nearest of the `allowed` labels.
+
+    Sacrum and hip bones share their walls, so that each alone does not enclose its marrow.
+    """
+    union = sitk.GetImageFromArray((labels > 0).astype(np.uint8))
+    closed = sitk.BinaryMorphologicalClosing(sitk.ConstantPad(union, [3] * 3, [3] * 3, 0), [2] * 3)
+    full = sitk.GetArrayFromImage(sitk.BinaryFillhole(closed))[3:-3, 3:-3, 3:-3] > 0
+    hollow = full & (labels == 0)
+    if not hollow.any():
+        return labels
+    nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
+    owner = labels[tuple(nearest)]
+    return np.where(hollow & np.isin(owner, allowed), owner, labels).astype(np.uint8)
 
 
 def _ball(radius: int) -> NDArray[np.bool_]:

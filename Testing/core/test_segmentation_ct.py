@@ -1,0 +1,143 @@
+"""Bones from CT: found, separated, named and bounded where generated anatomy says they are."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from MSKFusionLib.errors import Cancelled, InputError, ProcessingError
+from MSKFusionLib.phantom import PatientOptions, generate_patient
+from MSKFusionLib.segmentation import LevelHint, name_levels, segment_bones_ct
+from MSKFusionLib.segmentation.refine import on_image_grid
+from MSKFusionLib.segmentation.working import straight_grid
+from MSKFusionLib.volume import Modality, Volume
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return generate_patient(PatientOptions.small(seed=3))
+
+
+@pytest.fixture(scope="module")
+def found(patient):
+    return segment_bones_ct(patient.ct)
+
+
+def _dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def test_every_vertebra_is_found_where_it_is(patient, found):
+    named = name_levels(found, LevelHint("L5", patient.vertebrae["L5"].frame_to_ras[:3, 3]))
+    for level in ("L3", "L4", "L5"):
+        truth, mask = patient.labels.mask(level), named.mask(level)
+        assert _dice(truth, mask) > 0.92, level
+        assert np.count_nonzero(mask) == pytest.approx(np.count_nonzero(truth), rel=0.1), level
+    # The bar of 0.92 is for vertebrae; the alae of a porous sacrum blend with the hip bones.
+    assert _dice(patient.labels.mask("S1"), named.mask("S1")) > 0.85
+
+
+def test_labels_lie_on_the_grid_of_the_ct(patient, found):
+    assert found.labels.same_grid(patient.ct)
+    assert found.labels.modality is Modality.LABEL
+
+
+def test_without_a_hint_vertebrae_are_numbered_from_head_to_foot(found):
+    assert [(s.name, s.value) for s in found.vertebrae] == [
+        (f"V{n}", 100 + n) for n in range(1, len(found.vertebrae) + 1)
+    ]
+    heights = [np.argwhere(found.mask(s.name)).mean(axis=0) for s in found.vertebrae]
+    up = found.labels.directions_ras[2]
+    along = [float(up @ (h[::-1] * found.labels.spacing_mm)) for h in heights]
+    assert along == sorted(along, reverse=True)
+
+
+def test_each_vertebra_is_one_piece(found):
+    for segment in found.vertebrae:
+        pieces, count = ndimage.label(found.mask(segment.name), np.ones((3, 3, 3)))
+        largest = np.bincount(pieces.ravel())[1:].max()
+        assert largest > 0.97 * np.count_nonzero(pieces), (segment.name, count)
+
+
+def test_an_image_with_its_axes_in_another_order_gives_the_same(patient, found):
+    ct = patient.ct
+    turned = Volume(
+        np.ascontiguousarray(ct.voxels.transpose(2, 0, 1)[:, ::-1]),
+        ct.origin_ras + ct.directions_ras[:, 2] * ct.spacing_mm[2] * (ct.shape_ijk[2] - 1),
+        ct.spacing_mm[[1, 2, 0]],
+        ct.directions_ras[:, [1, 2, 0]] * np.array([1.0, -1.0, 1.0]),
+        Modality.CT,
+        "turned",
+    )
+    again = segment_bones_ct(turned)
+    for segment in found.vertebrae:
+        back = again.mask(segment.name)[:, ::-1].transpose(1, 2, 0)
+        assert _dice(back, found.mask(segment.name)) > 0.99, segment.name
+
+
+def test_a_vertebra_that_the_image_cuts_is_not_complete(patient):
+    ct, spine = patient.ct, patient.vertebrae
+    # Cut through the middle of L3's body.
+    ijk = ct.ras_to_ijk[:3, :3] @ spine["L3"].frame_to_ras[:3, 3] + ct.ras_to_ijk[:3, 3]
+    cut = ct.cropped((0, 0, 0), (*ct.shape_ijk[:2], round(ijk[2])))
+    result = name_levels(segment_bones_ct(cut), LevelHint("L4", spine["L4"].frame_to_ras[:3, 3]))
+    assert not result["L3"].complete
+    assert result["L4"].complete
+
+
+def test_the_border_lies_on_the_edge_for_dense_and_for_thin_cortex():
+    grid = straight_grid((-30, -30, -30), (30, 30, 30), 1.0)
+    z, y, x = np.mgrid[-30:31, -30:31, -30:31].astype(float)
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    for cortex_hu, thickness in ((1500.0, 4.0), (700.0, 2.0)):
+        hu = np.where(radius < 20, np.where(radius > 20 - thickness, cortex_hu, 60.0), 50.0)
+        ct = Volume(
+            ndimage.gaussian_filter(hu, 0.7), grid.origin_ras, grid.spacing_mm, grid.directions_ras, Modality.CT
+        )
+        rough = (radius < 21).astype(np.uint8)  # a fixed threshold makes bone too thick
+        bone = on_image_grid(rough, grid, ct, 50.0, 120.0) > 0
+        # Equivalent radius from the volume, to a fifth of a voxel; the marrow stays bone.
+        assert (3 * bone.sum() / (4 * np.pi)) ** (1 / 3) == pytest.approx(20.0, abs=0.2), cortex_hu
+        assert bone[radius < 15].all()
+
+
+def test_what_has_no_spine_is_refused_in_words():
+    noise = np.random.default_rng(0).normal(40, 25, (60, 60, 60)).astype(np.float32)
+    volume = Volume(noise, np.zeros(3), np.full(3, 2.0), np.eye(3), Modality.CT)
+    with pytest.raises(ProcessingError, match="no spine"):
+        segment_bones_ct(volume)
+
+
+@pytest.mark.parametrize(
+    ("modality", "spacing", "words"), [(Modality.MR, 1.0, "this is MR"), (Modality.CT, 8.0, "too far")]
+)
+def test_wrong_images_are_refused(modality, spacing, words):
+    volume = Volume(np.zeros((9, 9, 9)), np.zeros(3), np.array([1.0, 1.0, spacing]), np.eye(3), modality)
+    with pytest.raises(InputError, match=words):
+        segment_bones_ct(volume)
+
+
+def test_cancelling_stops_the_work(patient):
+    def stop(fraction, message):
+        if fraction > 0.1:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        segment_bones_ct(patient.ct, progress=stop)
+
+
+def test_a_hint_beside_the_spine_is_refused(patient, found):
+    with pytest.raises(InputError, match="lies in no vertebra"):
+        name_levels(found, LevelHint("L3", patient.vertebrae["L3"].frame_to_ras[:3, 3] + [0, 90, 0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [{"low_density": True}, {"wedge_fracture": "L2"}, {"scoliosis_deg": 25.0}, {"pedicle_width_min_mm": 4.0}],
+)
+def test_hard_patients(changes):
+    patient = generate_patient(PatientOptions(seed=11, **changes))
+    result = name_levels(segment_bones_ct(patient.ct), LevelHint("L5", patient.vertebrae["L5"].frame_to_ras[:3, 3]))
+    for level, truth in patient.vertebrae.items():
+        if level != "S1" and truth.complete_in_ct:
+            assert _dice(patient.labels.mask(level), result.mask(level)) > 0.92, level
