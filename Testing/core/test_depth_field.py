@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from core.bone_shapes import capsule, grid, moved, rasterise, sphere
+from core.bone_shapes import capsule, grid, moved, rasterise, sphere, voxel_centres
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about
-from MSKPlannerLib.screws.depth_field import SmoothBone, depth_field_of_mask, interpolate
+from MSKFusionLib.volume import Modality
+from MSKPlannerLib.screws.depth_field import SmoothBone, depth_field_of_mask, interpolate, peel
 
 CENTRE = np.array([3.0, -20.0, 150.0])
 OBLIQUE = rotation_about([1, 2, 3], 35)
@@ -120,3 +121,13 @@ def test_what_cannot_be_is_refused_in_words():
     mask[4:7, 4:9, 4:9] = True
     with pytest.raises(GeometryError, match="steps of"):
         depth_field_of_mask(volume, mask, step_mm=0.0)
+
+
+def test_a_label_that_reaches_into_soft_tissue_is_peeled_and_marrow_stays():
+    volume = grid((14, 14, 14), (0.7, 0.7, 1.0), OBLIQUE, CENTRE)
+    depth = moved(sphere(9.0), rigid(None, CENTRE))(voxel_centres(volume))
+    hu = np.where(depth > 1.5, 80.0, np.where(depth > 0, 700.0, 40.0)).astype(np.float32)
+    ct = volume.with_voxels(hu, modality=Modality.CT)
+    swollen, right = depth > -0.9, depth > 0
+    assert np.array_equal(peel(volume, right, ct), right)
+    assert np.array_equal(peel(volume, swollen, ct), right)

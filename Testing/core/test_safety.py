@@ -140,3 +140,12 @@ def test_density_along_the_path():
     # y = -20 is j = 10: 120 HU; y = 20 is j = 50: 200 HU. The bright half lies outside the cylinder.
     assert found.hu_mean == pytest.approx(160.0, abs=0.5)
     assert found.hu_min == pytest.approx(120.0, abs=0.5)
+
+
+def test_the_entry_zone_ends_where_the_pedicle_is_known_to_begin():
+    # A bar too thin for the screw right behind its entry: hidden by the entry zone alone, counted with the pedicle known.
+    thin_start = union(capsule((0, -30, 0), (0, 0, 0), 2.0), capsule((0, -14, 0), (0, 40, 0), 10.0))
+    entry, tip = np.array([0, -32.0, 0]), np.array([0, 10.0, 0])
+    assert assess_screw(thin_start, entry, tip, 6.0).breach_mm == pytest.approx(1.0, abs=0.05)
+    assert assess_screw(thin_start, entry + [0, 4.0, 0], tip, 6.0).breach_mm == 0
+    assert assess_screw(thin_start, entry + [0, 4.0, 0], tip, 6.0, counted_from_mm=1.0).breach_mm > 0.5

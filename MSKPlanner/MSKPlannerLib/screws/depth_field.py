@@ -25,6 +25,9 @@ _SMOOTHING_VOXELS = 0.7
 _DISTANCE_SMOOTHING_VOXELS = 1.1
 _DISTANCE_SMOOTHING_MM = 0.9
 _LINEAR_LIMIT_MM = 1.2
+#: The rim of a label is peeled where the CT is below this: muscle and fluid, and a voxel that is mostly that.
+_NO_BONE_HU = 200.0
+_PEEL_LAYERS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,9 +198,32 @@ class SmoothBone:
         return DepthField(depth, self.origin_ras + self.directions_ras @ low, self.directions_ras, step_mm)
 
 
-def smooth_bone(segmentation: Segmentation, name: str) -> SmoothBone:
-    """Return one segment's smooth distances."""
-    return SmoothBone.of_mask(segmentation.labels, segmentation.mask(name), where=name)
+def smooth_bone(segmentation: Segmentation, name: str, ct: Volume | None = None) -> SmoothBone:
+    """Return one segment's smooth distances; with a CT, without the rim where the CT shows no bone."""
+    mask = segmentation.mask(name)
+    if ct is not None and mask.any():
+        mask = peel(segmentation.labels, mask, ct)
+    return SmoothBone.of_mask(segmentation.labels, mask, where=name)
+
+
+def peel(grid: Volume, mask: NDArray[np.bool_], ct: Volume) -> NDArray[np.bool_]:
+    """Return a mask without the outer voxels (two layers at most) whose CT value is that of soft tissue.
+
+    A label that fills a joint, or lies a voxel too far out, promises bone that is not there. Nothing is ever added, and
+    what lies behind a cortex stays, however porous.
+    """
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in ndimage.find_objects(mask.view(np.uint8))[0])
+    part = mask[box].copy()
+    kji = np.argwhere(part & ~ndimage.binary_erosion(part, iterations=_PEEL_LAYERS))
+    offset = np.array([s.start for s in box])
+    hu = np.full(part.shape, np.inf, dtype=np.float32)
+    places = transform_points(grid.ijk_to_ras, (kji + offset)[:, ::-1])
+    hu[tuple(kji.T)] = interpolate(np.asarray(ct.voxels, dtype=np.float32), transform_points(ct.ras_to_ijk, places))
+    for _ in range(_PEEL_LAYERS):
+        part &= ~((hu < _NO_BONE_HU) & ~ndimage.binary_erosion(part))
+    out = np.zeros_like(mask)
+    out[box] = part
+    return out
 
 
 def depth_field(segmentation: Segmentation, name: str, *, step_mm: float = DEFAULT_STEP_MM) -> DepthField:

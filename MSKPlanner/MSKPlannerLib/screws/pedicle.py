@@ -179,7 +179,7 @@ def plan_vertebra(
     GeometryError
         When the vertebra's frame or its pedicles cannot be found.
     """
-    smooth = smooth_bone(segmentation, level)
+    smooth = smooth_bone(segmentation, level, ct)
     coarse = smooth.field(1.0)
     frame = vertebra_frame(segmentation, level, depth=coarse)
     if not frame.pedicles:

@@ -37,6 +37,8 @@ _APPROACH_RADIUS_MM = 2.5
 _APPROACH_MM = 50.0
 #: So far in from the entry a facet joint may lie beside the screw.
 _JOINT_REACH_MM = 18.0
+#: and so far behind the isthmus the articular processes end.
+_JOINT_END_MM = 4.0
 #: Up to this much above the wished clearance is worth a tenth of the purchase.
 _WORTHWHILE_CLEARANCE_MM = 0.5
 _WORTH = 0.1
@@ -266,6 +268,11 @@ class TrajectorySearch:
         counted = np.where(self._along >= first[:, None] - 0.5 * _STEP_MM, lines.depth_mm, np.inf)
         has = np.minimum.accumulate(counted, axis=1) - diameter_mm / 2
         usable = lines.usable & (lines.neighbour_mm >= diameter_mm / 2 + self._joint_margin)
+        if self._joint_margin > 0 and clearance_mm is not None:
+            # Between entry and pedicle lie the facets, where a label is least sure: more room is kept there.
+            behind = (self._along >= first[:, None]) & (self._along < lines.pedicle_mm[:, None] - _JOINT_END_MM)
+            rear = np.where(behind, lines.depth_mm, np.inf).min(axis=1) - diameter_mm / 2
+            usable &= rear >= clearance_mm + 0.5 * self._joint_margin
         length = np.zeros(len(lines.parameters))
         clearance = np.full(len(lines.parameters), -np.inf)
         for candidate in sorted(lengths_mm):
