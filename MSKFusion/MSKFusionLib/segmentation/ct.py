@@ -198,7 +198,7 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[
         return np.asarray(np.maximum(above, below) * spine.axis.step_mm, dtype=float)
 
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
-    labels = separate.one_piece_each(labels, spacing)
+    labels = separate.one_piece_each(labels, spacing, cut)
     labels = separate.filled(labels, spacing)
     if spine.sacrum is not None:
         labels = separate.enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))

@@ -329,8 +329,15 @@ def flood(
     return np.where(bone & (labels != _NOTHING), labels, 0).astype(np.uint8)
 
 
-def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
-    """Return the labels with every level in one piece: loose pieces go to the level they touch most, crumbs go."""
+def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float, cut: tuple[bool, bool]) -> NDArray[np.uint8]:
+    """Return the labels with every level in one piece: loose pieces go to the level they touch most, crumbs go.
+
+    Parameters
+    ----------
+    cut
+        Whether the image ends at the lower and at the upper face of the grid: body and arch of a level that is cut
+        there may hang together outside the image, and both stay.
+    """
     out = labels.copy()
     loose = np.zeros(labels.shape, dtype=bool)
     for value in range(FIRST_LEVEL, int(labels.max()) + 1):
@@ -340,8 +347,16 @@ def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.u
         part = labels[box[0]] == value
         pieces, count = ndimage.label(part, np.ones((3, 3, 3)))
         if count > 1:
-            sizes = np.bincount(pieces.ravel())[1:]
-            loose[box[0]] |= part & (pieces != int(sizes.argmax()) + 1)
+            stays = np.zeros(count + 1, dtype=bool)
+            sizes = np.bincount(pieces.ravel())
+            sizes[0] = 0
+            stays[int(sizes.argmax())] = True
+            for end, is_cut in ((0, cut[0]), (-1, cut[1])):
+                at_end = box[0][0].start == 0 if end == 0 else box[0][0].stop == labels.shape[0]
+                if is_cut and at_end:
+                    leaving = np.unique(pieces[end])
+                    stays[leaving[sizes[leaving] * spacing_mm**3 > 150]] = True
+            loose[box[0]] |= part & ~stays[pieces]
     out[loose] = 0
     pieces, count = ndimage.label(loose, np.ones((3, 3, 3)))
     for number, box in enumerate(ndimage.find_objects(pieces), 1):
