@@ -14,6 +14,7 @@ from MSKPlannerLib.guides.solid import overlap_mm3
 
 POSE = rigid(rotation_about([1, 0.3, 0.2], 12.0), [30, -20, 400])
 OPTIONS = GuideOptions()
+COARSE = GuideOptions(grid_mm=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,12 @@ def vertebra():
 @pytest.fixture(scope="module")
 def neighbours(vertebra):
     return [neighbour_of(vertebra, False)]
+
+
+@pytest.fixture(scope="module")
+def small_guide():
+    v = toy_vertebra(spacing_mm=1.4)
+    return v, design_drill_guide(v.bone, v.frame, v.screws, COARSE)
 
 
 @pytest.fixture(scope="module")
@@ -107,21 +114,38 @@ def test_it_stays_sound_through_a_file(guide, tmp_path):
     assert failed(check_mesh(back)) == ()
 
 
-def test_same_input_same_guide(guide, vertebra, neighbours):
-    again = design_drill_guide(vertebra.bone, vertebra.frame, vertebra.screws, OPTIONS, neighbours=neighbours)
-    assert np.array_equal(again.mesh.vertices_ras, guide.mesh.vertices_ras)
-    assert np.array_equal(again.mesh.faces, guide.mesh.faces)
+def test_same_input_same_guide(small_guide):
+    vertebra, first = small_guide
+    again = design_drill_guide(vertebra.bone, vertebra.frame, vertebra.screws, COARSE)
+    assert np.array_equal(again.mesh.vertices_ras, first.mesh.vertices_ras)
+    assert np.array_equal(again.mesh.faces, first.mesh.faces)
 
 
-def test_a_depth_function_will_do_and_other_dimensions_are_kept():
-    v = toy_vertebra(spacing_mm=1.4)
-    wish = GuideOptions(fit_clearance_mm=0.4, drill_diameter_mm=1.6, sleeve_length_mm=15.0, ligament_relief_mm=0.0)
-    bone = MeshDistance(v.bone)
-    guide = design_drill_guide(lambda p: -bone.distance_mm(p), v.frame, v.screws[:1], wish)
+def test_a_coarse_grid_does_not_loosen_the_fit(small_guide):
+    assert failed(small_guide[1].checks) == ()
+    assert small_guide[1].fit_gap_max_error_mm < 0.15
+
+
+def test_a_depth_function_will_do_and_other_dimensions_are_kept(small_guide):
+    v = small_guide[0]
+    wish = GuideOptions(
+        fit_clearance_mm=0.4, drill_diameter_mm=1.6, sleeve_length_mm=15.0, ligament_relief_mm=0.0, grid_mm=0.8
+    )
+    guide = design_drill_guide(MeshDepth(v.bone), v.frame, v.screws[:1], wish)
     assert guide.fit_gap_mean_mm == pytest.approx(0.4, abs=0.03)
     assert guide.bodies == 1
     assert {c.name for c in guide.checks if c.name.startswith("bore")} == {"bore left"}
     assert not [c for c in failed(guide.checks) if "bore" in c.name or "overlap" in c.name]
+
+
+class MeshDepth:
+    """A bone that is known by its depth only."""
+
+    def __init__(self, bone):
+        self._distance = MeshDistance(bone)
+
+    def depth_mm(self, points_ras):
+        return -self._distance.distance_mm(points_ras)
 
 
 def test_a_screw_that_starts_elsewhere_is_refused(vertebra):
@@ -133,6 +157,20 @@ def test_a_screw_that_starts_elsewhere_is_refused(vertebra):
     with pytest.raises(InputError, match="one level"):
         other = replace(vertebra.screws[1], level="L4")
         design_drill_guide(vertebra.bone, vertebra.frame, [vertebra.screws[0], other])
+
+
+def test_an_entry_off_the_surface_is_put_on_it_and_said(small_guide):
+    from dataclasses import replace
+
+    v = small_guide[0]
+    deeper = []
+    for s in v.screws:
+        inward = np.subtract(s.tip_ras, s.entry_ras) / s.length_mm
+        deeper.append(replace(s, entry_ras=tuple(np.add(s.entry_ras, 2.0 * inward))))
+    guide = design_drill_guide(v.bone, v.frame, deeper, COARSE)
+    assert len([n for n in guide.notes if "leaves the bone 2.0 mm" in n]) == 2
+    for sleeve, screw in zip(guide.sleeves, v.screws, strict=True):
+        assert sleeve.entry_ras == pytest.approx(np.array(screw.entry_ras), abs=0.1)
 
 
 def test_it_can_be_stopped(vertebra):

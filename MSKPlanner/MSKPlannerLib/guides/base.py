@@ -21,6 +21,8 @@ _DEEPEST_MM = 6.0
 #: A midline this much higher than the bone beside it is a spinous process with a crest to keep clear of.
 _PROMINENT_MM = 8.0
 _CREST_MM = 5.0
+#: Width of the rib as a share of the bridge's.
+_RIB_SHARE = 0.6
 #: Half width of the strip in which the midline is looked for.
 _MIDLINE_MM = 8.0
 
@@ -33,6 +35,8 @@ class Footprint:
     ----------
     outline
         Distance-like, negative where the contact shell may stand.
+    rib
+        The same for the rib that joins sleeves and bridge whether bone is under it or not.
     floor_w
         Height that the guide may not go below: the bone's top, or the nearest bone's where there is none.
     crest_w
@@ -42,6 +46,7 @@ class Footprint:
     """
 
     outline: Map
+    rib: Map
     floor_w: Map
     crest_w: NDArray[np.float32]
     middle: FloatArray
@@ -96,11 +101,12 @@ def plan_footprint(
     # The mask's steps would show as a saw in the guide's rim.
     to_edge = ndimage.gaussian_filter((inside - outside).astype(np.float32), 1.0 / spacing_mm)
     middle = _middle_of_bridge(top, usable, entries_uvw, u, v, options)
-    outline = _strip([*entries_uvw], middle[:2], u, v, options)
+    outline = _strip(entries_uvw, middle, u, v, options.arm_width_mm / 2, options.sleeve_diameter_mm / 2 + 1.5)
+    rib = _strip(entries_uvw, middle, u, v, options.arm_width_mm * _RIB_SHARE / 2, 0.0)
     outline = smooth_max(outline, np.float32(options.edge_margin_mm) - to_edge, 1.0)
     beyond = ndimage.gaussian_filter(top[tuple(nearest)], 1.0 / spacing_mm)
     floor = np.where(bone, np.minimum(top, beyond), beyond).astype(np.float32)
-    return Footprint(outline, floor, _crest(top, usable, middle, u), middle)
+    return Footprint(outline, rib, floor, _crest(top, usable, middle, u), middle)
 
 
 def _middle_of_bridge(
@@ -133,20 +139,17 @@ def _middle_of_bridge(
 
 
 def _strip(
-    entries: Sequence[FloatArray], middle: FloatArray, u: FloatArray, v: FloatArray, options: GuideOptions
+    entries: Sequence[FloatArray], middle: FloatArray, u: FloatArray, v: FloatArray, half_width: float, radius: float
 ) -> Map:
     """Return the outline of discs around the entries and of a strip from each over the middle."""
     p = np.stack(np.broadcast_arrays(u[:, None], v[None, :]), axis=-1)
-    result: Map | None = None
+    result = np.full(p.shape[:2], np.float32(1e3))
     for e in entries:
-        a, b = np.asarray(e[:2]), np.asarray(middle)
+        a, b = np.asarray(e[:2]), np.asarray(middle[:2])
         t = np.clip((p - a) @ (b - a) / max(float((b - a) @ (b - a)), 1e-9), 0, 1)
-        strip = np.linalg.norm(p - a - t[..., None] * (b - a), axis=-1) - options.arm_width_mm / 2
-        disc = np.linalg.norm(p - a, axis=-1) - (options.sleeve_diameter_mm / 2 + 1.5)
-        one = np.minimum(strip, disc).astype(np.float32)
-        result = one if result is None else smooth_min(result, one, 4.0)
-    if result is None:
-        raise ProcessingError("A guide needs at least one entry.")
+        strip = np.linalg.norm(p - a - t[..., None] * (b - a), axis=-1) - half_width
+        disc = np.linalg.norm(p - a, axis=-1) - radius
+        result = smooth_min(result, np.minimum(strip, disc).astype(np.float32), 4.0)
     return result
 
 

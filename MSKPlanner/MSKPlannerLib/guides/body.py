@@ -71,12 +71,13 @@ class Plate:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A body without bores, and the wished gap to the bone it was made for."""
+    """A body without bores, the wished gap to the bone it was made for, and the volumes of pieces that were dropped."""
 
     mesh: Mesh
     seat: Seat
     plate: Plate
     gap: Field
+    dropped_mm3: tuple[float, ...]
 
 
 def make_seat(bone: Distance, sleeves: Sequence[Sleeve], frame_to_ras: FloatArray, options: GuideOptions) -> Seat:
@@ -134,22 +135,27 @@ def make_body(
     plate = _plan_plate(footprint, top, seat, options, name)
     gap = wished_gap(footprint, seat.w, seat.u, options)
 
+    # The way off must be free: of this bone with its gap, of the others with theirs.
+    room = np.minimum(swept(d) - options.fit_clearance_mm, swept(others) - options.neighbour_clearance_mm)
+    room = np.minimum(room, d - gap).astype(np.float32)
     solid = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
+    # Where bone gives no ground, a rib runs on over whatever lies there, so that the sleeves hang together.
+    rib = smooth_max(room - np.float32(options.wall_mm), footprint.rib[:, :, None], _ROUNDING_MM)
+    solid = smooth_min(solid, rib, 1.0)
     points = seat.grid.points_ras().reshape(*seat.grid.shape, 3)
     for s in sleeves:
         solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
     solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
-    # The way off must be free: of this bone with its gap, of the others with theirs; and nothing hangs over an edge.
-    solid = np.maximum(solid, np.maximum(gap - d, np.float32(options.fit_clearance_mm) - swept(d)))
-    solid = np.maximum(solid, np.float32(options.neighbour_clearance_mm) - swept(others))
+    solid = np.maximum(solid, -room)
     solid = np.maximum(solid, footprint.floor_w[:, :, None] - seat.w.astype(np.float32))
     # What is thin beside a bore shows only with the bore open; the bore itself is cut exactly later.
     pierced = solid
     for s in sleeves:
         pierced = np.maximum(pierced, -bore_field(s, points))
     thinnest = min(_THINNEST_MM, options.sleeve_wall_mm - 0.8)
-    solid = np.maximum(solid, thick_parts(pierced, seat.grid.spacing_mm, thinnest / 2))
-    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap)
+    thick, lost = thick_parts(pierced, seat.grid.spacing_mm, thinnest / 2)
+    solid = np.maximum(solid, thick)
+    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
 
 
 def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:

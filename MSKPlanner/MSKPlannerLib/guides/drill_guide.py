@@ -26,7 +26,7 @@ from .guide_checks import Bones, check_guide
 from .insertion import Frame, best_insertion
 from .lettering import text_solid
 from .options import GuideOptions
-from .sleeve import Sleeve, sleeves_of
+from .sleeve import Sleeve, on_surface, sleeves_of
 from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold, without_short_edges, without_slivers
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
@@ -139,12 +139,15 @@ def design_drill_guide(
     centre = np.mean([s.entry_ras for s in sleeves], axis=0)
     exact = distance_to(surface, centre, _REACH_MM)
     others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
+    placed = [on_surface(s, exact) for s in sleeves]
+    sleeves, words = tuple(s for s, _ in placed), [w for _, w in placed if w]
     insertion = best_insertion(surface, frame, sleeves, neighbours)
     progress(0.15, f"{level}: body on the bone")
     seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
     body = make_body(exact, others, sleeves, seat, wish, level)
     progress(0.6, f"{level}: sleeves and letters")
     plain, dropped = _with_bores(body, sleeves, level)
+    loose = [*body.dropped_mm3, *dropped]
     mesh = _printable(_lettered(plain, body, wish, level), level)
     progress(0.75, f"{level}: measuring")
     fit = measure_fit(
@@ -165,7 +168,7 @@ def design_drill_guide(
         reachable=insertion.reachable,
         min_wall_mm=float("nan"),
         checks=(),
-        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in dropped if v > _CRUMB_MM3),
+        notes=(*words, *(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > _CRUMB_MM3)),
     )
     bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
     checks, wall = check_guide(mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, bones)

@@ -401,8 +401,10 @@ def smooth_max(a: Field, b: Field, radius_mm: float) -> Field:
     return -smooth_min(-a, -b, radius_mm)
 
 
-def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> Field:
+def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Field, list[float]]:
     """Return a field that is negative where a solid is at least as thick as a ball, in its largest such piece.
+
+    The second result are the volumes in mm3 of the other pieces (of their cores), which are left out.
 
     The intersection with it is an opening (Serra 1982) with some slack: the surface stays exactly where it was wherever
     the solid is thick enough, square edges included; sharper edges are blunted, thin sheets and loose pieces vanish.
@@ -410,11 +412,12 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> Field:
     core, count = ndimage.label(values < -radius_mm)
     if not count:
         raise ProcessingError(f"No part of the solid is {2 * radius_mm:.1f} mm thick; make its wall thicker.")
-    if count > 1:
-        sizes = np.bincount(core.ravel())
-        sizes[0] = 0
-        core = core == sizes.argmax()
+    sizes = np.bincount(core.ravel())
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    lost = [float(n) * spacing_mm**3 for k, n in enumerate(sizes) if n and k != largest]
+    core = core == largest
     outside, nearest = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm, return_indices=True)
     # The core's border lies between nodes: its nearest node is inside the core by what its own value says.
     outside -= -values[tuple(nearest)] - radius_mm
-    return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32)
+    return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32), lost

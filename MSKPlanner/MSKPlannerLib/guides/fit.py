@@ -20,6 +20,9 @@ _LOOKS_AT_BONE = -0.9
 _BONE_LOOKS_OUT = 0.03
 #: ... and is no further from the wished gap than this (further off is another part of the guide).
 _CONTACT_RANGE_MM = 0.6
+#: Bone further out that comes nearer than the gap by this much had to be given way to: the guide is relieved there.
+_GIVES_WAY_MM = 0.05
+_WAY_OUT_MM = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0)
 #: The outermost strip of the contact is its rounded rim and does not count.
 _RIM_MM = 0.8
 #: Faces with more relief than this (over the crest) are not meant to touch.
@@ -85,6 +88,8 @@ def measure_fit(
     touches = looks & (slope @ outward_ras > _BONE_LOOKS_OUT) & (np.abs(gap - asked_mm) < _CONTACT_RANGE_MM)
     if relief_mm is not None:
         touches &= relief_mm(centres[near]) < _NO_RELIEF_MM
+    doubtful = np.flatnonzero(touches & (gap > asked_mm + _GIVES_WAY_MM))
+    touches[doubtful] = ~_relieved(bone, centres[near[doubtful]], gap[doubtful], outward_ras)
     touches &= ~_at_rim(guide, near, touches)
     index, gap = near[touches], gap[touches]
     least, at = float(at_vertices[lowest]), guide.vertices_ras[lowest]
@@ -107,6 +112,14 @@ def measure_fit(
         points_ras=centres[index],
         weights=weight,
     )
+
+
+def _relieved(bone: Distance, points: FloatArray, gap: FloatArray, outward_ras: FloatArray) -> NDArray[np.bool_]:
+    """Return which points have bone in their way out that is nearer than the gap: they cannot lie closer."""
+    result = np.zeros(len(points), dtype=bool)
+    for way in _WAY_OUT_MM if len(points) else ():
+        result |= bone.distance_mm(points + way * outward_ras) < gap - _GIVES_WAY_MM
+    return result
 
 
 def _at_rim(guide: Mesh, faces: IntArray, touches: NDArray[np.bool_]) -> NDArray[np.bool_]:

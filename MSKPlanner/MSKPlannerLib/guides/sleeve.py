@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, unit
 
 from ..plan import Screw
+from .field import Distance
 from .options import GuideOptions
 from .solid import cylinder
 
@@ -22,6 +23,11 @@ _BORE_INSIDE_MM = 10.0
 _FREE_ABOVE_MM = 60.0
 #: The body of a sleeve is made this much too long on the grid and then cut flat.
 _OVERLENGTH_MM = 1.0
+
+
+#: A planned entry may be this far from the surface along its axis; more than the second is said.
+_ENTRY_SEARCH_MM = 4.0
+_ENTRY_SAID_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +70,25 @@ class Sleeve:
     def above_end(self) -> Any:
         """Return what is cut off so that the sleeve ends flat."""
         return cylinder(self.at(self.length_mm), self.at(self.length_mm + 4.0), self.radius_mm + 0.75, around=True)
+
+
+def on_surface(sleeve: Sleeve, bone: Distance) -> tuple[Sleeve, str]:
+    """Return the sleeve with its entry where the axis leaves the bone, and a word where that is not as planned.
+
+    Bone that comes again further out is left to the checks: it stands in the way of the drill.
+    """
+    along = np.arange(-_ENTRY_SEARCH_MM, _ENTRY_SEARCH_MM + 1e-6, 0.1)
+    distance = bone.distance_mm(sleeve.at(0.0) + along[:, None] * sleeve.outward_ras)
+    leaves = np.flatnonzero((distance[:-1] <= 0) & (distance[1:] > 0))
+    if not len(leaves):
+        return (
+            sleeve,
+            f"the planned entry of {sleeve.screw} is {abs(float(distance[len(along) // 2])):.1f} mm off the bone",
+        )
+    k = int(leaves[-1])
+    at = float(along[k] + 0.1 * distance[k] / (distance[k] - distance[k + 1]))
+    word = f"the axis of {sleeve.screw} leaves the bone {abs(at):.1f} mm {'behind' if at > 0 else 'before'} its entry"
+    return replace(sleeve, entry_ras=sleeve.at(at)), word if abs(at) > _ENTRY_SAID_MM else ""
 
 
 def sleeves_of(screws: Sequence[Screw], options: GuideOptions) -> tuple[Sleeve, ...]:
