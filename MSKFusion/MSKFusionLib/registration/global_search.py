@@ -32,9 +32,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How widely and how finely to look."""
+    """How widely and how finely to look.
+
+    Parameters
+    ----------
+    spacing_mm, most_voxels
+        The grid that both images are compared on. A CT of more than `most_voxels` of these is looked at more coarsely.
+    most_deg, step_deg
+        Turns about the start, and their step.
+    least_overlap
+        Of the smaller of both bodies, the share that must lie within the other's field of view.
+    per_rotation, candidates, apart_mm
+        How many of the best shifts of each turn to keep, how many poses in all, and how different these must be.
+    """
 
     spacing_mm: float = 8.0
+    most_voxels: int = 120_000
     most_deg: float = 60.0
     step_deg: float = 20.0
     least_overlap: float = 0.35
@@ -73,7 +86,7 @@ def search(
     start_ras
         4x4, CT RAS to MR RAS; only its rotation matters: the grid of rotations lies around it.
     """
-    sp = options.spacing_mm
+    sp = max(options.spacing_mm, float(np.cbrt(np.prod(ct.extent_mm) / options.most_voxels)))
     grid = on_cubes(ct, sp)
     inside = np.ones(grid.voxels.shape, dtype=bool)
     mr_coarse, mr_weight = at_spacing(mr, sp), at_spacing(signal, sp)
