@@ -14,7 +14,7 @@ from MSKPlannerLib.guides.solid import overlap_mm3
 
 POSE = rigid(rotation_about([1, 0.3, 0.2], 12.0), [30, -20, 400])
 OPTIONS = GuideOptions()
-COARSE = GuideOptions(grid_mm=0.8)
+COARSE = GuideOptions(grid_mm=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +129,7 @@ def test_a_coarse_grid_does_not_loosen_the_fit(small_guide):
 def test_a_depth_function_will_do_and_other_dimensions_are_kept(small_guide):
     v = small_guide[0]
     wish = GuideOptions(
-        fit_clearance_mm=0.4, drill_diameter_mm=1.6, sleeve_length_mm=15.0, ligament_relief_mm=0.0, grid_mm=0.8
+        fit_clearance_mm=0.4, drill_diameter_mm=1.6, sleeve_length_mm=15.0, ligament_relief_mm=0.0, grid_mm=0.6
     )
     guide = design_drill_guide(MeshDepth(v.bone), v.frame, v.screws[:1], wish)
     assert guide.fit_gap_mean_mm == pytest.approx(0.4, abs=0.03)

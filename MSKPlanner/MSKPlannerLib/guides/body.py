@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, perpendicular_axes, rigid, transform_points
 
 from ..mesh import Mesh
 from .base import Footprint, column_tops, plan_footprint, wished_gap
@@ -32,6 +32,8 @@ _THINNEST_MM = 1.6
 _SLEEVE_BELOW_MM = 1.5
 #: Contact vertices are moved onto the exact clearance from at most this far: what a grid step leaves over.
 _GRID_ERROR_MM = 0.12
+#: A triangle may turn this far (cosine) when its corners are moved onto the clearance.
+_FOLD_COSINE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +140,33 @@ def make_body(
     # The way off must be free: of this bone with its gap, of the others with theirs.
     room = np.minimum(swept(d) - options.fit_clearance_mm, swept(others) - options.neighbour_clearance_mm)
     room = np.minimum(room, d - gap).astype(np.float32)
-    solid = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
-    # Where bone gives no ground, a rib runs on over whatever lies there, so that the sleeves hang together.
-    rib = smooth_max(room - np.float32(options.wall_mm), footprint.rib[:, :, None], _ROUNDING_MM)
-    solid = smooth_min(solid, rib, 1.0)
     points = seat.grid.points_ras().reshape(*seat.grid.shape, 3)
+    shell = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
+    solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
+    if not _holds_all(solid, sleeves, seat):
+        # Bone gives no ground between a sleeve and the bridge: a rib runs on over whatever lies there.
+        rib = smooth_max(room - np.float32(options.wall_mm), footprint.rib[:, :, None], _ROUNDING_MM)
+        shell = smooth_min(shell, rib, 1.0)
+        solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
+        if not _holds_all(solid, sleeves, seat):
+            raise ProcessingError(
+                f"{name}: a sleeve does not hang together with the bridge; move its entry or make the bridge wider."
+            )
+    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
+
+
+def _assembled(
+    shell: Field,
+    room: Field,
+    sleeves: Sequence[Sleeve],
+    plate: Plate,
+    footprint: Footprint,
+    seat: Seat,
+    points: FloatArray,
+    options: GuideOptions,
+) -> tuple[Field, list[float]]:
+    """Return shell, sleeves and plate in one, cut free of all bones, and the volumes of pieces that came loose."""
+    solid = shell
     for s in sleeves:
         solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
     solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
@@ -154,8 +178,18 @@ def make_body(
         pierced = np.maximum(pierced, -bore_field(s, points))
     thinnest = min(_THINNEST_MM, options.sleeve_wall_mm - 0.8)
     thick, lost = thick_parts(pierced, seat.grid.spacing_mm, thinnest / 2)
-    solid = np.maximum(solid, thick)
-    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
+    return np.maximum(solid, thick), lost
+
+
+def _holds_all(solid: Field, sleeves: Sequence[Sleeve], seat: Seat) -> bool:
+    """Tell whether the wall of every sleeve belongs to the solid, near its end and all round."""
+    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
+    for s in sleeves:
+        u, v = perpendicular_axes(s.outward_ras)
+        ring = s.at(0.8 * s.length_mm) + (s.bore_radius_mm + s.radius_mm) / 2 * (np.cos(turn) * u + np.sin(turn) * v)
+        if seat.interpolate(solid, ring).max() >= 0:
+            return False
+    return True
 
 
 def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:
@@ -198,4 +232,19 @@ def _on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
         # Too near is never left; too far is contact only where the bone does not overhang.
         move = (off > 0) | ((off > -_GRID_ERROR_MM) & (slope @ seat.outward_ras > 0.02))
         points[near] += np.where(move, np.clip(off, -_GRID_ERROR_MM, 1.0), 0.0)[:, None] * slope
+    return _unfolded(mesh, points)
+
+
+def _unfolded(mesh: Mesh, moved: FloatArray) -> Mesh:
+    """Return the mesh with its vertices moved, but for those whose triangles would fold over."""
+    points = moved.copy()
+    before = mesh.face_area_vectors
+    for _ in range(6):
+        after = Mesh(points, mesh.faces).face_area_vectors
+        size = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+        folded = np.einsum("ij,ij->i", before, after) < _FOLD_COSINE * size
+        if not folded.any():
+            break
+        corners = np.unique(mesh.faces[folded])
+        points[corners] = mesh.vertices_ras[corners]
     return Mesh(points, mesh.faces)

@@ -205,7 +205,7 @@ def _lettered(plain: Any, body: Body, options: GuideOptions, level: str) -> Any:
 
 def _printable(solid: Any, level: str) -> Mesh:
     """Return the mesh in coordinates that single-precision files keep, still closed."""
-    for tolerance in (2e-3, 5e-3, 1e-2):
+    for tolerance in (5e-4, 2e-3, 1e-2):
         mesh = from_manifold(tidied(solid, tolerance))
         rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
         kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)

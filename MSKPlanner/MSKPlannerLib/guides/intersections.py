@@ -9,8 +9,8 @@ from MSKFusionLib.frames import FloatArray
 
 from ..mesh import IntArray, Mesh
 
-#: Crossings shallower than this are rounding of the coordinates, not a fault: below float32 at a metre.
-_TOUCH_MM = 1e-4
+#: Crossings shallower than this are rounding, not a fault: a micrometre, far below what any printer resolves.
+_TOUCH_MM = 1e-3
 _PAIRS_AT_ONCE = 400_000
 
 
