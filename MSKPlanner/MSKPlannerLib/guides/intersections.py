@@ -37,15 +37,16 @@ def self_intersections(mesh: Mesh) -> tuple[int, FloatArray | None]:
 def _candidate_pairs(mesh: Mesh) -> tuple[IntArray, IntArray]:
     """Return pairs of triangles whose boxes overlap, each once."""
     t = mesh.triangles_ras
-    low, high = t.min(axis=1), t.max(axis=1)
-    size = float(np.median(high - low)) * 2.5
+    size = float(np.median(np.ptp(t, axis=1))) * 2.5
     size = max(size, float((mesh.bounds_ras[1] - mesh.bounds_ras[0]).max()) / 400, 1e-6)
     origin = mesh.bounds_ras[0]
+    pieces, triangle = _short_pieces(t, 3 * size)
+    low, high = pieces.min(axis=1), pieces.max(axis=1)
     first, last = ((x - origin) / size for x in (low, high))
     first, last = np.floor(first).astype(np.int64), np.floor(last).astype(np.int64)
     span = last - first + 1
     count = span.prod(axis=1)
-    owner = np.repeat(np.arange(len(t)), count)
+    owner = np.repeat(np.arange(len(pieces)), count)
     within = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     s = span[owner]
     cell = first[owner] + np.stack(
@@ -65,17 +66,38 @@ def _candidate_pairs(mesh: Mesh) -> tuple[IntArray, IntArray]:
         i, j = owner[rest], owner[rest + step]
         keep = np.all((low[i] <= high[j]) & (low[j] <= high[i]), axis=1)
         i, j, at = i[keep], j[keep], key[rest[keep]]
-        # Two triangles share several cells; the pair counts in the cell where their boxes begin to overlap.
+        # Two pieces share several cells; the pair counts in the cell where their boxes begin to overlap.
         c = np.floor((np.maximum(low[i], low[j]) - origin) / size).astype(np.int64)
         once = (c[:, 2] * n[1] + c[:, 1]) * n[0] + c[:, 0] == at
-        left.append(i[once])
-        right.append(j[once])
+        left.append(triangle[i[once]])
+        right.append(triangle[j[once]])
         step += 1
         rest = rest[rest + step < ends[rest]]
     if not left:
         empty = np.empty(0, dtype=np.int64)
         return empty, empty
-    return np.concatenate(left), np.concatenate(right)
+    a, b = np.concatenate(left), np.concatenate(right)
+    pair = np.sort((np.minimum(a, b) * np.int64(len(t)) + np.maximum(a, b))[a != b])
+    pair = pair[np.r_[True, pair[1:] != pair[:-1]]] if len(pair) else pair
+    return pair // len(t), pair % len(t)
+
+
+def _short_pieces(triangles: FloatArray, length: float) -> tuple[FloatArray, IntArray]:
+    """Halve triangles with longer edges until none is: a long slanted one would fill a box with nothing."""
+    pieces, owner = triangles, np.arange(len(triangles))
+    for _ in range(40):
+        sides = np.linalg.norm(pieces - np.roll(pieces, -1, axis=1), axis=2)
+        long = sides.max(axis=1) > length
+        if not long.any():
+            break
+        k = sides[long].argmax(axis=1)
+        rows = np.arange(len(k))
+        a, b, c = (pieces[long][rows, (k + m) % 3] for m in range(3))
+        middle = (a + b) / 2
+        halves = [np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)]
+        pieces = np.concatenate([pieces[~long], *halves])
+        owner = np.concatenate([owner[~long], owner[long], owner[long]])
+    return pieces, owner
 
 
 def _cut(mesh: Mesh, a: IntArray, b: IntArray) -> tuple[NDArray[np.bool_], FloatArray]:
