@@ -28,6 +28,7 @@ from .records import (
     describe_input,
     describe_registration,
     describe_segmentation,
+    labels_sha256,
     missing_guide,
     plan_id,
     software_versions,
@@ -185,7 +186,7 @@ def redesign_guides(
     InputError
         When the bones or the CT are not those of the plan, or a level has no screw.
     """
-    if (plan.segmentation or {}).get("labels_sha256") != bones.labels.sha256():
+    if (plan.segmentation or {}).get("labels_sha256") != labels_sha256(bones):
         raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
     hashes = {i["role"]: i["voxels_sha256"] for i in plan.inputs}
     if ct is not None and hashes.get("ct") != ct.sha256():

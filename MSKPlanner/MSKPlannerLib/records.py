@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -23,7 +24,7 @@ from .plan import Guide, Screw
 
 def plan_id(ct: Volume | None, mr: Volume | None, bones: Segmentation) -> str:
     """Return a name for the plan that says nothing of the patient: the hash of the images it rests on."""
-    parts = [v.sha256() for v in (ct, mr, bones.labels) if v is not None]
+    parts = [v.sha256() for v in (ct, mr) if v is not None] + [labels_sha256(bones)]
     return f"plan-{parts[0][:6]}{''.join(p[:3] for p in parts[1:])}"
 
 
@@ -56,12 +57,23 @@ def describe_registration(result: RegistrationResult) -> dict[str, Any]:
     }
 
 
+def labels_sha256(bones: Segmentation) -> str:
+    """Return the hash of a segmentation's labels and where they lie.
+
+    It is the same in memory and from a file: integers of any width, places to the micrometre (a file's header keeps
+    directions and spacing as one product).
+    """
+    digest = hashlib.sha256(np.round(bones.labels.ijk_to_ras * 1e3).astype("<i8").tobytes())
+    digest.update(np.ascontiguousarray(bones.labels.voxels.astype("<u2")).tobytes())
+    return digest.hexdigest()
+
+
 def describe_segmentation(bones: Segmentation) -> dict[str, Any]:
     """Return the document's entry of a segmentation."""
     values, counts = np.unique(bones.labels.voxels, return_counts=True)
     volume = dict(zip(values.tolist(), (counts * bones.labels.voxel_mm3).tolist(), strict=True))
     return {
-        "labels_sha256": bones.labels.sha256(),
+        "labels_sha256": labels_sha256(bones),
         "notes": list(bones.notes),
         "segments": [
             {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import optimize
 
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, transform_points
 from MSKFusionLib.phantom import Patient
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
@@ -156,8 +157,29 @@ def _true_screw(screw: Screw, patient: Patient, thinnest_mm: float) -> TrueScrew
         clearance_mm=float(clearance),
         grade=gertzbein_robbins_grade(max(0.0, -float(clearance))),
         pedicle_width_mm=width,
-        clearance_possible=(width - thinnest_mm) / 2 >= SCREW_CLEARANCE_MM,
+        clearance_possible=_clearance_possible(screw, depth, float(clearance), width, thinnest_mm),
     )
+
+
+def _clearance_possible(
+    screw: Screw, depth: Callable[[FloatArray], FloatArray], clearance_mm: float, width_mm: float, thinnest_mm: float
+) -> bool:
+    """Tell whether the thinnest screw can have the wished clearance in the true anatomy, on any line near the plan."""
+    if (width_mm - thinnest_mm) / 2 < SCREW_CLEARANCE_MM:
+        return False
+    if clearance_mm >= SCREW_CLEARANCE_MM:
+        return True
+    entry, tip = np.array(screw.entry_ras), np.array(screw.tip_ras)
+    u, v = perpendicular_axes(tip - entry)
+
+    def negative_clearance(x: FloatArray) -> float:
+        return -float(screw_clearance_mm(depth, entry + x[0] * u + x[1] * v, tip + x[2] * u + x[3] * v, thinnest_mm))
+
+    simplex = np.vstack([np.zeros(4), 1.5 * np.eye(4)])
+    found = optimize.minimize(
+        negative_clearance, np.zeros(4), method="Nelder-Mead", options={"maxfev": 160, "initial_simplex": simplex}
+    )
+    return bool(-found.fun >= SCREW_CLEARANCE_MM)
 
 
 def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:

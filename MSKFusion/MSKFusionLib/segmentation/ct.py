@@ -16,6 +16,7 @@ from . import regions, separate
 from .bodies import disc_space, half_width_mm
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
 from .discs import BodyColumn, body_column, find_discs
+from .joints import recut_joints
 from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
 from .refine import on_image_grid
@@ -89,6 +90,10 @@ def segment_bones_ct(
     labels = _separated(spine, hu, grid, ends)
     progress(0.7, "tracing the surfaces")
     on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
+    progress(0.8, "cutting joints")
+    present = set(np.unique(on_image).tolist())
+    order = [v for v in range(FIRST_LEVEL, FIRST_LEVEL + len(spine.levels)) if v in present]
+    on_image = recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order)
     progress(0.9, "other bone")
     on_image[(on_image == 0) & _other_bone(ct, coarse_hu, coarse, spine.threshold_hu, labels, grid)] = OTHER
     progress(0.95, "naming")

@@ -94,8 +94,11 @@ def read_segmentation(
         if share < 0.9:
             notes += (f"only {100 * share:.0f} % of the labels lie in {reference.name}",)
     present = [int(v) for v in np.unique(volume.voxels) if v]
-    segments = _named_in_file(keys, present, p.name) if keys else _named_by_numbers(volume, present, numbering, str(p))
-    return Segmentation(volume, _judged(volume, segments), notes)
+    if keys:
+        ours, others = _named_in_file(keys, present, p.name)
+    else:
+        ours, others = [], _named_by_numbers(volume, present, numbering, str(p))
+    return Segmentation(volume, _in_order([*ours, *_judged(volume, others)]), notes)
 
 
 def _header(segmentation: Segmentation) -> dict[str, str]:
@@ -180,8 +183,9 @@ def _read(path: Path) -> tuple[dict[str, str], Volume]:
     return keys, volume.with_voxels(volume.voxels.astype(smallest))
 
 
-def _named_in_file(keys: dict[str, str], present: list[int], name: str) -> list[Segment]:
-    segments = []
+def _named_in_file(keys: dict[str, str], present: list[int], name: str) -> tuple[list[Segment], list[Segment]]:
+    """Return the segments whose table entry travelled with them, and those that only have a name."""
+    ours, others = [], []
     count = sum(1 for k in keys if k.endswith("_LabelValue"))
     for n in range(count):
         value = int(keys[f"Segment{n}_LabelValue"])
@@ -189,10 +193,10 @@ def _named_in_file(keys: dict[str, str], present: list[int], name: str) -> list[
         tags = dict(t.split(":", 1) for t in keys.get(f"Segment{n}_Tags", "").split("|") if ":" in t)
         stored = decode_segment(tags.get(SEGMENT_TAG, ""))
         if stored is not None:  # the user may have renamed it in Slicer; the name in the file holds
-            segments.append(replace(stored, value=value, name=title))
+            ours.append(replace(stored, value=value, name=title))
         elif value in present:
-            segments.append(Segment(value, title, _kind(title), source=f"file {name}"))
-    return segments
+            others.append(Segment(value, title, _kind(title), source=f"file {name}"))
+    return ours, others
 
 
 def _named_by_numbers(volume: Volume, present: list[int], numbering: str | None, where: str) -> list[Segment]:
@@ -213,8 +217,8 @@ def _named_by_numbers(volume: Volume, present: list[int], numbering: str | None,
     return [Segment(v, names.get(v, f"label {v}"), _kind(names.get(v, "")), source=source) for v in present]
 
 
-def _judged(volume: Volume, segments: list[Segment]) -> tuple[Segment, ...]:
-    """Mark vertebrae that touch the image's border as not complete, and order them from head to foot."""
+def _judged(volume: Volume, segments: list[Segment]) -> list[Segment]:
+    """Mark vertebrae that touch the image's border as not complete: nobody has said whether they are."""
     boxes = _boxes(volume)
     last = np.array(volume.shape_ijk) - 1
     judged = []
@@ -225,8 +229,13 @@ def _judged(volume: Volume, segments: list[Segment]) -> tuple[Segment, ...]:
             if np.any(low <= 0) or np.any(high >= last):
                 segment = replace(segment, complete=False)
         judged.append(segment)
+    return judged
+
+
+def _in_order(segments: list[Segment]) -> tuple[Segment, ...]:
+    """Return the segments with the vertebrae first, from head to foot."""
     order = {name: n for n, name in enumerate(VERTEBRA_VALUES)}
-    return tuple(sorted(judged, key=lambda s: (order.get(s.name, 900), s.value)))
+    return tuple(sorted(segments, key=lambda s: (order.get(s.name, 900), s.value)))
 
 
 def _kind(name: str) -> str:
