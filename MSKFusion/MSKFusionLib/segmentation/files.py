@@ -84,7 +84,10 @@ def read_segmentation(
     if numbering is not None and numbering not in NUMBERINGS:
         raise InputError(f"there is no numbering '{numbering}'", f"There are: {', '.join(NUMBERINGS)}.", where=str(p))
     notes: tuple[str, ...] = ()
-    if reference is not None and not volume.same_grid(reference):
+    if reference is not None and volume.same_grid(reference):
+        # A file's header rounds the grid; on the image's own the same plan comes out again to the last digit.
+        volume = reference.with_voxels(volume.voxels, modality=Modality.LABEL, name=volume.name)
+    elif reference is not None:
         notes = (f"the labels were brought onto the grid of {reference.name}",)
         source, count = volume, int(np.count_nonzero(volume.voxels))
         volume = resample_to(volume, reference, np.eye(4), order=0)

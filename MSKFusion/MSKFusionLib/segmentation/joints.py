@@ -41,7 +41,12 @@ def recut_joints(
     """
     out = labels.copy()
     for upper, lower in pairwise(order):
+        before = out.copy()
         _recut(out, hu, spacing_kji_mm, upper, lower)
+        # Parts of a vertebra that the image cuts may hang together outside the image only: they are left as they were
+        # where the flood would give them to a vertebra that is wholly in view.
+        if any(_is_cut(out, value) and not _is_cut(before, value) for value in (upper, lower)):
+            out = before
     return out
 
 
@@ -68,8 +73,10 @@ def _recut(
         pieces, count = ndimage.label(rest)
         if count == 0:
             return
-        # A piece cut off by the forgotten zone may be what the neighbour lost: only the main piece tells.
-        markers[pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())] = marker
+        if _is_cut(labels, value):
+            markers[rest] = marker
+        else:  # a piece cut off by the forgotten zone may be what the neighbour lost: only the main piece tells
+            markers[pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())] = marker
     open_to_flood = forgotten | (pair & (markers == 0))
     flooded = _flood(np.asarray(hu[box], dtype=np.float32), open_to_flood, markers, spacing_kji_mm)
     found = open_to_flood & (flooded > 0)
@@ -98,9 +105,13 @@ def _flood(
 
 def _is_stump(labels: NDArray[np.uint8], value: int, other: int) -> bool:
     """Tell whether the image cuts off most of a vertebra: too little is left of it to flood from."""
-    mask = labels == value
-    cut = any(np.take(mask, end, axis).any() for axis in range(3) for end in (0, -1))
-    return bool(cut and np.count_nonzero(mask) < _LEAST_SHARE * np.count_nonzero(labels == other))
+    few = np.count_nonzero(labels == value) < _LEAST_SHARE * np.count_nonzero(labels == other)
+    return bool(few and _is_cut(labels, value))
+
+
+def _is_cut(labels: NDArray[np.uint8], value: int) -> bool:
+    """Tell whether a label reaches the border of the image."""
+    return any(bool((np.take(labels, end, axis) == value).any()) for axis in range(3) for end in (0, -1))
 
 
 def _shared_box(

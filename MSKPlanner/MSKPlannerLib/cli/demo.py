@@ -19,7 +19,7 @@ from MSKFusionLib.volume import write_image
 from ..export.report import summary
 from ..output_folder import check_output, output_folder
 from ..pipeline import Case, CaseOptions, plan_case
-from ..truth import DICE, GUIDE_GAP_MM, REGISTRATION_MEAN_MM, SCREW_CLEARANCE_MM, Comparison, compare
+from ..truth import DICE, GUIDE_GAP_MM, GUIDE_OVERLAP_MM3, REGISTRATION_MEAN_MM, SCREW_CLEARANCE_MM, Comparison, compare
 from .console import say, table
 from .write_case import write_case
 
@@ -77,8 +77,8 @@ def comparison_text(result: Comparison) -> str:
         rows.append([f"{s.name} screw", words + ("" if s.accepted else ", said too narrow"), bar, _mark(s.passed)])
     for g in result.guides:
         words = f"{'watertight' if g.watertight else 'OPEN'}, {g.bodies} body, gap {g.gap_mean_mm:.2f} mm, "
-        words += f"nearest to bone {-g.deepest_in_bone_mm:.2f} mm"
-        bar = f"gap {g.gap_asked_mm:.2f} +- {GUIDE_GAP_MM} mm, no overlap"
+        words += f"overlap {g.overlap_mm3:.2f} mm3 (deepest {max(0.0, g.deepest_in_bone_mm):.2f} mm)"
+        bar = f"gap {g.gap_asked_mm:.2f} +- {GUIDE_GAP_MM} mm, overlap <= {GUIDE_OVERLAP_MM3} mm3"
         rows.append([g.name, words, bar, _mark(g.passed)])
     end = "All bars held." if not result.failures else "Bars missed: " + "; ".join(result.failures) + "."
     return table(["In the true anatomy", "Found", "Bar", ""], rows) + f"\n{end}"
