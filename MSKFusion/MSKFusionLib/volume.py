@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import GeometryError, InputError
 from .file_checks import refuse_incomplete
-from .frames import FloatArray, transform_points
+from .frames import FloatArray, flip_transform_ras_lps, transform_points
 
 _LPS = np.array([-1.0, -1.0, 1.0])
 #: Directions may be off orthonormal by what a text header rounds away; a real shear is far larger.
@@ -310,6 +310,12 @@ def write_image(volume: Volume, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def transform_to_sitk(fixed_to_moving_ras: ArrayLike) -> sitk.AffineTransform:
+    """Return a 4x4 between RAS frames as ITK wants it for resampling (points of the fixed image to the moving, LPS)."""
+    m = flip_transform_ras_lps(fixed_to_moving_ras)
+    return sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
+
+
 def resample_to(
     moving: Volume, fixed: Volume, fixed_to_moving_ras: ArrayLike, *, order: int = 1, fill: float = 0.0
 ) -> Volume:
@@ -320,15 +326,14 @@ def resample_to(
     order
         0 takes the nearest voxel (labels), 1 interpolates linearly.
     """
-    m = np.diag([-1.0, -1, 1, 1]) @ np.asarray(fixed_to_moving_ras, dtype=np.float64) @ np.diag([-1.0, -1, 1, 1])
-    transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
+    image = moving.to_sitk()
     out = sitk.Resample(
-        moving.to_sitk(),
+        image,
         fixed.to_sitk(),
-        transform,
+        transform_to_sitk(fixed_to_moving_ras),
         sitk.sitkNearestNeighbor if order == 0 else sitk.sitkLinear,
         float(fill),
-        moving.to_sitk().GetPixelID() if order == 0 else sitk.sitkFloat32,
+        image.GetPixelID() if order == 0 else sitk.sitkFloat32,
     )
     return replace(
         Volume.from_sitk(

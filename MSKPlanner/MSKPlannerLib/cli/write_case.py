@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import RegistrationResult
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKFusionLib.volume import Volume, write_image
+from MSKFusionLib.volume import Volume, transform_to_sitk, write_image
 
 from ..export.mesh_files import write_3mf, write_stl
 from ..export.report import Body, Picture, render_report
@@ -61,9 +61,7 @@ def write_registration(result: RegistrationResult, folder: Path, moving_on_fixed
     """Write `registration.json`, `fixed_to_moving.h5` and, where given, the moving image on the fixed grid."""
     text = json.dumps(describe_registration(result), indent=2, allow_nan=False)
     (folder / "registration.json").write_text(text + "\n", encoding="utf-8")
-    m = result.fixed_to_moving_lps
-    transform = sitk.AffineTransform(m[:3, :3].ravel().tolist(), m[:3, 3].tolist())
-    sitk.WriteTransform(transform, str(folder / "fixed_to_moving.h5"))
+    sitk.WriteTransform(transform_to_sitk(result.fixed_to_moving_ras), str(folder / "fixed_to_moving.h5"))
     if moving_on_fixed is not None:
         mark = "" if result.verdict == "accepted" else "rejected_"
         write_image(moving_on_fixed, folder / f"{mark}moving_on_fixed.nrrd")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -269,8 +269,3 @@ def _decimated(mesh: Mesh) -> Mesh:
     reduce.SetTargetReduction(1.0 - _TRIANGLES_PER_BODY / count)
     reduce.Update()
     return Mesh.from_polydata(reduce.GetOutput())
-
-
-def colours_by_name(names: Iterable[str], palette: Sequence[str]) -> Mapping[str, str]:
-    """Give each name a colour of the palette, the same one on every run."""
-    return {name: palette[n % len(palette)] for n, name in enumerate(names)}

@@ -91,10 +91,6 @@ class DepthField:
         length = np.linalg.norm(rise, axis=-1, keepdims=True)
         return np.asarray(-rise / np.maximum(length, 1e-9))
 
-    def as_volume(self, name: str = "depth") -> Volume:
-        """Return the field as a volume (values in mm)."""
-        return Volume(self.depth, self.origin_ras, np.full(3, self.step_mm), self.directions_ras, name=name)
-
 
 def interpolate(voxels: NDArray[np.float32], ijk: ArrayLike) -> NDArray[np.float32]:
     """Return trilinear values (...,) of a contiguous (K, J, I) array at continuous indices (..., 3), clamped to the grid.
