@@ -13,13 +13,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from ..frames import FloatArray, rigid, rotation_about
+from ..frames import RAS_LPS, FloatArray, rigid, rotation_about
 from ..progress import Progress
-from ..volume import Volume
+from ..volume import Volume, transform_to_sitk
 from .mutual_information import pose_distance_mm
 from .preprocess import BODY_HU, FloatVoxels, at_spacing, on_cubes
-
-_RAS_LPS3 = np.diag([-1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,11 +114,12 @@ def search(
     f_air = transform(((grid.voxels < BODY_HU) & inside).astype(np.float32))
     body_voxels = float(((grid.voxels > BODY_HU) & inside).sum())
 
+    images = mr_coarse.to_sitk(), mr_weight.to_sitk()
     found: list[tuple[float, int, FloatArray]] = []
     for number, (turn, half) in enumerate(zip(turns, halves, strict=True)):
         progress(number / len(turns), "global search")
         box = 2 * half + 1
-        value, weight, valid = _turned(mr_coarse, mr_weight, centre_mr, turn, axes, box, sp)
+        value, weight, valid = _turned(images, centre_mr, turn, axes, box, sp)
         tensor, strength = _edge_tensor(value, valid & (weight > 0.3))
         product = sum(f * np.conj(transform(a)) * m for f, a, m in zip(f_tensor, tensor, _MULTIPLICITY, strict=True))
         f_weight = np.conj(transform(weight))
@@ -185,30 +184,30 @@ def _body_box(mr: Volume, weight: FloatVoxels) -> tuple[FloatArray, FloatArray]:
 
 
 def _turned(
-    mr: Volume,
-    weight: Volume,
+    images: tuple[sitk.Image, sitk.Image],
     centre_mr: FloatArray,
     turn: FloatArray,
     axes: FloatArray,
     box_kji: NDArray[np.int_],
     sp: float,
 ) -> tuple[FloatVoxels, FloatVoxels, NDArray[np.bool_]]:
-    """Resample MR, its foreground weight and its field of view on a box along the CT axes: p -> centre_mr + turn p."""
+    """Resample MR and its foreground weight on a box along the CT axes, around the world's zero: p -> centre_mr + turn p.
+
+    The third result is the MR's field of view.
+    """
     size = box_kji[::-1]
-    transform = sitk.AffineTransform(3)
-    # In LPS; the box sits around the world's zero.
-    transform.SetMatrix((_RAS_LPS3 @ turn @ _RAS_LPS3).ravel().tolist())
-    transform.SetTranslation((_RAS_LPS3 @ centre_mr).tolist())
-    direction = _RAS_LPS3 @ axes
+    transform = transform_to_sitk(rigid(turn, centre_mr))
+    direction = RAS_LPS[:3, :3] @ axes
     origin = (-direction @ ((size - 1) / 2 * sp)).tolist()
 
-    def resample(volume: Volume, fill: float) -> FloatVoxels:
+    def resample(image: sitk.Image, fill: float) -> FloatVoxels:
         out = sitk.Resample(
-            volume.to_sitk(), size.tolist(), transform, sitk.sitkLinear, origin, [sp] * 3, direction.ravel().tolist(), fill,
+            image, size.tolist(), transform, sitk.sitkLinear, origin, [sp] * 3, direction.ravel().tolist(), fill,
             sitk.sitkFloat32,
         )  # fmt: skip
         return sitk.GetArrayFromImage(out)
 
+    mr, weight = images
     value, w = resample(mr, 0.0), resample(weight, -1.0)
     valid = w > -0.01
     return value, np.maximum(w, 0.0), valid

@@ -31,9 +31,8 @@ from ..screws.pedicle import ScrewOptions
 from .arguments import parse_level_hint, parse_levels
 from .case_file import options_from_table, read_case_file
 from .console import say, table
+from .status import DONE, REJECTED
 from .write_case import write_case, write_registration
-
-DONE, REJECTED = 0, 3
 
 
 def run(args: argparse.Namespace, progress: Progress) -> int:

@@ -21,9 +21,8 @@ from ..output_folder import check_output, output_folder
 from ..pipeline import Case, CaseOptions, plan_case
 from ..truth import DICE, GUIDE_GAP_MM, GUIDE_OVERLAP_MM3, REGISTRATION_MEAN_MM, SCREW_CLEARANCE_MM, Comparison, compare
 from .console import say, table
+from .status import DONE, REJECTED
 from .write_case import write_case
-
-DONE, REJECTED = 0, 3
 
 
 def demo(args: argparse.Namespace, progress: Progress) -> int:

@@ -11,8 +11,7 @@ from MSKFusionLib.errors import Cancelled, InputError, MSKError
 
 from .arguments import build_parser
 from .console import console_progress
-
-BUG, WRONG_INPUT, CANCELLED = 1, 2, 130
+from .status import BUG, CANCELLED, WRONG_INPUT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
