@@ -344,24 +344,14 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             When there are no screws yet, or they are out of date.
         """
-        from dataclasses import replace
-
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.registration.result import Verdict
         from MSKPlannerLib.guides.options import GuideOptions
-        from MSKPlannerLib.pipeline import design_guides
+        from MSKPlannerLib.pipeline import with_guides
 
-        case, report = self._plannedCase(), progress or no_progress
-        old = tuple(f"{g.name}: " for g in case.plan.guides)
-        guides, solids = design_guides(
-            case.segmentation, case.plan.screws, case.bones, case.frames, GuideOptions(), progress=report
-        )
+        report = progress or no_progress
+        case = with_guides(self._plannedCase(), GuideOptions(), progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        reasons = [r for r in case.plan.reasons if not (old and r.startswith(old))]
-        reasons += [f"{g.name}: {'; '.join(g.reasons)}" for g in guides if g.verdict is Verdict.REJECTED]
-        verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-        plan = replace(case.plan, guides=tuple(guides), verdict=verdict, reasons=tuple(reasons))
-        self._show(replace(case, plan=plan, guides=solids), *self._nodes)
+        self._show(case, *self._nodes)
         return self.case
 
     def export(self, folder: Any, progress: Any = None) -> pathlib.Path:

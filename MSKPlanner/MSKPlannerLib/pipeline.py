@@ -36,7 +36,7 @@ from .records import (
 from .screws.depth_field import DepthField, depth_field
 from .screws.implants import ImplantTable
 from .screws.pedicle import ScrewOptions, plan_levels
-from .surface import bone_surface
+from .surface import surface_of_depth
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,6 @@ def plan_case(
     )
     screws = found.screws
     surfaces, frames = _anatomy(bones, screws)
-    guides: list[Guide] = []
-    solids: dict[str, GuideSolid] = {}
-    if asked.want_guides:
-        guides, solids = design_guides(
-            bones, screws, surfaces, frames, asked.guides, progress=part(progress, 0.65, 1.0)
-        )
     plan = Plan(
         plan_id=plan_id(ct, mr, bones),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -118,10 +112,37 @@ def plan_case(
         registration=None if registration is None else describe_registration(registration),
         segmentation=describe_segmentation(bones),
         screws=screws,
-        guides=tuple(guides),
     )
+    case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames)
+    if asked.want_guides:
+        case = with_guides(case, asked.guides, progress=part(progress, 0.65, 1.0))
     progress(1.0, "Done")
-    return Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, solids)
+    return case
+
+
+def with_guides(
+    case: Case, options: GuideOptions, *, levels: Sequence[str] | None = None, progress: Progress = no_progress
+) -> Case:
+    """Return a case with guides for its accepted screws in place of those it had; its verdict counts them.
+
+    Parameters
+    ----------
+    levels
+        Only these; None designs a guide for every level with screws.
+    """
+    chosen = {level: mesh for level, mesh in case.bones.items() if levels is None or level in levels}
+    guides, solids = design_guides(case.segmentation, case.plan.screws, chosen, case.frames, options, progress=progress)
+    # What was wrong before still is, but for the guides that are replaced.
+    replaced = set(_rejections(case.plan.guides))
+    reasons = (*(r for r in case.plan.reasons if r not in replaced), *_rejections(guides))
+    plan = replace(
+        case.plan,
+        parameters={**case.plan.parameters, "guides": dict(vars(options))},
+        guides=tuple(guides),
+        verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
+        reasons=reasons,
+    )
+    return replace(case, plan=plan, guides=solids)
 
 
 def design_guides(
@@ -196,19 +217,12 @@ def redesign_guides(
     if missing:
         raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
     surfaces, frames = _anatomy(bones, plan.screws)
-    chosen = {level: mesh for level, mesh in surfaces.items() if levels is None or level in levels}
-    guides, solids = design_guides(bones, plan.screws, chosen, frames, options, progress=progress)
-    parameters = {**plan.parameters, "guides": dict(vars(options))}
-    judged = judge(replace(plan, guides=tuple(guides), parameters=parameters), None)
-    # What was wrong with the registration or with a level still is; it is not judged anew here.
-    earlier = tuple(r for r in plan.reasons if r.startswith(("registration:", "no screws in")))
-    reasons = (*earlier, *judged.reasons)
-    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    return Case(ct, None, bones, replace(judged, reasons=reasons, verdict=verdict), None, surfaces, frames, solids)
+    case = Case(ct, None, bones, plan, None, surfaces, frames)
+    return with_guides(case, options, levels=levels, progress=progress)
 
 
 def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[tuple[str, str]] = ()) -> Plan:
-    """Return the plan with its verdict: rejected when any part failed its own check.
+    """Return the plan with its verdict: rejected when a screw, a level or the registration failed its own check.
 
     A vertebra that the image cuts off is not planned on, which is said and is no failure; any other level without
     screws is one.
@@ -218,8 +232,7 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
     notes = [f"no screws in {level}: {reason}" for level, reason in skipped if level not in whole]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
-    parts: tuple[Screw | Guide, ...] = (*plan.screws, *plan.guides)
-    reasons += [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
+    reasons += _rejections(plan.screws)
     if not plan.screws:
         reasons.append("no vertebra wholly in view could be planned on")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
@@ -238,9 +251,17 @@ def check_levels(bones: Segmentation, levels: Sequence[str] | None) -> None:
             raise InputError(f"{level} is not wholly in view", "Leave it out of the levels.", where=bones.labels.name)
 
 
+def _rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:
+    return [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
+
+
 def _anatomy(bones: Segmentation, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
-    levels = dict.fromkeys(s.level for s in screws)
-    return {v: bone_surface(bones, v) for v in levels}, {v: vertebra_frame(bones, v) for v in levels}
+    surfaces, frames = {}, {}
+    for level in dict.fromkeys(s.level for s in screws):
+        depth = depth_field(bones, level)
+        surfaces[level] = surface_of_depth(depth)
+        frames[level] = vertebra_frame(bones, level, depth=depth)
+    return surfaces, frames
 
 
 def describe_options(options: CaseOptions) -> dict[str, Any]:

@@ -7,30 +7,20 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from MSKFusionLib.frames import transform_points
-from MSKFusionLib.segmentation.labels import Segmentation
 
 from .mesh import Mesh, merge_vertices, split_bodies
-from .screws.depth_field import DepthField, depth_field
+from .screws.depth_field import DepthField
 
 #: A level set that touches a grid point exactly makes triangles without area; the point is moved off it by this.
 _OFF_ZERO_MM = 1e-4
 
 
-def bone_surface(segmentation: Segmentation, name: str) -> Mesh:
-    """Return the surface of one segment in RAS mm: closed, outward, one body.
+def surface_of_depth(bone: DepthField) -> Mesh:
+    """Return the surface of a bone in RAS mm: closed, outward, one body.
 
     Crumbs of the segmentation and closed holes inside the bone are dropped: a guide and a screw meet the outside only.
-
-    Raises
-    ------
-    InputError
-        When there is no such segment, or it has no voxels.
+    Method: flying edges (Schroeder et al. 2015, doi 10.1109/LDAV.2015.7348069).
     """
-    return surface_of_depth(depth_field(segmentation, name))
-
-
-def surface_of_depth(bone: DepthField) -> Mesh:
-    """Return the outer surface of a depth field (flying edges: Schroeder et al. 2015, doi 10.1109/LDAV.2015.7348069)."""
     values = np.pad(-bone.depth, 1, constant_values=1.0)
     values[np.abs(values) < _OFF_ZERO_MM] = _OFF_ZERO_MM
     image = vtk.vtkImageData()
