@@ -19,6 +19,8 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from .anatomy.vertebra import VertebraFrame, vertebra_frame
+from .bone.smooth_bone import BoneFields
+from .bone.surface import surface_of_depth
 from .guides.drill_guide import GuideSolid, design_drill_guide
 from .guides.options import GuideOptions
 from .mesh import Mesh
@@ -33,10 +35,8 @@ from .records import (
     plan_id,
     software_versions,
 )
-from .screws.depth_field import DepthField, depth_field
 from .screws.implants import ImplantTable
-from .screws.pedicle import ScrewOptions, plan_levels
-from .surface import surface_of_depth
+from .screws.pedicle import ScrewOptions, Skipped, plan_levels
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Case:
     bones: Mapping[str, Mesh] = field(default_factory=dict)
     frames: Mapping[str, VertebraFrame] = field(default_factory=dict)
     guides: Mapping[str, GuideSolid] = field(default_factory=dict)
+    fields: BoneFields | None = field(default=None, repr=False)
 
 
 def plan_case(
@@ -93,16 +94,18 @@ def plan_case(
     if bones is None:
         bones = segment_bones_ct(ct, level_hint=asked.level_hint, progress=part(progress, 0.3, 0.5))
     check_levels(bones, asked.levels)
+    fields = BoneFields(bones, ct)
     found = plan_levels(
         ct,
         bones,
         implants=implants,
         options=asked.screws,
         levels=asked.levels,
+        fields=fields,
         progress=part(progress, 0.5, 0.65),
     )
     screws = found.screws
-    surfaces, frames = _anatomy(bones, screws)
+    surfaces, frames = _anatomy(fields, screws)
     plan = Plan(
         plan_id=plan_id(ct, mr, bones),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -113,7 +116,7 @@ def plan_case(
         segmentation=describe_segmentation(bones),
         screws=screws,
     )
-    case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames)
+    case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
     if asked.want_guides:
         case = with_guides(case, asked.guides, progress=part(progress, 0.65, 1.0))
     progress(1.0, "Done")
@@ -131,7 +134,8 @@ def with_guides(
         Only these; None designs a guide for every level with screws.
     """
     chosen = {level: mesh for level, mesh in case.bones.items() if levels is None or level in levels}
-    guides, solids = design_guides(case.segmentation, case.plan.screws, chosen, case.frames, options, progress=progress)
+    fields = case.fields or BoneFields(case.segmentation, case.ct)
+    guides, solids = design_guides(fields, case.plan.screws, chosen, case.frames, options, progress=progress)
     # What was wrong before still is, but for the guides that are replaced.
     replaced = set(_rejections(case.plan.guides))
     reasons = (*(r for r in case.plan.reasons if r not in replaced), *_rejections(guides))
@@ -146,7 +150,7 @@ def with_guides(
 
 
 def design_guides(
-    bones: Segmentation,
+    fields: BoneFields,
     screws: Sequence[Screw],
     surfaces: Mapping[str, Mesh],
     frames: Mapping[str, VertebraFrame],
@@ -158,14 +162,7 @@ def design_guides(
     guides: list[Guide] = []
     solids: dict[str, GuideSolid] = {}
     levels = list(surfaces)
-    spine = [s.name for s in bones.segments if s.kind in ("vertebra", "sacrum")]
-    depths: dict[str, DepthField] = {}
-
-    def depth_of(level: str) -> DepthField:
-        if level not in depths:
-            depths[level] = depth_field(bones, level)
-        return depths[level]
-
+    spine = [s.name for s in fields.segmentation.segments if s.kind in ("vertebra", "sacrum")]
     for n, level in enumerate(levels):
         wanted = [s for s in screws if s.level == level and s.verdict is Verdict.ACCEPTED]
         name = f"{level} guide"
@@ -173,7 +170,7 @@ def design_guides(
             continue
         progress(n / len(levels), f"Designing the guide of {level}")
         at = spine.index(level)
-        neighbours = [depth_of(other) for other in spine[max(0, at - 1) : at + 2] if other != level]
+        neighbours = [fields.depth(other) for other in spine[max(0, at - 1) : at + 2] if other != level]
         try:
             solid = design_drill_guide(
                 surfaces[level],
@@ -216,20 +213,20 @@ def redesign_guides(
     missing = [level for level in levels or () if level not in planned]
     if missing:
         raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
-    surfaces, frames = _anatomy(bones, plan.screws)
-    case = Case(ct, None, bones, plan, None, surfaces, frames)
+    fields = BoneFields(bones, ct)
+    surfaces, frames = _anatomy(fields, plan.screws)
+    case = Case(ct, None, bones, plan, None, surfaces, frames, fields=fields)
     return with_guides(case, options, levels=levels, progress=progress)
 
 
-def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[tuple[str, str]] = ()) -> Plan:
+def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[Skipped] = ()) -> Plan:
     """Return the plan with its verdict: rejected when a screw, a level or the registration failed its own check.
 
-    A vertebra that the image cuts off is not planned on, which is said and is no failure; any other level without
-    screws is one.
+    A vertebra that the image cuts off is not planned on, which is said and is no failure; any other level or
+    side without a screw is one.
     """
-    whole = {s["name"] for s in (plan.segmentation or {}).get("segments", []) if s["complete"]}
-    reasons = [f"no screws in {level}: {reason}" for level, reason in skipped if level in whole]
-    notes = [f"no screws in {level}: {reason}" for level, reason in skipped if level not in whole]
+    reasons = [str(s) for s in skipped if s.whole]
+    notes = [str(s) for s in skipped if not s.whole]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
     reasons += _rejections(plan.screws)
@@ -255,12 +252,12 @@ def _rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:
     return [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
 
 
-def _anatomy(bones: Segmentation, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
+def _anatomy(fields: BoneFields, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
     surfaces, frames = {}, {}
     for level in dict.fromkeys(s.level for s in screws):
-        depth = depth_field(bones, level)
+        depth = fields.depth(level)
         surfaces[level] = surface_of_depth(depth)
-        frames[level] = vertebra_frame(bones, level, depth=depth)
+        frames[level] = vertebra_frame(fields.segmentation, level, depth=depth)
     return surfaces, frames
 
 

@@ -6,8 +6,8 @@ from core.bone_shapes import capsule, grid, moved, rasterise, union
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import perpendicular_axes, rigid, rotation_about, transform_points, unit
+from MSKPlannerLib.bone.smooth_bone import depth_field_of_mask
 from MSKPlannerLib.screws.corridor import LineFamily, line_clearance_mm, widest_corridor
-from MSKPlannerLib.screws.depth_field import depth_field_of_mask
 
 POSE = rigid(rotation_about([1, -2, 0.5], 40), (10.0, -30.0, 100.0))
 

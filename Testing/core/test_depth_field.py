@@ -6,8 +6,9 @@ from core.bone_shapes import capsule, grid, moved, rasterise, sphere, voxel_cent
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about
+from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.volume import Modality
-from MSKPlannerLib.screws.depth_field import SmoothBone, depth_field_of_mask, interpolate, peel
+from MSKPlannerLib.bone.smooth_bone import SmoothBone, depth_field_of_mask, peel
 
 CENTRE = np.array([3.0, -20.0, 150.0])
 OBLIQUE = rotation_about([1, 2, 3], 35)

@@ -19,6 +19,7 @@ from .discs import BodyColumn, body_column, find_discs
 from .joints import recut_joints
 from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
+from .marrow import enclosed_filled, filled
 from .refine import on_image_grid
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
@@ -204,9 +205,9 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[
 
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing, cut)
-    labels = separate.filled(labels, spacing)
+    labels = filled(labels, spacing, FIRST_LEVEL, None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum)
     if spine.sacrum is not None:
-        labels = separate.enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
+        labels = enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
     return labels
 
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from MSKFusionLib.frames import FloatArray, transform_points, unit
 
-from ..screws.depth_field import DepthField
+from ..bone.depth_field import DepthField
 
 _STEP_MM = 0.75
 #: How far beside the midline, and below and above the body's middle, a pedicle is looked for.

@@ -16,7 +16,8 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, rotation_
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from ..screws.depth_field import DepthField, depth_field
+from ..bone.depth_field import DepthField
+from ..bone.smooth_bone import smooth_bone
 from .pedicle import Pedicle, find_pedicle
 
 #: The canal is looked for along directions up to this far from the spine's course.
@@ -107,7 +108,7 @@ def vertebra_frame(segmentation: Segmentation, level: str, *, depth: DepthField 
         When no canal or no body can be found in the shape.
     """
     require_complete(segmentation, level)
-    bone = depth_field(segmentation, level) if depth is None else depth
+    bone = smooth_bone(segmentation, level).field() if depth is None else depth
     points = _bone_points(bone)
     course = spine_course_ras(segmentation, level)
     canal = _find_canal(points, course, level)

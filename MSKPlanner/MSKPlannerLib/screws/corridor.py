@@ -9,7 +9,7 @@ import numpy as np
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
 
-from .depth_field import DepthField
+from ..bone.depth_field import DepthField
 
 _SAMPLE_MM = 0.75
 _FIRST_CELL_MM = 2.0

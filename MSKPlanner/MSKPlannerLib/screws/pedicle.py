@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
@@ -17,9 +18,10 @@ from MSKFusionLib.volume import Volume
 
 from ..anatomy.pedicle import Pedicle
 from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
+from ..bone.depth_field import DepthField
+from ..bone.smooth_bone import BoneFields, SmoothBone
 from ..plan import Screw
 from .corridor import Corridor, LineFamily, widest_corridor
-from .depth_field import DepthField, SmoothBone, interpolate, smooth_bone
 from .implants import ImplantTable, load_implants
 from .safety import assess_screw, path_density
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
@@ -91,11 +93,36 @@ class ScrewOptions:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A vertebra that got no screws, or one side of it.
+
+    Parameters
+    ----------
+    side
+        None where neither side has one.
+    whole
+        Whether the vertebra is wholly in view, so that a screw was to be expected.
+    """
+
+    level: str
+    side: str | None
+    reason: str
+    whole: bool
+
+    def __str__(self) -> str:
+        return (
+            f"no screws in {self.level}: {self.reason}"
+            if self.side is None
+            else (f"no screw in {self.level} {self.side}: {self.reason}")
+        )
+
+
+@dataclass(frozen=True)
 class PedicleScrewPlan:
-    """The screws, and the vertebrae or sides that got none (``L4``, ``L4 left``), each with the reason."""
+    """The screws, and the vertebrae or sides that got none."""
 
     screws: tuple[Screw, ...]
-    skipped: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 def plan_pedicle_screws(
@@ -118,6 +145,7 @@ def plan_levels(
     implants: ImplantTable | None = None,
     options: ScrewOptions | None = None,
     levels: Sequence[str] | None = None,
+    fields: BoneFields | None = None,
     progress: Progress = no_progress,
 ) -> PedicleScrewPlan:
     """Plan a left and a right pedicle screw in every complete vertebra.
@@ -133,6 +161,8 @@ def plan_levels(
         For the density along the thread, in HU; without it the length alone decides.
     levels
         Names of vertebrae; None takes all that are wholly in view.
+    fields
+        The bones' fields, where the caller keeps them for other uses; they are made here otherwise.
 
     Raises
     ------
@@ -141,7 +171,7 @@ def plan_levels(
     """
     table = load_implants() if implants is None else implants
     wishes = options or ScrewOptions()
-    skipped: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
     names = [s.name for s in segmentation.vertebrae] if levels is None else list(levels)
     wanted = []
     for name in names:
@@ -151,27 +181,26 @@ def plan_levels(
         except InputError as error:
             if levels is not None:
                 raise
-            skipped.append((name, str(error)))
+            skipped.append(Skipped(name, None, str(error), whole=False))
     if not wanted:
         raise InputError(
             "no vertebra is wholly in view", "Screws need whole vertebrae.", where=segmentation.labels.name
         )
+    bones = fields or BoneFields(segmentation, ct)
     screws: list[Screw] = []
     for number, name in enumerate(wanted):
         progress(number / len(wanted), f"screws of {name}")
         try:
-            planned = plan_vertebra(ct, segmentation, name, table, wishes)
+            planned = plan_vertebra(bones, name, table, wishes)
             screws += planned.screws
             skipped += planned.skipped
         except (GeometryError, ProcessingError) as error:
-            skipped.append((name, str(error)))
+            skipped.append(Skipped(name, None, str(error), whole=True))
     progress(1.0, "screws planned")
     return PedicleScrewPlan(tuple(screws), tuple(skipped))
 
 
-def plan_vertebra(
-    ct: Volume | None, segmentation: Segmentation, level: str, implants: ImplantTable, options: ScrewOptions
-) -> PedicleScrewPlan:
+def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options: ScrewOptions) -> PedicleScrewPlan:
     """Plan both screws of one vertebra; a side without a pedicle, or without a line through it, is among the skipped.
 
     Raises
@@ -179,7 +208,8 @@ def plan_vertebra(
     GeometryError
         When the vertebra's frame or its pedicles cannot be found.
     """
-    smooth = smooth_bone(segmentation, level, ct)
+    ct, segmentation = bones.ct, bones.segmentation
+    smooth = bones.smooth(level)
     coarse = smooth.field(1.0)
     frame = vertebra_frame(segmentation, level, depth=coarse)
     if not frame.pedicles:
@@ -187,17 +217,15 @@ def plan_vertebra(
     fine = _screw_region(smooth, frame)
     neighbours = _neighbours(segmentation, level, frame)
     screws: list[Screw] = []
-    skipped: list[tuple[str, str]] = []
+    skipped: list[Skipped] = []
     for side, sign in SIDES:
         if side not in frame.pedicles:
-            skipped.append(
-                (f"{level} {side}", f"the {side} pedicle of {level} was not found: no bone joins arch and body")
-            )
+            skipped.append(Skipped(level, side, "the pedicle was not found: no bone joins arch and body", whole=True))
             continue
         try:
             screws.append(_plan_side(ct, level, side, sign, frame, fine, coarse, neighbours, implants, options))
         except ProcessingError as error:
-            skipped.append((f"{level} {side}", str(error)))
+            skipped.append(Skipped(level, side, str(error), whole=True))
     return PedicleScrewPlan(tuple(screws), tuple(skipped))
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
+from MSKFusionLib.interpolation import sample_volume
 from MSKFusionLib.volume import Volume
-
-from .depth_field import interpolate
 
 #: Signed depth (N,) in mm, positive inside bone, of RAS points (N, 3).
 DepthFunction = Callable[[FloatArray], FloatArray]
@@ -179,15 +178,3 @@ def path_density(ct: Volume, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_
     points = (entry + along[:, None] * axis)[:, None] + disc
     sections = sample_volume(ct, points).mean(axis=1)
     return PathDensity(float(sections.mean()), float(sections.min()))
-
-
-def sample_volume(volume: Volume, points_ras: FloatArray) -> NDArray[np.float32]:
-    """Return trilinear values (...,) of a volume at RAS points (..., 3), the edge's value beyond its edge."""
-    m = volume.ras_to_ijk
-    ijk = points_ras @ m[:3, :3].T + m[:3, 3]
-    low = np.floor(ijk.reshape(-1, 3).min(axis=0)).astype(int)
-    high = np.ceil(ijk.reshape(-1, 3).max(axis=0)).astype(int) + 1
-    last = np.array(volume.shape_ijk) - 1
-    low, high = np.clip(low, 0, last), np.clip(high, 0, last)
-    part = volume.voxels[low[2] : high[2] + 1, low[1] : high[1] + 1, low[0] : high[0] + 1]
-    return interpolate(np.ascontiguousarray(part, dtype=np.float32), ijk - low)

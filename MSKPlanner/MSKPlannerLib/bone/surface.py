@@ -8,8 +8,8 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from MSKFusionLib.frames import transform_points
 
-from .mesh import Mesh, merge_vertices, split_bodies
-from .screws.depth_field import DepthField
+from ..mesh import Mesh, merge_vertices, split_bodies
+from .depth_field import DepthField
 
 #: A level set that touches a grid point exactly makes triangles without area; the point is moved off it by this.
 _OFF_ZERO_MM = 1e-4
