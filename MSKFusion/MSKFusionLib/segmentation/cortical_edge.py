@@ -35,7 +35,9 @@ _TISSUE_SD_HU = 300.0
 _CORTEX_RANGE_HU = (700.0, 1800.0)
 #: Of the scanner's own blur (standard deviation), the values tried.
 _BLURS_MM = (0.25, 0.35, 0.45, 0.55, 0.7, 0.9)
-_SAMPLED_FOR_BLUR = 500
+_SAMPLED_FOR_BLUR, _SAMPLED_FOR_CORTEX = 500, 4000
+#: Walls thicker than this, where there are so many, tell the density of cortex; before that it may be off by this share.
+_THICK_WALL_MM, _LEAST_THICK, _LOOSE_SHARE_SD = 1.6, 50, 0.5
 #: Less than this above the tissue beside it is no cortex that could be placed.
 _LEAST_CONTRAST_HU = 80.0
 #: Misfit of a profile (root mean square) at which it counts half.
@@ -90,14 +92,7 @@ def cortical_edge(ct: Volume, points_ras: Floats, outward_ras: Floats, free_mm: 
         seen &= t < free_mm[:, None]
     # A voxel's own width, and what linear interpolation between voxels adds.
     voxel_variance = ((outward_ras @ ct.directions_ras) ** 2) @ (ct.spacing_mm**2) * (1 / 12 + 1 / 8)
-    cortex_hu = float(np.clip(1.1 * np.percentile(np.where(seen, hu, -1000).max(axis=1), 95), *_CORTEX_RANGE_HU))
-    few = np.random.default_rng(0).permutation(len(hu))[:_SAMPLED_FOR_BLUR]
-    misfits = []
-    for blur in _BLURS_MM:
-        *_, misfit = _fit(t, hu[few], seen[few], np.sqrt(blur**2 + voxel_variance[few]), cortex_hu)
-        # The worst fifth are joints and ridges, which no blur explains.
-        misfits.append(float(np.mean(np.sort(misfit)[: max(1, 4 * len(misfit) // 5)] ** 2)))
-    blur_mm = _lowest(_BLURS_MM, misfits)
+    blur_mm, cortex_hu = _of_image(t, hu, seen, voxel_variance)
     total_blur = np.sqrt(blur_mm**2 + voxel_variance)
     parameters, sd, misfit = _fit(t, hu, seen, total_blur, cortex_hu)
     enough = (seen & (t > 0.7)).any(axis=1) & (seen.sum(axis=1) >= 12)
@@ -110,6 +105,33 @@ def cortical_edge(ct: Volume, points_ras: Floats, outward_ras: Floats, free_mm: 
     return CorticalEdge(parameters[:, 0], np.exp(parameters[:, 1]), sd, weight, blur_mm, cortex_hu)
 
 
+def _of_image(
+    t: Floats, hu: NDArray[np.float32], seen: NDArray[np.bool_], voxel_variance: Floats
+) -> tuple[float, float]:
+    """Return the scanner's blur (mm) and the density of cortex (HU), from a sample of the profiles.
+
+    A wall thicker than the blur shows its density as it is; of a thinner one only thickness times density can be told.
+    """
+    order = np.random.default_rng(0).permutation(len(hu))
+    few, more = order[:_SAMPLED_FOR_BLUR], order[:_SAMPLED_FOR_CORTEX]
+    cortex_hu = float(np.clip(1.1 * np.percentile(np.where(seen, hu, -1000).max(axis=1), 95), *_CORTEX_RANGE_HU))
+    blur_mm = 0.0
+    for _ in range(2):
+        misfits = []
+        for blur in _BLURS_MM:
+            *_, misfit = _fit(t, hu[few], seen[few], np.sqrt(blur**2 + voxel_variance[few]), cortex_hu)
+            # The worst fifth are joints and ridges, which no blur explains.
+            misfits.append(float(np.mean(np.sort(misfit)[: max(1, 4 * len(misfit) // 5)] ** 2)))
+        blur_mm = _lowest(_BLURS_MM, misfits)
+        total = np.sqrt(blur_mm**2 + voxel_variance[more])
+        found, _, misfit = _fit(t, hu[more], seen[more], total, cortex_hu, _LOOSE_SHARE_SD)
+        thick = (np.exp(found[:, 1]) > _THICK_WALL_MM) & (misfit < _MISFIT_HU) & (np.abs(found[:, 0]) < 1.0)
+        if int(thick.sum()) < _LEAST_THICK:
+            break
+        cortex_hu = float(np.clip(np.median(found[thick, 4]), *_CORTEX_RANGE_HU))
+    return blur_mm, cortex_hu
+
+
 def _lowest(at: Sequence[float], values: Sequence[float]) -> float:
     """Return where the parabola through the lowest of some values and its neighbours is lowest."""
     n = int(np.clip(np.argmin(values), 1, len(at) - 2))
@@ -118,7 +140,12 @@ def _lowest(at: Sequence[float], values: Sequence[float]) -> float:
 
 
 def _fit(
-    t: Floats, hu: NDArray[np.float32], seen: NDArray[np.bool_], blur_mm: Floats, cortex_hu: float
+    t: Floats,
+    hu: NDArray[np.float32],
+    seen: NDArray[np.bool_],
+    blur_mm: Floats,
+    cortex_hu: float,
+    share_sd: float = _CORTEX_SHARE_SD,
 ) -> tuple[Floats, Floats, Floats]:
     """Return (N, 5) edge (mm), log wall, tissue outside and inside, cortex (HU); the edge's SD (mm), the misfit (HU)."""
     mask = seen.astype(np.float32)
@@ -128,8 +155,7 @@ def _fit(
     prior = np.stack([np.zeros(n), np.full(n, np.log(_WALL_MM)), outside, inside, np.full(n, cortex_hu)], axis=1)
     noise = 30.0
     precision = (
-        np.array([_EDGE_SD_MM, _WALL_LOG_SD, _TISSUE_SD_HU, _TISSUE_SD_HU, _CORTEX_SHARE_SD * cortex_hu]) ** -2.0
-        * noise**2
+        np.array([_EDGE_SD_MM, _WALL_LOG_SD, _TISSUE_SD_HU, _TISSUE_SD_HU, share_sd * cortex_hu]) ** -2.0 * noise**2
     )
     p = prior.copy()
     normal = np.empty((n, 5, 5))
