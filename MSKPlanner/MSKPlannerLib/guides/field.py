@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from vtk.util.numpy_support import numpy_to_vtk
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
 from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.isosurface import zero_surface
 
 from ..mesh import IntArray, Mesh
 
@@ -23,8 +22,6 @@ _PAIRS_AT_ONCE = 1_000_000
 #: Triangles with longer edges get sample points inside, so that the nearest samples always name the nearest triangle.
 _SAMPLE_SPACING_MM = 1.5
 _CLUSTER_MM = 0.4
-#: Node values closer to the level than this are moved off it: a surface vertex on a node would join two sheets.
-_OFF_LEVEL_MM = 1e-4
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
 
@@ -308,7 +305,7 @@ class Grid:
         return np.asarray(self.grid_to_ras[:3, 3] + np.stack([i, j, k], axis=1) @ steps.T)
 
     def surface(self, values: NDArray[np.floating]) -> Mesh:
-        """Return the closed surface of `values` < 0 by flying edges (Schroeder 2015, doi 10.1109/LDAV.2015.7348069).
+        """Return the closed surface of `values` < 0.
 
         The border nodes count as outside, so that the surface closes inside the grid.
         """
@@ -317,25 +314,10 @@ class Grid:
             for side in (0, -1):
                 border = np.moveaxis(f, axis, 0)[side]
                 np.maximum(border, self.spacing_mm, out=border)
-        f[np.abs(f) < _OFF_LEVEL_MM] = _OFF_LEVEL_MM
-        image = vtk.vtkImageData()
-        image.SetDimensions(*self.shape)
-        image.SetSpacing(*(self.spacing_mm,) * 3)
-        flat = np.ascontiguousarray(f.transpose(2, 1, 0)).ravel()
-        image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=True))
-        edges = vtk.vtkFlyingEdges3D()
-        edges.SetInputData(image)
-        edges.SetValue(0, 0.0)
-        edges.ComputeNormalsOff()
-        edges.ComputeGradientsOff()
-        edges.ComputeScalarsOff()
-        edges.Update()
-        mesh = Mesh.from_polydata(edges.GetOutput())
-        if not len(mesh.faces):
+        vertices_uvw, faces = zero_surface(f.transpose(2, 1, 0))
+        if not len(faces):
             raise ProcessingError("Nothing is left of the solid on the grid.")
-        if mesh.volume_mm3 < 0:
-            mesh = Mesh(mesh.vertices_ras, mesh.faces[:, ::-1])
-        return mesh.transformed(self.grid_to_ras)
+        return Mesh(self.spacing_mm * vertices_uvw, faces).transformed(self.grid_to_ras)
 
 
 def sample_distance(distance: Distance, grid: Grid, band_mm: float, exact_mm: float) -> Field:
