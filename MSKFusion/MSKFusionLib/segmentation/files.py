@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..terminology import structure_colour, structure_term, unnamed_vertebra_value
-from ..volume import Modality, Provenance, Volume, read_image, resample_to
+from ..volume import Modality, Provenance, Volume, read_image, resample_to, write_sitk
 from .labels import VERTEBRA_VALUES, Segment, Segmentation
 
 #: The tag that carries a segment's entry of the table, as quoted JSON (the file uses ``:`` and ``|`` itself).
@@ -45,20 +45,10 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
     labels = segmentation.labels.voxels
     highest = max([s.value for s in segmentation.segments], default=0)
     image = replace(segmentation.labels, voxels=labels.astype(np.uint8 if highest < 256 else np.uint16)).to_sitk()
-    is_seg = p.name.lower().endswith(".seg.nrrd")
-    if is_seg:
+    if p.name.lower().endswith(".seg.nrrd"):
         for key, value in _header(segmentation).items():
             image.SetMetaData(key, value)
-    suffix = ".seg.nrrd" if is_seg else "".join(p.suffixes[-2:]) if p.name.endswith(".nii.gz") else p.suffix
-    temporary = p.with_name(f".partial-{p.name.removesuffix(suffix)}{suffix}")
-    try:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
-        temporary.replace(p)
-    except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"the segmentation cannot be written ({reason})", where=str(p)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_sitk(image, p)
 
 
 def read_segmentation(

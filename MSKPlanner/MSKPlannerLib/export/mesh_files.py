@@ -11,7 +11,6 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +19,7 @@ import vtk
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.whole_file import whole_file
 
 from ..mesh import Mesh, merge_vertices
 
@@ -50,8 +50,8 @@ def write_stl(mesh: Mesh, path: str | Path, *, frame: str = "LPS") -> None:
     triangles["normal"], triangles["corners"] = normal, corners
     # Not "solid ..." at the start: readers would take the file for text.
     header = f"MSK Planner output. SPACE={frame}; UNITS=mm".encode("ascii").ljust(80, b" ")
-    with _whole_file(path) as temporary:
-        temporary.write_bytes(header + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
+    with whole_file(path) as draft:
+        draft.write_bytes(header + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
 
 
 def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str = "LPS") -> None:
@@ -99,8 +99,8 @@ def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str =
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
             package.writestr(entry, text.encode("utf-8"), compresslevel=6)
-    with _whole_file(path) as temporary:
-        temporary.write_bytes(packed.getvalue())
+    with whole_file(path) as draft:
+        draft.write_bytes(packed.getvalue())
 
 
 def _numbers(points: np.ndarray) -> Iterator[tuple[str, str, str]]:
@@ -121,20 +121,6 @@ def _check_writable(mesh: Mesh, path: str | Path) -> None:
         raise InputError("the mesh is empty; nothing is written", where=str(path))
     if not np.all(np.isfinite(mesh.vertices_ras)):
         raise InputError("the mesh has corners that are not numbers; nothing is written", where=str(path))
-
-
-@contextmanager
-def _whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place when all went well."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError(f"the file cannot be written ({error.strerror})", where=str(target)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------------------------------------- reading
