@@ -14,7 +14,9 @@ import vtk
 
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.resources import resource_path
+from MSKFusionLib.terminology import Colour
 
+from ..colours import hex_colour
 from ..mesh import Mesh
 from ..plan import Plan, Screw
 
@@ -37,7 +39,7 @@ class Body:
 
     name: str
     mesh: Mesh
-    colour: str
+    colour: Colour
     opacity: float = 1.0
 
 
@@ -255,7 +257,7 @@ def _trace(mesh3d: type, body: Body) -> object:
     i, j, k = mesh.faces.astype(np.int32).T
     return mesh3d(
         x=x, y=y, z=z, i=i, j=j, k=k,
-        name=body.name, color=body.colour, opacity=body.opacity, showlegend=True, hoverinfo="name",
+        name=body.name, color=hex_colour(body.colour), opacity=body.opacity, showlegend=True, hoverinfo="name",
         lighting={"ambient": 0.45, "diffuse": 0.7, "specular": 0.15}, flatshading=False,
     )  # fmt: skip
 

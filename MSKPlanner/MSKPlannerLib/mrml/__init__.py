@@ -1,12 +1,9 @@
 """The scene layer of the planner: plans as MRML nodes, and pictures by Slicer's own views."""
 
 from .plan_scene import (
-    GUIDE_COLOUR,
     ITEM_ATTRIBUTE,
     PLAN_ATTRIBUTE,
-    REJECTED_COLOUR,
     ROLE_ATTRIBUTE,
-    SCREW_COLOUR,
     VERDICT_ATTRIBUTE,
     PlanNodes,
     ScrewNodes,
@@ -25,12 +22,9 @@ from .views import (
 )
 
 __all__ = [
-    "GUIDE_COLOUR",
     "ITEM_ATTRIBUTE",
     "PLAN_ATTRIBUTE",
-    "REJECTED_COLOUR",
     "ROLE_ATTRIBUTE",
-    "SCREW_COLOUR",
     "VERDICT_ATTRIBUTE",
     "Camera",
     "PlanNodes",

@@ -23,6 +23,7 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.terminology import Colour, structure_colour
 from MSKFusionLib.volume import Volume
 
+from ..colours import GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..mesh import Mesh
 from ..plan import Guide, Plan, Screw
 from ..plan_file import plan_from_json, plan_to_json
@@ -39,11 +40,6 @@ PLAN_ATTRIBUTE = "MSKPlanner.PlanID"
 ITEM_ATTRIBUTE = "MSKPlanner.Item"
 #: ``accepted`` or ``rejected``.
 VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
-
-#: Okabe and Ito's palette: told apart by colour-blind readers too.
-SCREW_COLOUR: Colour = (0.0, 0.447, 0.698)
-GUIDE_COLOUR: Colour = (0.0, 0.62, 0.451)
-REJECTED_COLOUR: Colour = (0.835, 0.369, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +229,7 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
     for screw in screws:
         folder = build.folder("Screws")
         accepted = screw.verdict is Verdict.ACCEPTED
-        colour = SCREW_COLOUR if accepted else REJECTED_COLOUR
+        colour = judged_colour(SCREW_COLOUR, screw.verdict)
         mark = "" if accepted else " (rejected)"
         size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
         line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
@@ -256,7 +252,7 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
         node = build.model(
             mesh.to_polydata(),
             name + ("" if accepted else " (rejected)"),
-            GUIDE_COLOUR if accepted else REJECTED_COLOUR,
+            judged_colour(GUIDE_COLOUR, verdict),
             0.6,
         )
         node.SetDescription("; ".join(reasons))
