@@ -50,6 +50,11 @@ class Screw:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> str:
+        """Why it has its verdict, and what else to know, in one line."""
+        return "; ".join((*self.reasons, *self.notes))
+
 
 @dataclass(frozen=True)
 class Check:
@@ -85,6 +90,11 @@ class Guide:
     checks: tuple[Check, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> str:
+        """Why it has its verdict, in one line."""
+        return "; ".join(self.reasons)
 
 
 @dataclass(frozen=True)

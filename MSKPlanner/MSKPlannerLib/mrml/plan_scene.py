@@ -234,7 +234,7 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
         size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
         line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
         model = build.model(_with_normals(screw_mesh(screw), 40.0), f"{screw.name}, {size}{mark}", colour)
-        model.SetDescription("; ".join((*screw.reasons, *screw.notes)))
+        model.SetDescription(screw.remarks)
         nodes[screw.name] = ScrewNodes(
             build.add(line, folder, "screw-axis", screw.name, screw.verdict),
             build.add(model, folder, "screw", screw.name, screw.verdict),
@@ -243,20 +243,15 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
 
 
 def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str, Mesh]) -> dict[str, Any]:
-    verdicts = {guide.name: (guide.verdict, guide.reasons) for guide in guides}
+    designed = {guide.name: guide for guide in guides}
     nodes = {}
     for name, mesh in meshes.items():
-        verdict, reasons = verdicts.get(name, (Verdict.ACCEPTED, ()))
-        accepted = verdict is Verdict.ACCEPTED
+        guide = designed[name]
+        mark = "" if guide.verdict is Verdict.ACCEPTED else " (rejected)"
         # The very mesh that is printed, without normals: shaded facet by facet, edges stay crisp.
-        node = build.model(
-            mesh.to_polydata(),
-            name + ("" if accepted else " (rejected)"),
-            judged_colour(GUIDE_COLOUR, verdict),
-            0.6,
-        )
-        node.SetDescription("; ".join(reasons))
-        nodes[name] = build.add(node, build.folder("Guides"), "guide", name, verdict)
+        node = build.model(mesh.to_polydata(), name + mark, judged_colour(GUIDE_COLOUR, guide.verdict), 0.6)
+        node.SetDescription(guide.remarks)
+        nodes[name] = build.add(node, build.folder("Guides"), "guide", name, guide.verdict)
     return nodes
 
 
