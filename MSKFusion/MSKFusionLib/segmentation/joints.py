@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..distance_map import signed_distance_mm
 from .bone_mask import METAL_HU
 
 #: Labels closer to each other than this touch, for what the working grid could tell.
@@ -60,13 +61,12 @@ def _recut(
         return
     part = labels[box]
     pair = (part == upper) | (part == lower)
-    spacing = spacing_kji_mm.tolist()
-    to_upper = _distance_mm(part == upper, spacing)
-    to_lower = _distance_mm(part == lower, spacing)
+    to_upper = signed_distance_mm(part == upper, spacing_kji_mm)
+    to_lower = signed_distance_mm(part == lower, spacing_kji_mm)
     contact = pair & (to_upper <= _CONTACT_MM) & (to_lower <= _CONTACT_MM)
     if not contact.any():
         return
-    forgotten = pair & (_distance_mm(contact, spacing) <= _FORGOTTEN_MM)
+    forgotten = pair & (signed_distance_mm(contact, spacing_kji_mm) <= _FORGOTTEN_MM)
     markers = np.zeros(part.shape, dtype=np.uint8)
     for marker, value in ((1, upper), (2, lower)):
         rest = (part == value) & ~forgotten
@@ -125,12 +125,3 @@ def _shared_box(
     return tuple(
         slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(found[0], margin, labels.shape, strict=True)
     )
-
-
-def _distance_mm(mask: NDArray[np.bool_], spacing_kji_mm: list[float]) -> NDArray[np.float32]:
-    if not mask.any():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing(spacing_kji_mm[::-1])
-    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return np.asarray(sitk.GetArrayFromImage(distance), dtype=np.float32)

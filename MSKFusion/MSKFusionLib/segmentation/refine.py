@@ -8,10 +8,10 @@ peeled off from outside only, so that marrow stays.
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..distance_map import signed_distance_mm
 from ..volume import Volume
 from .bone_mask import METAL_HU
 from .working import on_grid, sample_linear, sample_nearest
@@ -45,18 +45,14 @@ def on_image_grid(
     part = ct.cropped([b.start for b in box[::-1]], [b.stop for b in box[::-1]])
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
-    # Distance in mm to the surface of the working mask, positive inside.
-    image = on_grid(bone.astype(np.uint8), grid).to_sitk()
-    signed = sitk.GetArrayFromImage(
-        sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    )
+    inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
     spread = labels
     for _ in range(int(np.ceil(_BAND_MM / spacing)) + 1):
         spread = np.where(spread == 0, ndimage.maximum_filter(spread, 3), spread)
     # Voxels far from any other label or background are bone whatever their value: marrow.
     size = 2 * max(1, round(1.2 / spacing)) + 1
     core = bone & (ndimage.minimum_filter(labels, size) == ndimage.maximum_filter(labels, size))
-    depth = sample_linear(signed, grid, on_grid(part.voxels, part), fill=-99.0)
+    depth = sample_linear(inside_mm, grid, on_grid(part.voxels, part), fill=-99.0)
     label = sample_nearest(spread, grid, part).astype(np.uint8)
     core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
     keep = _peeled(part, depth, core_there, soft_hu, least_hu)
