@@ -105,14 +105,16 @@ def plan_case(
     )
     screws = found.screws
     surfaces, frames = _anatomy(fields, screws)
+    inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
+    segmentation = describe_segmentation(bones)
     plan = Plan(
-        plan_id=plan_id(ct, mr, bones),
+        plan_id=plan_id(inputs, segmentation),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=software_versions(),
-        inputs=tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None),
+        inputs=inputs,
         parameters=describe_options(asked),
         registration=None if registration is None else describe_registration(registration),
-        segmentation=describe_segmentation(bones),
+        segmentation=segmentation,
         screws=screws,
     )
     case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
