@@ -250,7 +250,7 @@ def guidesText(plan: Any) -> str:
     """Return the verdict on the guides, in words."""
     if plan is None or not plan.guides:
         return _("No guides designed yet.")
-    lines = [f"{g.name}: {g.verdict.value}" + (f" ({'; '.join(g.reasons)})" if g.reasons else "") for g in plan.guides]
+    lines = [f"{g.name}: {g.verdict.value}" + (f" ({g.remarks})" if g.remarks else "") for g in plan.guides]
     return "\n".join(lines)
 
 

@@ -71,7 +71,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Guide:
-    """One guide as it was written: numbers of the solid, the files, the checks."""
+    """One guide as it was written: numbers of the solid, the files, the checks.
+
+    Parameters
+    ----------
+    notes
+        What was done in the design that one would want to know: an entry put on the bone, a piece dropped.
+    """
 
     name: str
     level: str
@@ -90,11 +96,12 @@ class Guide:
     checks: tuple[Check, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> str:
-        """Why it has its verdict, in one line."""
-        return "; ".join(self.reasons)
+        """Why it has its verdict, and what else to know, in one line."""
+        return "; ".join((*self.reasons, *self.notes))
 
 
 @dataclass(frozen=True)

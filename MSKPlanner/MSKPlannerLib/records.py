@@ -119,6 +119,7 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         checks=solid.checks,
         verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
         reasons=problems,
+        notes=solid.notes,
     )
 
 

@@ -15,7 +15,8 @@ SCREW = Screw(
     verdict=Verdict.REJECTED, reasons=("it leaves <the> pedicle",), notes=("a note",),
 )  # fmt: skip
 GUIDE = Guide(
-    "L4 guide", "L4", ("L4 left",), "guides/L4.stl", True, 1, 8123.4, 2.0, 0.25, 0.26, 0.1, (0.0, 1.0, 0.0)
+    "L4 guide", "L4", ("L4 left",), "guides/L4.stl", True, 1, 8123.4, 2.0, 0.25, 0.26, 0.1, (0.0, 1.0, 0.0),
+    notes=("a loose piece of 2.0 mm3 was dropped",),
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def test_the_report_shows_screws_and_guides_with_their_remarks():
     assert "<td>it leaves &lt;the&gt; pedicle; a note</td>" in html
     assert '<tr class="rejected"><td>L4 left</td>' in html
     assert '<tr class="accepted"><td>L5 guide</td><td>guides/L4.stl</td><td>yes</td><td>1</td><td>8123</td>' in html
+    assert html.count("<td>a loose piece of 2.0 mm3 was dropped</td>") == 2
 
 
 def test_colours_are_the_published_ones():

@@ -184,10 +184,10 @@ def test_guides_are_shown_with_their_verdicts(panel, inputs, steps, session, mon
     assert np.allclose(model.GetPolyData().GetBounds(), [0, 9, 0, 9, 0, 9])
     assert panel.logic.case.plan.verdict is Verdict.REJECTED, "one screw is rejected, and so is the plan"
     reasons = panel.logic.case.plan.reasons
-    rejected = guide(verdict=Verdict.REJECTED, reasons=("the wall is thin",))
+    rejected = guide(verdict=Verdict.REJECTED, reasons=("the wall is thin",), notes=("a piece was dropped",))
     replace_function(monkeypatch, "MSKPlannerLib.pipeline.design_guides", lambda *a, **k: ([rejected], {}))
     press(panel.ui.guidesButton)
-    assert panel.ui.guidesLabel.text == "L3 guide: rejected (the wall is thin)"
+    assert panel.ui.guidesLabel.text == "L3 guide: rejected (the wall is thin; a piece was dropped)"
     assert panel.logic.case.plan.reasons == (*reasons, "L3 guide: the wall is thin")
 
 
