@@ -11,8 +11,20 @@ from MSKFusionLib.registration.result import Verdict
 Point = tuple[float, float, float]
 
 
+class _Judged:
+    """A part of a plan with a verdict, why it has it, and what else to know of it."""
+
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def remarks(self) -> str:
+        """The reasons and the notes, in one line."""
+        return "; ".join((*self.reasons, *self.notes))
+
+
 @dataclass(frozen=True)
-class Screw:
+class Screw(_Judged):
     """One planned screw with everything that was measured on it.
 
     Parameters
@@ -50,11 +62,6 @@ class Screw:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def remarks(self) -> str:
-        """Why it has its verdict, and what else to know, in one line."""
-        return "; ".join((*self.reasons, *self.notes))
-
 
 @dataclass(frozen=True)
 class Check:
@@ -70,7 +77,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Guide:
+class Guide(_Judged):
     """One guide as it was written: numbers of the solid, the files, the checks.
 
     Parameters
@@ -97,11 +104,6 @@ class Guide:
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @property
-    def remarks(self) -> str:
-        """Why it has its verdict, and what else to know, in one line."""
-        return "; ".join((*self.reasons, *self.notes))
 
 
 @dataclass(frozen=True)
