@@ -3,11 +3,14 @@
 from .files import load_scene, save_scene
 from .headless import application_logic, headless_scene, inside_application, load_terminology, module_logic
 from .hierarchy import add_folder, children, hierarchy_node, nodes_in_folder, put_in_folder
+from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, registration_to_node
 from .segmentations import node_to_segmentation, segmentation_to_node
 from .transforms import node_to_rigid, node_to_world_ras, place_under, rigid_to_node
 from .volumes import node_to_volume, volume_to_node
 
 __all__ = [
+    "ROLE_ATTRIBUTE",
+    "VERDICT_ATTRIBUTE",
     "add_folder",
     "application_logic",
     "children",
@@ -24,6 +27,7 @@ __all__ = [
     "nodes_in_folder",
     "place_under",
     "put_in_folder",
+    "registration_to_node",
     "rigid_to_node",
     "save_scene",
     "segmentation_to_node",

@@ -1,10 +1,10 @@
 """The scene layer of the planner: plans as MRML nodes, and pictures by Slicer's own views."""
 
+from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
+
 from .plan_scene import (
     ITEM_ATTRIBUTE,
     PLAN_ATTRIBUTE,
-    ROLE_ATTRIBUTE,
-    VERDICT_ATTRIBUTE,
     PlanNodes,
     ScrewNodes,
     nodes_of_plan,

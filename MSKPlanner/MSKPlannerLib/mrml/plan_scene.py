@@ -11,10 +11,11 @@ import vtk
 
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml import (
+    ROLE_ATTRIBUTE,
+    VERDICT_ATTRIBUTE,
     add_folder,
-    place_under,
     put_in_folder,
-    rigid_to_node,
+    registration_to_node,
     segmentation_to_node,
     volume_to_node,
 )
@@ -31,15 +32,10 @@ from ..screws.shape import screw_mesh
 from .slice_views import arrange_slice_views
 from .tables import guide_table, screw_table
 
-#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``segmentation``, ``screw-axis``, ``screw``,
-#: ``guide``, ``bone``, ``metrics``.
-ROLE_ATTRIBUTE = "MSKPlanner.Role"
 #: The plan that a node belongs to.
 PLAN_ATTRIBUTE = "MSKPlanner.PlanID"
 #: The name of the screw, guide or segment in the plan document.
 ITEM_ATTRIBUTE = "MSKPlanner.Item"
-#: ``accepted`` or ``rejected``.
-VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,14 +210,9 @@ def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:
 def _add_registration(
     build: _Builder, registration: RegistrationResult, folder: int, ct_node: Any, mr_node: Any
 ) -> Any:
-    accepted = registration.verdict is Verdict.ACCEPTED
     fixed, moving = (node.GetName() if node else name for node, name in ((ct_node, "CT"), (mr_node, "MR")))
-    name = f"{moving} on {fixed}" + ("" if accepted else " (rejected)")
-    node = rigid_to_node(build.scene, registration.fixed_to_moving_ras, name)
-    node.SetDescription("; ".join(registration.reasons))
-    if accepted and mr_node is not None:
-        place_under(mr_node, node)
-    return build.add(node, folder, "registration", verdict=registration.verdict)
+    node = registration_to_node(build.scene, registration, f"{moving} on {fixed}", mr_node)
+    return build.add(node, folder, "registration")
 
 
 def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
