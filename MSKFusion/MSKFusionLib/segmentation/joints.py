@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import Box, mask_box
 from ..distance_map import signed_distance_mm
 from .bone_mask import METAL_HU
 
@@ -114,14 +115,9 @@ def _is_cut(labels: NDArray[np.uint8], value: int) -> bool:
     return any(bool((np.take(labels, end, axis) == value).any()) for axis in range(3) for end in (0, -1))
 
 
-def _shared_box(
-    labels: NDArray[np.uint8], upper: int, lower: int, spacing_kji_mm: NDArray[np.float64]
-) -> tuple[slice, ...] | None:
+def _shared_box(labels: NDArray[np.uint8], upper: int, lower: int, spacing_kji_mm: NDArray[np.float64]) -> Box | None:
     """Return the slices around both vertebrae, with a margin."""
-    found = ndimage.find_objects(((labels == upper) | (labels == lower)).view(np.uint8))
-    if not found or not (labels == upper).any() or not (labels == lower).any():
+    of_upper, of_lower = labels == upper, labels == lower
+    if not of_upper.any() or not of_lower.any():
         return None
-    margin = np.ceil(2.0 / spacing_kji_mm).astype(int)
-    return tuple(
-        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(found[0], margin, labels.shape, strict=True)
-    )
+    return mask_box(of_upper | of_lower, np.ceil(2.0 / spacing_kji_mm).astype(int))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import Box, label_boxes, mask_box
 from ..distance_map import signed_distance_mm
 from ..volume import Volume
 from .bone_mask import METAL_HU
@@ -87,11 +88,11 @@ def _peeled(
     return keep
 
 
-def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> tuple[slice, ...] | None:
+def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:
     """Return the slices of `ct` around all labels with a margin, in array order."""
     if not labels.any():
         return None
-    found = ndimage.find_objects((labels > 0).view(np.uint8))[0]
+    found = mask_box(labels > 0)
     lower = np.array([b.start for b in found])[::-1] * grid.spacing_mm + grid.origin_ras - 6.0
     upper = np.array([b.stop for b in found])[::-1] * grid.spacing_mm + grid.origin_ras + 6.0
     corners = np.array(
@@ -106,8 +107,7 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> tuple[slice,
 def without_crumbs(labels: NDArray[np.uint8], voxel_mm3: float, smallest_mm3: float = 60.0) -> NDArray[np.uint8]:
     """Return the labels without pieces smaller than `smallest_mm3`; each label keeps its largest piece."""
     out = labels.copy()
-    for value in np.unique(labels)[1:]:
-        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
+    for value, box in label_boxes(labels).items():
         part = labels[box] == value
         pieces, count = ndimage.label(part)
         if count < 2:

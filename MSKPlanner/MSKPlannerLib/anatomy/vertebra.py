@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage, optimize
 
+from MSKFusionLib.boxes import mask_box, touches_border
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, rotation_about, transform_points, unit
 from MSKFusionLib.registration.result import Verdict
@@ -169,8 +170,7 @@ def require_complete(segmentation: Segmentation, level: str) -> None:
     mask = segmentation.mask(level)
     if not mask.any():
         raise InputError("the segment has no voxels", "Segment it again.", where=level)
-    cut = [bool(mask.take(end, axis=axis).any()) for axis in range(3) for end in (0, -1)]
-    if not found[level].complete or any(cut):
+    if not found[level].complete or touches_border(mask_box(mask), mask.shape):
         raise InputError(
             "the vertebra is not wholly in view", "Plan on a scan that shows all of it, or leave it out.", where=level
         )
