@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from ..frames import FloatArray, invert_rigid, transform_points
+from ..frames import FloatArray, invert_rigid, transform_points, unit_rows
 from ..isosurface import zero_surface
 from .grid import Grid, evaluate
 from .shapes import CAP_MM, Shape
@@ -31,7 +31,7 @@ class BoneSurface:
         self._step_mm = _LARGE_STEP_MM if high[2] - low[2] > _TALL_MM + 2 * CAP_MM else _STEP_MM
         vertices, faces = _march(self._local, self._step_mm)
         self._points = self._project(vertices, 2)
-        self._normals = _unit(-self._gradient(self._points))
+        self._normals = unit_rows(-self._gradient(self._points))
         self._faces = faces
         self._tree = cKDTree(self._points)
 
@@ -110,10 +110,6 @@ class BoneSurface:
             f = self._local.value_at(p)
             p -= np.clip(f / np.maximum((g * g).sum(1), 0.05), -1.0, 1.0)[:, None] * g
         return p
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _march(shape: Shape, step_mm: float) -> tuple[FloatArray, NDArray[np.int64]]:

@@ -18,7 +18,7 @@ import numpy as np
 import vtk
 
 from MSKFusionLib.errors import InputError, ProcessingError
-from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.frames import flip_ras_lps, unit_rows
 from MSKFusionLib.whole_file import whole_file
 
 from ..mesh import Mesh, merge_vertices
@@ -44,8 +44,7 @@ def write_stl(mesh: Mesh, path: str | Path, *, frame: str = "LPS") -> None:
     points = _in_frame(mesh, frame)
     corners = points[mesh.faces].astype("<f4")
     edges = corners.astype(np.float64)
-    normal = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    normal = unit_rows(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]))
     triangles = np.zeros(len(corners), dtype=_STL_TRIANGLE)
     triangles["normal"], triangles["corners"] = normal, corners
     # Not "solid ..." at the start: readers would take the file for text.

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.frames import FloatArray, unit_rows
 from MSKFusionLib.isosurface import zero_surface
 
 from ..mesh import IntArray, Mesh
@@ -82,9 +82,7 @@ class DepthDistance:
         """Return the distance (N,) and its unit gradient (N, 3)."""
         shifts = self._step * np.eye(3)
         slope = [self.distance_mm(points_ras + s) - self.distance_mm(points_ras - s) for s in shifts]
-        gradient = np.stack(slope, axis=1)
-        length = np.linalg.norm(gradient, axis=1, keepdims=True)
-        return self.distance_mm(points_ras), gradient / np.maximum(length, 1e-12)
+        return self.distance_mm(points_ras), unit_rows(np.stack(slope, axis=1))
 
 
 class MeshDistance:
@@ -115,7 +113,7 @@ class MeshDistance:
         self._d01 = np.einsum("ij,ij->i", self._ab, self._ac)
         self._d11 = np.einsum("ij,ij->i", self._ac, self._ac)
         self._det = np.maximum(self._d00 * self._d11 - self._d01**2, 1e-30)
-        self._normal = _unit_rows(np.cross(self._ab, self._ac))
+        self._normal = unit_rows(np.cross(self._ab, self._ac))
         self._pseudo = _pseudo_normals(mesh, self._normal)
         samples, self._triangles, self._start = _surface_samples(mesh)
         self._tree = cKDTree(samples)
@@ -131,7 +129,7 @@ class MeshDistance:
         distance, closest, normal = self._closest(p, neighbours=4)
         away = (p - closest) * np.where(distance < 0, -1.0, 1.0)[:, None]
         near = np.abs(distance) < 1e-6
-        return distance, np.where(near[:, None], normal, _unit_rows(away))
+        return distance, np.where(near[:, None], normal, unit_rows(away))
 
     def _closest(self, p: FloatArray, neighbours: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         triangle = np.empty(len(p), dtype=np.int64)
@@ -206,17 +204,13 @@ class MeshDistance:
         return self._a[t] + feet[choice, rows], region
 
 
-def _unit_rows(v: FloatArray) -> FloatArray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-30)
-
-
 def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
     """Return (M, 7, 3): the normals of each triangle's face, corners a b c and edges ab bc ca."""
     faces, t = mesh.faces, mesh.triangles_ras
     size = len(mesh.vertices_ras)
     weighted = np.empty((3, len(faces), 3))
     for k in range(3):
-        one, two = _unit_rows(t[:, k - 2] - t[:, k]), _unit_rows(t[:, k - 1] - t[:, k])
+        one, two = unit_rows(t[:, k - 2] - t[:, k]), unit_rows(t[:, k - 1] - t[:, k])
         weighted[k] = normal * np.arccos(np.clip(np.einsum("ij,ij->i", one, two), -1, 1))[:, None]
     corner = faces.T.ravel()
     vertex = np.stack([np.bincount(corner, weighted[..., c].ravel(), minlength=size) for c in range(3)], axis=1)
