@@ -244,7 +244,7 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume, place_under, registration_to_node
+        from MSKFusionLib.mrml import node_to_volume, place_registration, place_under
         from MSKFusionLib.progress import no_progress
         from MSKFusionLib.registration import register_rigid
         from MSKFusionLib.registration.result import Verdict
@@ -255,7 +255,7 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         scene = fixedNode.GetScene()
         _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
         name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
-        node = registration_to_node(scene, result, name, movingNode)
+        node = place_registration(scene, result, name, movingNode)
         node.SetNodeReferenceID("fixed", fixedNode.GetID())
         node.SetNodeReferenceID("moving", movingNode.GetID())
         # The result holds between the two grids; whatever moves the CT moves both.

@@ -332,11 +332,18 @@ def resample_to(
     order
         0 takes the nearest voxel (labels), 1 interpolates linearly.
     """
+    return resample_through(moving, fixed, transform_to_sitk(fixed_to_moving_ras), order=order, fill=fill)
+
+
+def resample_through(
+    moving: Volume, fixed: Volume, fixed_to_moving_lps: sitk.Transform, *, order: int = 1, fill: float = 0.0
+) -> Volume:
+    """Return `moving` on the grid of `fixed` through any ITK transform; see `resample_to`."""
     image = moving.to_sitk()
     out = sitk.Resample(
         image,
         fixed.to_sitk(),
-        transform_to_sitk(fixed_to_moving_ras),
+        fixed_to_moving_lps,
         sitk.sitkNearestNeighbor if order == 0 else sitk.sitkLinear,
         float(fill),
         image.GetPixelID() if order == 0 else sitk.sitkFloat32,

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib import __version__
-from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.frames import flip_transform_ras_lps
+from MSKFusionLib.registration.result import BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
@@ -51,7 +52,7 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
 
 def describe_registration(result: RegistrationResult) -> dict[str, Any]:
     """Return the document's (and `registration.json`'s) entry of a registration."""
-    return {
+    entry: dict[str, Any] = {
         "method": result.method,
         "verdict": str(result.verdict),
         "reasons": list(result.reasons),
@@ -60,6 +61,22 @@ def describe_registration(result: RegistrationResult) -> dict[str, Any]:
         "expected_error_mm": result.expected_error_mm,
         "evidence": {k: float(v) for k, v in result.evidence.items()},
         "seconds": round(result.seconds, 2),
+    }
+    if result.bones:
+        entry["bones"] = [_describe_bone(b) for b in result.bones]
+    return entry
+
+
+def _describe_bone(bone: BonePose) -> dict[str, Any]:
+    pose = bone.fixed_to_moving_ras
+    return {
+        "name": bone.name,
+        "verdict": str(bone.verdict),
+        "reasons": list(bone.reasons),
+        "fixed_to_moving_ras": None if pose is None else pose.tolist(),
+        "fixed_to_moving_lps": None if pose is None else flip_transform_ras_lps(pose).tolist(),
+        "expected_error_mm": bone.expected_error_mm,
+        "evidence": {k: float(v) for k, v in bone.evidence.items()},
     }
 
 

@@ -9,8 +9,9 @@ import vtk
 from scene_objects import FIXED_TO_MOVING_RAS, awkward_volume, ct_and_labels, moving_volume
 
 from MSKFusionLib.errors import GeometryError, InputError
-from MSKFusionLib.frames import invert_rigid, transform_points
+from MSKFusionLib.frames import invert_rigid, rotation_about, transform_points
 from MSKFusionLib.mrml import (
+    displacements_to_node,
     node_to_rigid,
     node_to_segmentation,
     node_to_volume,
@@ -21,7 +22,7 @@ from MSKFusionLib.mrml import (
     volume_to_node,
 )
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
-from MSKFusionLib.volume import Modality
+from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.mesh import Mesh
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64", ">i2", ">f4"]
@@ -235,3 +236,23 @@ def test_labels_that_are_no_labels_are_refused(scene):
     empty = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "empty")
     with pytest.raises(InputError, match="empty: the segmentation has no segments"):
         node_to_segmentation(empty)
+
+
+def test_a_bending_registration_is_a_grid_transform(scene):
+    """What the node does to a point is what the displacements say, also between their grid's points and turned axes."""
+    axes = rotation_about([1, 2, 3], 35.0)
+    grid = Volume(np.zeros((9, 8, 7), np.uint8), np.array([10.0, -20, 30]), np.full(3, 4.0), axes, Modality.LABEL)
+    k, j, i = np.meshgrid(*[np.arange(n) for n in (9, 8, 7)], indexing="ij")
+    points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
+    bend = np.array([[0.02, 0.01, 0.0], [0.0, -0.03, 0.01], [0.01, 0.0, 0.02]])
+    node = displacements_to_node(scene, grid, points @ bend.T + [5.0, 2.0, -1.0], "bent")
+    from_world = vtk.vtkGeneralTransform()
+    node.GetTransformFromWorld(from_world)
+    for ijk in ([1, 1, 1], [3.3, 4.7, 2.1], [5.5, 6.2, 7.4]):
+        fixed = transform_points(grid.ijk_to_ras, np.array(ijk, float))
+        assert from_world.TransformPoint(fixed.tolist()) == pytest.approx(
+            fixed + bend @ fixed + [5.0, 2.0, -1.0], abs=1e-6
+        )
+    to_world = vtk.vtkGeneralTransform()
+    node.GetTransformToWorld(to_world)
+    assert to_world.TransformPoint(from_world.TransformPoint(fixed.tolist())) == pytest.approx(fixed, abs=0.01)

@@ -3,9 +3,16 @@
 from .files import load_scene, save_scene
 from .headless import application_logic, headless_scene, inside_application, load_terminology, module_logic
 from .hierarchy import add_folder, children, hierarchy_node, nodes_in_folder, put_in_folder
-from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, registration_to_node
+from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, place_registration
 from .segmentations import node_to_segmentation, segmentation_to_node
-from .transforms import node_to_rigid, node_to_world_ras, place_under, rigid_to_node
+from .transforms import (
+    displacements_to_node,
+    node_to_rigid,
+    node_to_world_ras,
+    place_under,
+    registration_to_nodes,
+    rigid_to_node,
+)
 from .volumes import node_to_volume, volume_to_node
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "add_folder",
     "application_logic",
     "children",
+    "displacements_to_node",
     "headless_scene",
     "hierarchy_node",
     "inside_application",
@@ -25,9 +33,10 @@ __all__ = [
     "node_to_volume",
     "node_to_world_ras",
     "nodes_in_folder",
+    "place_registration",
     "place_under",
     "put_in_folder",
-    "registration_to_node",
+    "registration_to_nodes",
     "rigid_to_node",
     "save_scene",
     "segmentation_to_node",

@@ -14,7 +14,7 @@ ROLE_ATTRIBUTE = "MSKPlanner.Role"
 VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
 
 
-def registration_to_node(scene: Any, result: RegistrationResult, name: str, moving_node: Any | None) -> Any:
+def place_registration(scene: Any, result: RegistrationResult, name: str, moving_node: Any | None) -> Any:
     """Add a registration as a transform node and put the moving volume under it.
 
     A rejected registration is there to be looked at: it says so in its name, and moves nothing.

@@ -1,6 +1,7 @@
 """Registration: bringing two images of one patient together, and saying how far it can be trusted."""
 
-from .result import RegistrationResult, Verdict
+from .piecewise import register_piecewise
+from .result import BonePose, RegistrationResult, Verdict
 from .rigid import register_rigid
 
-__all__ = ["RegistrationResult", "Verdict", "register_rigid"]
+__all__ = ["BonePose", "RegistrationResult", "Verdict", "register_piecewise", "register_rigid"]

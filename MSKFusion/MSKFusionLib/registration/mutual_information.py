@@ -149,11 +149,29 @@ class MutualInformation:
         classes = self.samples.classes[inside]
         information, table = information_table(self.joint_histogram(classes, value))
         slope = self.sample_slopes(table, classes, value) / len(value)
-        force = slope[:, None] * image_gradient
-        # The sum of arm x force, from one 3x3 product.
-        m = (moved[inside] - centre_mr_ras).T @ force
-        torque = [m[1, 2] - m[2, 1], m[2, 0] - m[0, 2], m[0, 1] - m[1, 0]]
-        return information, np.r_[torque, force.sum(0)].astype(float), float(inside.mean())
+        gradient = _rigid_gradient(moved[inside] - centre_mr_ras, slope[:, None] * image_gradient)
+        return information, gradient, float(inside.mean())
+
+    def under_table(
+        self, table: FloatArray, ct_to_mr_ras: FloatArray, centre_mr_ras: FloatArray
+    ) -> tuple[float, FloatArray, float]:
+        """Return the mean share of the samples under a fixed table (CT_CLASSES, bins), its gradient, and the share inside.
+
+        The gradient is over the same motion as in `value_and_gradient`.
+        """
+        moved = _move(ct_to_mr_ras, self.samples.points_ras)
+        inside, value, image_gradient = self.values_and_gradients(moved)
+        if inside.sum() < _LEAST_SAMPLES:
+            return 0.0, np.zeros(6), 0.0
+        classes = self.samples.classes[inside]
+        k, t = self._parzen(value)
+        base, flat = classes * self.bins + k, table.astype(np.float32).ravel()
+        share = sum(
+            weight * flat[base + shift] for shift, weight in zip((-1, 0, 1, 2), _spline_weights(t), strict=True)
+        )
+        slope = self.sample_slopes(table, classes, value) / len(value)
+        gradient = _rigid_gradient(moved[inside] - centre_mr_ras, slope[:, None] * image_gradient)
+        return float(np.mean(share)), gradient, float(inside.mean())
 
     def sample_slopes(self, table: FloatArray, classes: IntArray, value: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return how each sample's share (N,) changes with its MR value."""
@@ -203,6 +221,12 @@ def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radiu
 
 def _move(matrix: FloatArray, points: FloatArray) -> FloatArray:
     return points @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _rigid_gradient(arms: FloatArray, forces: NDArray[np.floating[Any]]) -> FloatArray:
+    """Return the sum (6,) of arm x force, then of the forces."""
+    m = arms.T @ forces
+    return np.r_[m[1, 2] - m[2, 1], m[2, 0] - m[0, 2], m[0, 1] - m[1, 0], forces.sum(0)].astype(float)
 
 
 def _spline_weights(t: NDArray[np.float32]) -> tuple[NDArray[Any], ...]:

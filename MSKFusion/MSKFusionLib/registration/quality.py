@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -22,9 +23,9 @@ LEAST_RETURN = 0.5  # true 0.8 and more; knee and noise 0
 LEAST_GAIN = 0.82  # true 0.91 and more; another patient 0.70, mirrored head 0.77
 LEAST_INFORMATION_NATS = 0.15  # true 0.29 and more; other bones under the same skin 0.10
 MOST_SPLIT_MM = 2.5
-BLOCK_MM = 40.0
+BLOCK_MM, BLOCK_STEP_MM = 40.0, 2.5
 LEAST_BLOCK_SAMPLES = 160
-AGREEING_MM = 4.5
+AGREEING_STEPS = 1.8
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class Evidence:
     selection_mm: float
     mr_voxel_mm: float
 
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, float]) -> Evidence:
+        """Return the evidence of a rigid result from its numbers by name."""
+        values: dict[str, Any] = {f.name: numbers[f.name] for f in fields(cls)}
+        return cls(**values | {"block_count": int(values["block_count"])})
+
     def as_dict(self) -> dict[str, float]:
         """Return the numbers by name."""
         return {name: float(value) for name, value in asdict(self).items()}
@@ -92,7 +99,7 @@ def weigh(
         Of the coarse optimum at the result, and of its rivals (other distinct optima), best first.
     """
     return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.5))
-    agreement, gain, blocks, information = _blocks(fit, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
+    agreement, gain, blocks, information = agreement_of_blocks(fit, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
     split, selection = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
     return Evidence(
@@ -154,8 +161,22 @@ def _about(centre: FloatArray, turn: FloatArray) -> FloatArray:
     return m
 
 
-def _blocks(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tuple[float, float, int, float]:
+def agreement_of_blocks(
+    fit: BoneFit,
+    pose: FloatArray,
+    seed: int,
+    progress: Progress,
+    ct_to_mr: Callable[[FloatArray], FloatArray] | None = None,
+    *,
+    block_mm: float = BLOCK_MM,
+    step_mm: float = BLOCK_STEP_MM,
+) -> tuple[float, float, int, float]:
     """Let each block of the anatomy around bone look for its own best shift.
+
+    Parameters
+    ----------
+    pose, ct_to_mr
+        4x4 of the result; and where that is not all, what takes CT points (N, 3) to the MR.
 
     Returns
     -------
@@ -164,12 +185,18 @@ def _blocks(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
     """
     drawn = fit.samples(pose, seed + 3, 40_000)
     information = MutualInformation(drawn, fit.mr, bins=24)
-    inside, value = information.values(transform_points(pose, drawn.points_ras))
-    drawn = drawn.subset(inside)
-    cell = np.floor((drawn.points_ras - drawn.points_ras.min(0)) / BLOCK_MM).astype(int)
+    placed = transform_points(pose, drawn.points_ras) if ct_to_mr is None else ct_to_mr(drawn.points_ras)
+    inside, value = information.values(placed)
+    drawn, placed = drawn.subset(inside), placed[inside]
+    cell = np.floor((drawn.points_ras - drawn.points_ras.min(0)) / block_mm).astype(int)
     block = np.unique(cell, axis=0, return_inverse=True)[1]
     keep = np.bincount(block)[block] >= LEAST_BLOCK_SAMPLES
-    samples, value, block = drawn.subset(keep), value[keep], np.unique(block[keep], return_inverse=True)[1]
+    samples, base, value, block = (
+        drawn.subset(keep),
+        placed[keep],
+        value[keep],
+        np.unique(block[keep], return_inverse=True)[1],
+    )
     number = int(block.max()) + 1 if len(samples) else 0
     if number < 2:
         return 0.0, 0.0, number, 0.0
@@ -184,9 +211,8 @@ def _blocks(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
         tables.append(information_table(rest + 0.05 * prior + 1e-6)[1])
     table = np.stack(tables).astype(np.float32)
 
-    steps = 2.5 * np.arange(-3, 4)
+    steps = step_mm * np.arange(-3, 4)
     shifts = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    base = transform_points(pose, samples.points_ras)
     score = np.zeros((len(shifts), number))
     for n, shift in enumerate(shifts):
         if n % 40 == 0:
@@ -199,7 +225,7 @@ def _blocks(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
     distance = np.linalg.norm(shifts[score.argmax(0)], axis=1)
     weight = score.std(0) * np.sqrt(counts)
     gain = float((weight * (here - typical)).sum() / max((weight * (best - typical)).sum(), 1e-9))
-    agreement = float((weight * (distance < AGREEING_MM)).sum() / max(weight.sum(), 1e-9))
+    agreement = float((weight * (distance < AGREEING_STEPS * step_mm)).sum() / max(weight.sum(), 1e-9))
     return agreement, gain, number, information_table(whole)[0]
 
 

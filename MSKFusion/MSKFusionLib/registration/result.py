@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import SimpleITK as sitk
 from numpy.typing import ArrayLike
 
 from ..frames import FloatArray, flip_transform_ras_lps, transform_points
-from ..volume import Volume, resample_to
+from ..volume import Volume, resample_through, transform_to_sitk
+from .polyrigid import PolyrigidMap, displacement_to_sitk, displacements
 
 
 class Verdict(StrEnum):
@@ -20,19 +22,75 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class RegistrationResult:
-    """A transform with its verdict.
+class BonePose:
+    """Where one bone went, of a registration that moves each bone on its own.
 
     Parameters
     ----------
     fixed_to_moving_ras
-        4x4; takes a RAS point of the fixed image to the same anatomy in the moving image.
+        Its own 4x4; None where the bone was not placed.
+    expected_error_mm
+        Estimated mean error over this bone; None where it was not placed, or its place is not to be trusted.
+    reasons
+        Why it was not placed or is not to be trusted; empty for an accepted pose.
+    """
+
+    name: str
+    fixed_to_moving_ras: FloatArray | None
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    expected_error_mm: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BoneMap:
+    """The bending part of a registration, and which way round it is needed.
+
+    Parameters
+    ----------
+    ct_to_mr
+        From the CT, in which the bones are labelled.
+    ct_is_fixed
+        Whether that is the way from the fixed to the moving image, or its inverse is.
+    """
+
+    ct_to_mr: PolyrigidMap
+    ct_is_fixed: bool
+
+    def __call__(self, fixed_ras: ArrayLike) -> FloatArray:
+        """Take RAS points (..., 3) of the fixed image to the moving image."""
+        return self.ct_to_mr(fixed_ras) if self.ct_is_fixed else self.ct_to_mr.inverse(fixed_ras)
+
+    def displacements(self, fixed: Volume) -> tuple[Volume, FloatArray]:
+        """Return a grid over the fixed image, and the displacement (K, J, I, 3; RAS mm) of each of its points."""
+        return displacements(self.ct_to_mr, fixed, inverse=not self.ct_is_fixed)
+
+    def to_sitk(self, fixed: Volume) -> sitk.DisplacementFieldTransform:
+        """Return the map sampled over the fixed image, between LPS frames, as ITK wants it.
+
+        The steps of 2 mm blur it where two bones that move differently nearly touch; each bone's own 4x4 does not.
+        """
+        return displacement_to_sitk(self.ct_to_mr, fixed, inverse=not self.ct_is_fixed)
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationResult:
+    """A transform with its verdict: one rigid motion, or one for every bone and a smooth map between them.
+
+    Parameters
+    ----------
+    fixed_to_moving_ras
+        4x4; takes a RAS point of the fixed image to the same anatomy in the moving image. Where `bone_map` is given this
+        is only the common part, the best that one rigid motion can do.
     reasons
         Why, in words; never empty for a rejected result.
     evidence
         The numbers the verdict rests on, by name (units in the name).
     expected_error_mm
         Estimated mean error over the overlap, from evidence that the optimiser did not maximise; None where rejected.
+    bones, bone_map
+        Of a piecewise registration: each bone's pose, and the map that all of them and what lies between follow.
     """
 
     method: str
@@ -42,16 +100,24 @@ class RegistrationResult:
     evidence: Mapping[str, float] = field(default_factory=dict)
     expected_error_mm: float | None = None
     seconds: float = 0.0
+    bones: tuple[BonePose, ...] = ()
+    bone_map: BoneMap | None = None
 
     @property
     def fixed_to_moving_lps(self) -> FloatArray:
-        """The same transform between LPS frames, as ITK wants it for resampling."""
+        """The 4x4 between LPS frames, as ITK wants it for resampling."""
         return flip_transform_ras_lps(self.fixed_to_moving_ras)
 
     def apply_to_points(self, fixed_ras: ArrayLike) -> FloatArray:
         """Take RAS points (..., 3) of the fixed image to the moving image."""
+        if self.bone_map is not None:
+            return self.bone_map(fixed_ras)
         return transform_points(self.fixed_to_moving_ras, fixed_ras)
+
+    def to_sitk(self, fixed: Volume) -> sitk.Transform:
+        """Return the transform as ITK wants it for resampling: points of the fixed image to the moving, LPS."""
+        return transform_to_sitk(self.fixed_to_moving_ras) if self.bone_map is None else self.bone_map.to_sitk(fixed)
 
     def resample(self, moving: Volume, fixed: Volume) -> Volume:
         """Return the moving image on the fixed image's grid."""
-        return resample_to(moving, fixed, self.fixed_to_moving_ras)
+        return resample_through(moving, fixed, self.to_sitk(fixed))

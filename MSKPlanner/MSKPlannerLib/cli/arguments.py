@@ -37,7 +37,18 @@ def build_parser() -> argparse.ArgumentParser:
     register = _command(commands, "register", "bring MOVING onto FIXED (CT and MR, either way round)")
     register.add_argument("fixed", metavar="FIXED", help=_IMAGE)
     register.add_argument("moving", metavar="MOVING", help=_IMAGE)
-    register.add_argument("--method", choices=["rigid"], default="rigid")
+    register.add_argument(
+        "--method",
+        choices=["rigid", "piecewise"],
+        default="rigid",
+        help="one motion for all (default), or one for every bone: the spine lay differently in the two scans",
+    )
+    register.add_argument(
+        "--bones",
+        metavar="LABELMAP",
+        help="for piecewise: the CT's bones (.seg.nrrd, .nii.gz); found in the CT if left out",
+    )
+    _numbering(register)
     register.add_argument("--fixed-modality", choices=["ct", "mr"], help="where the file does not tell")
     register.add_argument("--moving-modality", choices=["ct", "mr"], help="where the file does not tell")
     register.add_argument(
@@ -118,11 +129,15 @@ def _output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def _planning(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bones", metavar="LABELMAP", help="a ready segmentation (default: found in the CT)")
+def _numbering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--numbering", choices=["verse", "totalsegmentator"], help="what the values of a plain labelmap mean"
     )
+
+
+def _planning(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bones", metavar="LABELMAP", help="a ready segmentation (default: found in the CT)")
+    _numbering(parser)
     parser.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
     parser.add_argument("--levels", metavar="L3,L4", help="only these (default: every one wholly in view)")
     parser.add_argument("--implants", metavar="CSV", help="an implant table of your own (default: generic)")

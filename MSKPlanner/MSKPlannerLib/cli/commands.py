@@ -10,8 +10,7 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
-from MSKFusionLib.registration import register_rigid
-from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.registration import RegistrationResult, Verdict, register_piecewise, register_rigid
 from MSKFusionLib.segmentation import segment_bones_ct
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
 from MSKFusionLib.volume import Modality, Volume
@@ -91,14 +90,42 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
     check_output(args.out, force=args.force)
     fixed = load_image(args.fixed, modality=_modality(args.fixed_modality), series=args.fixed_series)
     moving = load_image(args.moving, modality=_modality(args.moving_modality), series=args.moving_series)
-    result = register_rigid(fixed, moving, seed=args.seed, progress=part(progress, 0.0, 0.9))
+    if args.method == "piecewise":
+        result = _register_bones(fixed, moving, args, part(progress, 0.0, 0.9))
+    elif args.bones is not None:
+        raise InputError("--bones is for --method piecewise; one rigid motion takes all of the image along")
+    else:
+        result = register_rigid(fixed, moving, seed=args.seed, progress=part(progress, 0.0, 0.9))
     with output_folder(args.out, force=args.force) as folder:
-        write_registration(result, folder, result.resample(moving, fixed))
+        write_registration(result, folder, fixed, result.resample(moving, fixed))
     progress(1.0, "Done")
     error = "" if result.expected_error_mm is None else f", expected error {result.expected_error_mm:.1f} mm"
     words = f"Registration {result.verdict}{error}, {result.seconds:.0f} s. {'; '.join(result.reasons)}"
-    say(words, describe_registration(result), as_json=args.json)
+    if result.bones:
+        rows = [
+            [
+                b.name,
+                _number(b.evidence.get("moved_mm"), "mm"),
+                _number(b.evidence.get("turned_deg"), "degrees"),
+                _number(b.expected_error_mm, "mm"),
+                "; ".join(b.reasons) or "ok",
+            ]
+            for b in result.bones
+        ]
+        words += "\n" + table(["Bone", "Moved on its own", "Turned", "Expected error", ""], rows)
+    say(words.strip(), describe_registration(result), as_json=args.json)
     return DONE if result.verdict is Verdict.ACCEPTED else REJECTED
+
+
+def _register_bones(fixed: Volume, moving: Volume, args: argparse.Namespace, progress: Progress) -> RegistrationResult:
+    ct = fixed if fixed.modality is Modality.CT else moving
+    if ct.modality is not Modality.CT:
+        raise InputError("a piecewise registration needs a CT", "Say which image is the CT (--fixed-modality ct).")
+    if args.bones is None:
+        bones = segment_bones_ct(ct, progress=part(progress, 0.0, 0.3))
+    else:
+        bones = read_segmentation(args.bones, reference=ct, numbering=args.numbering)
+    return register_piecewise(fixed, moving, bones, seed=args.seed, progress=part(progress, 0.3, 1.0))
 
 
 def segment(args: argparse.Namespace, progress: Progress) -> int:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import RegistrationResult
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKFusionLib.volume import Volume, transform_to_sitk, write_image
+from MSKFusionLib.volume import Volume, write_image
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..export.mesh_files import write_3mf, write_stl
@@ -37,8 +37,8 @@ def write_case(
     """
     (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
     write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
-    if case.registration is not None and case.mr is not None:
-        write_registration(case.registration, folder)
+    if case.registration is not None and case.ct is not None:
+        write_registration(case.registration, folder, case.ct)
     for name, solid in case.guides.items():
         record = next(g for g in case.plan.guides if g.name == name)
         (folder / record.file).parent.mkdir(exist_ok=True)
@@ -55,11 +55,13 @@ def write_case(
         pictures[0].path.parent.rmdir()
 
 
-def write_registration(result: RegistrationResult, folder: Path, moving_on_fixed: Volume | None = None) -> None:
-    """Write `registration.json`, `fixed_to_moving.h5` and, where given, the moving image on the fixed grid."""
+def write_registration(
+    result: RegistrationResult, folder: Path, fixed: Volume, moving_on_fixed: Volume | None = None
+) -> None:
+    """Write `registration.json`, `fixed_to_moving.h5` (for ITK) and, where given, the moving image on the fixed grid."""
     text = json.dumps(describe_registration(result), indent=2, allow_nan=False)
     (folder / "registration.json").write_text(text + "\n", encoding="utf-8")
-    sitk.WriteTransform(transform_to_sitk(result.fixed_to_moving_ras), str(folder / "fixed_to_moving.h5"))
+    sitk.WriteTransform(result.to_sitk(fixed), str(folder / "fixed_to_moving.h5"))
     if moving_on_fixed is not None:
         mark = "" if result.verdict == "accepted" else "rejected_"
         write_image(moving_on_fixed, folder / f"{mark}moving_on_fixed.nrrd")

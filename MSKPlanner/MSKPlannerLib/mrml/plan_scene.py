@@ -14,8 +14,8 @@ from MSKFusionLib.mrml import (
     ROLE_ATTRIBUTE,
     VERDICT_ATTRIBUTE,
     add_folder,
+    place_registration,
     put_in_folder,
-    registration_to_node,
     segmentation_to_node,
     volume_to_node,
 )
@@ -211,7 +211,7 @@ def _add_registration(
     build: _Builder, registration: RegistrationResult, folder: int, ct_node: Any, mr_node: Any
 ) -> Any:
     fixed, moving = (node.GetName() if node else name for node, name in ((ct_node, "CT"), (mr_node, "MR")))
-    node = registration_to_node(build.scene, registration, f"{moving} on {fixed}", mr_node)
+    node = place_registration(build.scene, registration, f"{moving} on {fixed}", mr_node)
     return build.add(node, folder, "registration")
 
 

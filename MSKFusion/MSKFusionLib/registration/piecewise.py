@@ -1,0 +1,199 @@
+"""Registration bone by bone: for a spine, or any chain of bones, that lay differently in the two scans."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InputError
+from ..frames import FloatArray, invert_rigid, rotation_angle_deg, transform_points
+from ..progress import Progress, no_progress, part
+from ..segmentation.labels import Segmentation
+from ..volume import Modality, Volume
+from .bone_fit import BoneFit
+from .bone_poses import LEAST_SEEN, BoneFitting, PoseEvidence, weigh_poses
+from .pair import Pair
+from .polyrigid import PolyrigidMap
+from .quality import Evidence, agreement_of_blocks, judge
+from .result import BoneMap, BonePose, RegistrationResult, Verdict
+from .rigid import register_rigid
+
+METHOD = "piecewise rigid: one common motion, then every bone on its own, log-Euclidean blend between bones"
+_BONE_KINDS = ("vertebra", "sacrum", "bone")
+#: What a single bone's pose must show to be trusted.
+MOST_SPLIT_MM = 1.5
+LEAST_RETURN = 0.5
+MOST_TURN_DEG, MOST_SHIFT_MM = 25.0, 30.0
+#: Of the expected error: chance in the samples, and what the MR's voxels leave open.
+_SPLIT_SHARE, _VOXEL_SHARE = 0.8, 0.04
+#: Bones that may each move need to agree more finely than one rigid body: what blocks of this size, shifted by so much,
+#: would gain (see `quality.Evidence.block_gain_share`). Generated patients: their own MR 0.95 and more, another's of the
+#: same age and build 0.92 and less.
+_FINE_BLOCK_MM, _FINE_STEP_MM, LEAST_FINE_GAIN = 20.0, 1.25, 0.935
+
+
+def register_piecewise(
+    fixed: Volume,
+    moving: Volume,
+    bones: Segmentation,
+    *,
+    rigid: RegistrationResult | None = None,
+    start_ras: ArrayLike | None = None,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> RegistrationResult:
+    """Register a CT and an MR with a rigid motion for every bone that the CT's labels name.
+
+    Parameters
+    ----------
+    fixed, moving
+        One CT and one MR, whichever way round.
+    bones
+        Labels of the CT: its vertebrae, sacrum and other bones with a name of their own.
+    rigid
+        The rigid registration of the same pair, where there is one already; it is made here otherwise.
+    start_ras
+        See `register_rigid`.
+
+    Returns
+    -------
+    RegistrationResult
+        `bones` has every bone: placed, or with the reason why not. A bone that the MR does not show is not guessed; the
+        map takes it along with its nearest neighbours.
+
+    Raises
+    ------
+    InputError
+        When the images cannot be registered, or the MR shows none of the bones.
+    """
+    began = time.monotonic()
+    names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
+    if not names:
+        raise InputError("the labels name no bone", "Segment the CT first.", where=bones.labels.name)
+    common = rigid
+    if common is None:
+        common = register_rigid(fixed, moving, start_ras=start_ras, seed=seed, progress=part(progress, 0.0, 0.7))
+    ct_is_fixed = fixed.modality == Modality.CT
+    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
+    ct_to_mr = common.fixed_to_moving_ras if ct_is_fixed else invert_rigid(common.fixed_to_moving_ras)
+    progress(0.7, "preparing the bones")
+    pair = Pair.prepare(ct, mr)
+    fitting = BoneFitting.prepare(pair, bones, names, ct_to_mr, seed)
+    fitting.fit(part(progress, 0.72, 0.82))
+    evidence = weigh_poses(fitting, ct_to_mr, seed, part(progress, 0.82, 0.92))
+    poses = tuple(_bone_pose(n, fitting, evidence, ct_to_mr, ct_is_fixed) for n in names)
+    trusted = {p.name: fitting.poses[p.name] for p in poses if p.verdict is Verdict.ACCEPTED}
+    numbers, fine_gain, bone_map = Evidence.from_dict(common.evidence), 0.0, None
+    if trusted:
+        bone_map = BoneMap(PolyrigidMap.of_poses(bones, trusted, ct_to_mr), ct_is_fixed)
+        numbers, fine_gain = _evidence(
+            numbers, pair, ct_to_mr, bone_map.ct_to_mr, evidence, seed, part(progress, 0.92, 1.0)
+        )
+    verdict, reasons = _verdict(numbers, fine_gain, poses)
+    errors = [p.expected_error_mm for p in poses if p.expected_error_mm is not None]
+    counted = numbers.as_dict() | {
+        "fine_gain_share": fine_gain,
+        "bones_placed": float(len(trusted)),
+        "bones_asked": float(len(names)),
+    }
+    if bone_map is not None:
+        counted["least_jacobian"], counted["folded_share"] = bone_map.ct_to_mr.least_jacobian()
+    progress(1.0, f"registration {verdict.value}")
+    return RegistrationResult(
+        method=METHOD,
+        fixed_to_moving_ras=common.fixed_to_moving_ras,
+        verdict=verdict,
+        reasons=reasons,
+        evidence=counted,
+        expected_error_mm=float(np.mean(errors)) if verdict is Verdict.ACCEPTED and errors else None,
+        seconds=time.monotonic() - began + (0.0 if rigid is None else rigid.seconds),
+        bones=poses,
+        bone_map=bone_map,
+    )
+
+
+def _bone_pose(
+    name: str, fitting: BoneFitting, evidence: Mapping[str, PoseEvidence], ct_to_mr: FloatArray, ct_is_fixed: bool
+) -> BonePose:
+    seen = fitting.seen_share[name]
+    if name not in evidence:
+        reason = f"the MR shows {seen:.0%} of it (at least {LEAST_SEEN:.0%} is needed)"
+        return BonePose(name, None, Verdict.REJECTED, (reason,), {"seen_share": seen})
+    e, pose = evidence[name], fitting.poses[name]
+    points = fitting.samples[name].points_ras
+    own = np.linalg.norm(transform_points(pose, points) - transform_points(ct_to_mr, points), axis=1)
+    moved_mm, turned_deg = float(own.mean()), rotation_angle_deg(pose @ invert_rigid(ct_to_mr))
+    reasons = []
+    if e.split_half_mm > MOST_SPLIT_MM:
+        reasons.append(f"two halves of it lead to places {e.split_half_mm:.1f} mm apart")
+    if e.return_share < LEAST_RETURN:
+        reasons.append(f"moved 4 mm and 5 degrees away, only {e.return_share:.0%} of the tries came back")
+    if turned_deg > MOST_TURN_DEG or moved_mm > MOST_SHIFT_MM:
+        reasons.append(f"it would have moved {moved_mm:.0f} mm and {turned_deg:.0f} degrees against the others")
+    expected = float(np.hypot(_SPLIT_SHARE * e.split_half_mm, _VOXEL_SHARE * fitting.pair.mr.spacing_mm.max()))
+    return BonePose(
+        name,
+        pose if ct_is_fixed else invert_rigid(pose),
+        Verdict.REJECTED if reasons else Verdict.ACCEPTED,
+        tuple(reasons),
+        {
+            "seen_share": seen,
+            "split_half_mm": e.split_half_mm,
+            "return_share": e.return_share,
+            "gain_nats": e.gain_nats,
+            "moved_mm": moved_mm,
+            "turned_deg": turned_deg,
+        },
+        None if reasons else expected,
+    )
+
+
+def _evidence(
+    common: Evidence,
+    pair: Pair,
+    ct_to_mr_ras: FloatArray,
+    ct_to_mr: PolyrigidMap,
+    of_bones: Mapping[str, PoseEvidence],
+    seed: int,
+    progress: Progress,
+) -> tuple[Evidence, float]:
+    """Return the common motion's evidence with what the bones' own motions change in it, and the gain in fine blocks."""
+    fit = BoneFit.prepare(pair.ct, pair.mr, ct_to_mr_ras)
+    agreement, gain, blocks, information = agreement_of_blocks(
+        fit, ct_to_mr_ras, seed, part(progress, 0.0, 0.5), ct_to_mr
+    )
+    _, fine_gain, _, _ = agreement_of_blocks(
+        fit,
+        ct_to_mr_ras,
+        seed,
+        part(progress, 0.5, 1.0),
+        ct_to_mr,
+        block_mm=_FINE_BLOCK_MM,
+        step_mm=_FINE_STEP_MM,
+    )
+    changed = replace(
+        common,
+        bone_information_nats=information,
+        block_agreement_share=agreement,
+        block_gain_share=gain,
+        block_count=blocks,
+        split_half_mm=float(np.median([e.split_half_mm for e in of_bones.values()])),
+    )
+    return changed, fine_gain
+
+
+def _verdict(evidence: Evidence, fine_gain: float, poses: tuple[BonePose, ...]) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge the whole: what speaks against the pair, or bones in the MR without a place to be trusted, reject it."""
+    reasons = list(judge(evidence)[1])
+    if fine_gain < LEAST_FINE_GAIN:
+        reasons.append(
+            f"the shapes of the bones in the two images differ (agreement {fine_gain:.1%} in blocks of "
+            f"{_FINE_BLOCK_MM:.0f} mm, at least {LEAST_FINE_GAIN:.1%} is needed): another person, or a distorted image"
+        )
+    doubtful = [p for p in poses if p.verdict is Verdict.REJECTED and p.fixed_to_moving_ras is not None]
+    reasons += [f"{p.name}: {'; '.join(p.reasons)}" for p in doubtful]
+    return (Verdict.REJECTED if reasons else Verdict.ACCEPTED), tuple(reasons)
