@@ -244,7 +244,7 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume, place_under, rigid_to_node
+        from MSKFusionLib.mrml import node_to_volume, place_registration, place_under
         from MSKFusionLib.progress import no_progress
         from MSKFusionLib.registration import register_rigid
         from MSKFusionLib.registration.result import Verdict
@@ -252,20 +252,14 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         report = progress or no_progress
         result = register_rigid(node_to_volume(fixedNode), node_to_volume(movingNode), progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        accepted = result.verdict is Verdict.ACCEPTED
-        name = f"{movingNode.GetName()} to {fixedNode.GetName()}" + ("" if accepted else " (rejected)")
         scene = fixedNode.GetScene()
-        _removeEarlier(scene, fixedNode, movingNode, onlyRejected=not accepted)
-        node = rigid_to_node(scene, result.fixed_to_moving_ras, name)
-        node.SetAttribute("MSKPlanner.Role", "registration")
-        node.SetAttribute("MSKPlanner.Verdict", result.verdict.value)
-        node.SetDescription("; ".join(result.reasons))
+        _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
+        name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
+        node = place_registration(scene, result, name, movingNode)
         node.SetNodeReferenceID("fixed", fixedNode.GetID())
         node.SetNodeReferenceID("moving", movingNode.GetID())
         # The result holds between the two grids; whatever moves the CT moves both.
         place_under(node, fixedNode.GetParentTransformNode())
-        if accepted:
-            place_under(movingNode, node)
         return node, result
 
     def segmentBones(
@@ -300,10 +294,12 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
 def _removeEarlier(scene: Any, fixedNode: Any, movingNode: Any, onlyRejected: bool) -> None:
     """Remove what registering the same pair left before; a rejected result does not displace an accepted one."""
+    from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
+
     for node in slicer.util.getNodesByClass("vtkMRMLLinearTransformNode", scene):
-        ours = node.GetAttribute("MSKPlanner.Role") == "registration"
+        ours = node.GetAttribute(ROLE_ATTRIBUTE) == "registration"
         pair = node.GetNodeReference("fixed") is fixedNode and node.GetNodeReference("moving") is movingNode
-        if ours and pair and (not onlyRejected or node.GetAttribute("MSKPlanner.Verdict") == "rejected"):
+        if ours and pair and (not onlyRejected or node.GetAttribute(VERDICT_ATTRIBUTE) == "rejected"):
             scene.RemoveNode(node)
 
 

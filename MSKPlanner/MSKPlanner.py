@@ -219,28 +219,18 @@ def levelNames(text: str) -> tuple[str, ...]:
     return tuple(part.upper() for part in text.replace(",", " ").split())
 
 
-def screwColumns() -> tuple[tuple[str, Callable[[Any], str]], ...]:
-    """Return the columns of the table of screws: title, and the text of a screw."""
-    return (
-        (_("Screw"), lambda s: s.name),
-        (_("Diameter (mm)"), lambda s: f"{s.diameter_mm:.1f}"),
-        (_("Length (mm)"), lambda s: f"{s.length_mm:.0f}"),
-        (_("Grade"), lambda s: s.grade),
-        (_("Clearance (mm)"), lambda s: f"{s.clearance_mm:.1f}"),
-        (_("Mean HU"), lambda s: "-" if s.hu_mean is None else f"{s.hu_mean:.0f}"),
-        (_("Verdict"), lambda s: "; ".join([s.verdict.value, *s.reasons])),
-    )
-
-
 def fillScrewTable(table: Any, screws: Any) -> None:
     """Show one screw a row."""
-    columns = screwColumns()
+    from MSKPlannerLib.plan_columns import SCREW_COLUMNS, pick
+
+    shown = ("Screw", "Diameter", "Length", "Grade", "Clearance", "Mean", "Verdict", "Remarks")
+    columns = pick(SCREW_COLUMNS, *shown)
     table.setColumnCount(len(columns))
-    table.setHorizontalHeaderLabels([title for title, _text in columns])
+    table.setHorizontalHeaderLabels([_(c.title) for c in columns])
     table.setRowCount(len(screws))
     for row, screw in enumerate(screws):
-        for column, (_title, text) in enumerate(columns):
-            table.setItem(row, column, qt.QTableWidgetItem(text(screw)))
+        for n, column in enumerate(columns):
+            table.setItem(row, n, qt.QTableWidgetItem(column.text(screw)))
     table.resizeColumnsToContents()
 
 
@@ -260,7 +250,7 @@ def guidesText(plan: Any) -> str:
     """Return the verdict on the guides, in words."""
     if plan is None or not plan.guides:
         return _("No guides designed yet.")
-    lines = [f"{g.name}: {g.verdict.value}" + (f" ({'; '.join(g.reasons)})" if g.reasons else "") for g in plan.guides]
+    lines = [f"{g.name}: {g.verdict.value}" + (f" ({g.remarks})" if g.remarks else "") for g in plan.guides]
     return "\n".join(lines)
 
 

@@ -115,6 +115,12 @@ def unit(vector: ArrayLike) -> FloatArray:
     return v / length
 
 
+def unit_rows(vectors: ArrayLike) -> FloatArray:
+    """Return vectors (..., n), each at length one; those of length zero stay zero."""
+    v = np.asarray(vectors, dtype=np.float64)
+    return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-30))
+
+
 def perpendicular_axes(direction: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return two unit vectors that form a right-handed frame (u, v, direction)."""
     w = unit(direction)

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import GeometryError, InputError
 from .file_checks import refuse_incomplete
 from .frames import FloatArray, flip_transform_ras_lps, transform_points
+from .whole_file import whole_file
 
 _LPS = np.array([-1.0, -1.0, 1.0])
 #: Directions may be off orthonormal by what a text header rounds away; a real shear is far larger.
@@ -296,18 +297,23 @@ def check_values(volume: Volume, where: str = "") -> None:
 
 def write_image(volume: Volume, path: str | Path) -> None:
     """Write a volume in the format that the file's ending names, whole or not at all."""
-    p = Path(path)
-    suffix = "".join(p.suffixes[-2:]) if p.name.endswith((".nii.gz", ".seg.nrrd")) else p.suffix
-    temporary = p.with_name(f".{p.name}.partial{suffix}")
-    try:
-        sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
-        temporary.replace(p)
-    except RuntimeError as error:
-        raise InputError(
-            f"the image cannot be written ({str(error).splitlines()[-1].strip()})", where=str(p)
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_sitk(volume.to_sitk(), path)
+
+
+def write_sitk(image: sitk.Image, path: str | Path) -> None:
+    """Write an ITK image compressed, in the format that the file's ending names, whole or not at all.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written.
+    """
+    with whole_file(path) as draft:
+        try:
+            sitk.WriteImage(image, str(draft), useCompression=True)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise InputError(f"the image cannot be written ({reason})", where=str(path)) from error
 
 
 def transform_to_sitk(fixed_to_moving_ras: ArrayLike) -> sitk.AffineTransform:

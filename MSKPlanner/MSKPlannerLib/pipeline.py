@@ -93,7 +93,6 @@ def plan_case(
         registration = register_rigid(ct, mr, seed=asked.seed, progress=part(progress, 0.0, 0.3))
     if bones is None:
         bones = segment_bones_ct(ct, level_hint=asked.level_hint, progress=part(progress, 0.3, 0.5))
-    check_levels(bones, asked.levels)
     fields = BoneFields(bones, ct)
     found = plan_levels(
         ct,
@@ -106,14 +105,16 @@ def plan_case(
     )
     screws = found.screws
     surfaces, frames = _anatomy(fields, screws)
+    inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
+    segmentation = describe_segmentation(bones)
     plan = Plan(
-        plan_id=plan_id(ct, mr, bones),
+        plan_id=plan_id(inputs, segmentation),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=software_versions(),
-        inputs=tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None),
+        inputs=inputs,
         parameters=describe_options(asked),
         registration=None if registration is None else describe_registration(registration),
-        segmentation=describe_segmentation(bones),
+        segmentation=segmentation,
         screws=screws,
     )
     case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
@@ -234,18 +235,6 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
         reasons.append("no vertebra wholly in view could be planned on")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
-
-
-def check_levels(bones: Segmentation, levels: Sequence[str] | None) -> None:
-    """Refuse levels that are not there or not wholly in view."""
-    found = {s.name: s for s in bones.vertebrae}
-    for level in levels or ():
-        if level not in found:
-            raise InputError(
-                f"there is no vertebra {level}", f"There are: {', '.join(found) or 'none'}.", where=bones.labels.name
-            )
-        if not found[level].complete:
-            raise InputError(f"{level} is not wholly in view", "Leave it out of the levels.", where=bones.labels.name)
 
 
 def _rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:

@@ -11,8 +11,20 @@ from MSKFusionLib.registration.result import Verdict
 Point = tuple[float, float, float]
 
 
+class _Judged:
+    """A part of a plan with a verdict, why it has it, and what else to know of it."""
+
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def remarks(self) -> str:
+        """The reasons and the notes, in one line."""
+        return "; ".join((*self.reasons, *self.notes))
+
+
 @dataclass(frozen=True)
-class Screw:
+class Screw(_Judged):
     """One planned screw with everything that was measured on it.
 
     Parameters
@@ -65,8 +77,14 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Guide:
-    """One guide as it was written: numbers of the solid, the files, the checks."""
+class Guide(_Judged):
+    """One guide as it was written: numbers of the solid, the files, the checks.
+
+    Parameters
+    ----------
+    notes
+        What was done in the design that one would want to know: an entry put on the bone, a piece dropped.
+    """
 
     name: str
     level: str
@@ -85,6 +103,7 @@ class Guide:
     checks: tuple[Check, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import PurePath
 from typing import Any
@@ -23,9 +23,15 @@ from .guides.options import GuideOptions
 from .plan import Guide, Screw
 
 
-def plan_id(ct: Volume | None, mr: Volume | None, bones: Segmentation) -> str:
-    """Return a name for the plan that says nothing of the patient: the hash of the images it rests on."""
-    parts = [v.sha256() for v in (ct, mr) if v is not None] + [labels_sha256(bones)]
+def plan_id(inputs: Sequence[Mapping[str, Any]], segmentation: Mapping[str, Any]) -> str:
+    """Return a name for the plan that says nothing of the patient: the hashes of the images it rests on.
+
+    Parameters
+    ----------
+    inputs, segmentation
+        As `describe_input` and `describe_segmentation` give them.
+    """
+    parts = [*(i["voxels_sha256"] for i in inputs), segmentation["labels_sha256"]]
     return f"plan-{parts[0][:6]}{''.join(p[:3] for p in parts[1:])}"
 
 
@@ -130,6 +136,7 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         checks=solid.checks,
         verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
         reasons=problems,
+        notes=solid.notes,
     )
 
 

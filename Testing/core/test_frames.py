@@ -20,6 +20,7 @@ from MSKFusionLib.frames import (
     rotation_angle_deg,
     transform_points,
     unit,
+    unit_rows,
 )
 
 vectors = arrays(np.float64, 3, elements=st.floats(-100, 100, width=32))
@@ -99,3 +100,8 @@ def test_perpendicular_axes(direction):
 def test_no_direction(vector):
     with pytest.raises(GeometryError):
         unit(vector)
+
+
+def test_rows_at_length_one_and_nothing_stays_nothing():
+    rows = unit_rows([[[3.0, 4.0], [0.0, 0.0]], [[0.0, -1e-9], [2.0, 0.0]]])
+    np.testing.assert_allclose(rows, [[[0.6, 0.8], [0, 0]], [[0, -1], [1, 0]]])

@@ -170,7 +170,7 @@ def test_the_way_to_the_entry_goes_past_the_vertebra_above():
 
 def test_levels_are_chosen_and_doubtful_ones_named():
     _, segmentation = make(pose())
-    with pytest.raises(InputError, match="there is no segment 'L9'"):
+    with pytest.raises(InputError, match=r"there is no vertebra L9\. There are: "):
         plan_pedicle_screws(None, segmentation, levels=["L9"])
     k = int(np.argwhere(segmentation.mask("L3"))[:, 0].mean())
     cut = Segmentation(segmentation.labels.cropped((0, 0, k), segmentation.labels.shape_ijk), segmentation.segments)

@@ -7,6 +7,7 @@ import pytest
 
 from MSKFusionLib.segmentation.labels import LEVELS_CRANIAL_TO_CAUDAL
 from MSKFusionLib.terminology import structure_colour, structure_term, unnamed_vertebra_value
+from MSKPlannerLib.colours import GUIDE_COLOUR, REJECTED_COLOUR, SCREW_COLOUR
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,5 @@ def test_neighbours_differ_for_every_eye(vision):
 
 @pytest.mark.parametrize("vision", _VISION)
 def test_accepted_and_rejected_screws_differ_for_every_eye(vision):
-    from MSKPlannerLib.mrml import GUIDE_COLOUR, REJECTED_COLOUR, SCREW_COLOUR
-
     for a, b in itertools.combinations((SCREW_COLOUR, GUIDE_COLOUR, REJECTED_COLOUR), 2):
         assert np.linalg.norm(_lab(a, vision) - _lab(b, vision)) > 15

@@ -127,8 +127,8 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
     table = panel.ui.screwsTable
     rows = [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
     assert rows == [
-        ["L3 left", "6.5", "40", "A", "1.2", "310", "accepted"],
-        ["L3 right", "6.5", "40", "B", "-0.4", "310", "rejected; too narrow"],
+        ["L3 left", "6.5", "40", "A", "1.20", "310", "accepted", ""],
+        ["L3 right", "6.5", "40", "B", "-0.40", "310", "rejected", "too narrow"],
     ]
     assert panel.ui.screwsLabel.text == "2 screws planned. Rejected: L3 right."
     assert scene_to_plan(session.scene).screws == SCREWS
@@ -184,10 +184,10 @@ def test_guides_are_shown_with_their_verdicts(panel, inputs, steps, session, mon
     assert np.allclose(model.GetPolyData().GetBounds(), [0, 9, 0, 9, 0, 9])
     assert panel.logic.case.plan.verdict is Verdict.REJECTED, "one screw is rejected, and so is the plan"
     reasons = panel.logic.case.plan.reasons
-    rejected = guide(verdict=Verdict.REJECTED, reasons=("the wall is thin",))
+    rejected = guide(verdict=Verdict.REJECTED, reasons=("the wall is thin",), notes=("a piece was dropped",))
     replace_function(monkeypatch, "MSKPlannerLib.pipeline.design_guides", lambda *a, **k: ([rejected], {}))
     press(panel.ui.guidesButton)
-    assert panel.ui.guidesLabel.text == "L3 guide: rejected (the wall is thin)"
+    assert panel.ui.guidesLabel.text == "L3 guide: rejected (the wall is thin; a piece was dropped)"
     assert panel.logic.case.plan.reasons == (*reasons, "L3 guide: the wall is thin")
 
 

@@ -21,13 +21,12 @@ from MSKFusionLib.mrml import (
     save_scene,
 )
 from MSKFusionLib.registration.result import Verdict
+from MSKPlannerLib.colours import REJECTED_COLOUR, SCREW_COLOUR
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.mrml import (
     ITEM_ATTRIBUTE,
     PLAN_ATTRIBUTE,
-    REJECTED_COLOUR,
     ROLE_ATTRIBUTE,
-    SCREW_COLOUR,
     VERDICT_ATTRIBUTE,
     nodes_of_plan,
     plan_to_scene,

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from scene_objects import LEVELS, TO_RAS, plan_parts
 
 from MSKFusionLib.frames import transform_points, unit
+from MSKPlannerLib.colours import GUIDE_COLOUR
 from MSKPlannerLib.mrml import (
-    GUIDE_COLOUR,
     Camera,
     bounds_of,
     camera_towards,

@@ -3,6 +3,7 @@
 from .files import load_scene, save_scene
 from .headless import application_logic, headless_scene, inside_application, load_terminology, module_logic
 from .hierarchy import add_folder, children, hierarchy_node, nodes_in_folder, put_in_folder
+from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, place_registration
 from .segmentations import node_to_segmentation, segmentation_to_node
 from .transforms import (
     displacements_to_node,
@@ -15,6 +16,8 @@ from .transforms import (
 from .volumes import node_to_volume, volume_to_node
 
 __all__ = [
+    "ROLE_ATTRIBUTE",
+    "VERDICT_ATTRIBUTE",
     "add_folder",
     "application_logic",
     "children",
@@ -30,6 +33,7 @@ __all__ = [
     "node_to_volume",
     "node_to_world_ras",
     "nodes_in_folder",
+    "place_registration",
     "place_under",
     "put_in_folder",
     "registration_to_nodes",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import slicer
 
 from ..errors import InputError, ProcessingError
+from ..whole_file import whole_file
 
 
 def save_scene(scene: Any, path: str | Path) -> Path:
@@ -28,20 +27,12 @@ def save_scene(scene: Any, path: str | Path) -> Path:
         raise InputError("a scene is saved as one .mrb file", "Give a name that ends in .mrb.", where=target.name)
     if not target.parent.is_dir():
         raise InputError("there is no such folder", "Make it first.", where=str(target.parent))
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.stem}.", dir=target.parent))
-    except OSError as error:
-        raise InputError(f"nothing can be written here ({error.strerror})", where=str(target.parent)) from error
-    try:
-        draft = folder / target.name  # the folder inside the archive gets the file's name
+    with whole_file(target) as draft:
         messages = slicer.vtkMRMLMessageCollection()
         written = scene.WriteToMRB(str(draft), None, messages)
         if not written or not draft.is_file():
             raise ProcessingError(f"{target.name}: the scene could not be saved. {_text(messages)}".strip())
         _check_archive(scene, draft)
-        draft.replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return target
 
 

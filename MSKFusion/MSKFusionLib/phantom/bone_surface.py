@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
-from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.vtkCommonDataModel import vtkImageData
-from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D
 
-from ..frames import FloatArray, invert_rigid, transform_points
+from ..frames import FloatArray, invert_rigid, transform_points, unit_rows
+from ..isosurface import zero_surface
 from .grid import Grid, evaluate
 from .shapes import CAP_MM, Shape
 
@@ -33,7 +31,7 @@ class BoneSurface:
         self._step_mm = _LARGE_STEP_MM if high[2] - low[2] > _TALL_MM + 2 * CAP_MM else _STEP_MM
         vertices, faces = _march(self._local, self._step_mm)
         self._points = self._project(vertices, 2)
-        self._normals = _unit(-self._gradient(self._points))
+        self._normals = unit_rows(-self._gradient(self._points))
         self._faces = faces
         self._tree = cKDTree(self._points)
 
@@ -114,10 +112,6 @@ class BoneSurface:
         return p
 
 
-def _unit(vectors: FloatArray) -> FloatArray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-
-
 def _march(shape: Shape, step_mm: float) -> tuple[FloatArray, NDArray[np.int64]]:
     """Return the triangles of the zero set on a grid in the frame of the shape."""
     lower, upper = (b + s for b, s in zip(shape.bounds, (CAP_MM - 2.0, 2.0 - CAP_MM), strict=True))
@@ -129,17 +123,5 @@ def _march(shape: Shape, step_mm: float) -> tuple[FloatArray, NDArray[np.int64]]
     values = np.full((k, j, i), -CAP_MM, dtype=np.float32)
     if found is not None:
         values[found[1]] = found[0]
-    image = vtkImageData()
-    image.SetDimensions(i, j, k)
-    image.SetSpacing(step_mm, step_mm, step_mm)
-    image.SetOrigin(*lower.tolist())
-    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
-    contour = vtkFlyingEdges3D()
-    contour.SetInputData(image)
-    contour.SetValue(0, 0.0)
-    contour.ComputeNormalsOff()
-    contour.Update()
-    out = contour.GetOutput()
-    points = vtk_to_numpy(out.GetPoints().GetData()).astype(np.float64)
-    faces = vtk_to_numpy(out.GetPolys().GetConnectivityArray()).reshape(-1, 3).astype(np.int64)
-    return points, faces
+    vertices_ijk, faces = zero_surface(-values)
+    return lower + step_mm * vertices_ijk, faces

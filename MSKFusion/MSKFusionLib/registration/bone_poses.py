@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ..distance_map import signed_distance_mm
 from ..errors import InputError
 from ..frames import FloatArray, invert_rigid, transform_points
 from ..progress import Progress
@@ -225,10 +225,9 @@ def _shell_samples(
     )
     own = part.voxels == value
     other = np.isin(part.voxels, [bones[n].value for n in names if n != name])
-    near = _distance(own, part)
+    near = signed_distance_mm(own, part.spacing_mm[::-1])
     keep = near < SHELL_MM
-    if other.any():
-        keep &= _distance(other, part) > near
+    keep &= signed_distance_mm(other, part.spacing_mm[::-1]) > near
     places = np.argwhere(keep)
     places = places[rng.choice(len(places), min(_SAMPLES, len(places)), replace=False)]
     kji = places + rng.uniform(-0.5, 0.5, places.shape)
@@ -236,12 +235,6 @@ def _shell_samples(
     at_kji = transform_points(ct.ras_to_ijk, points)[:, ::-1]
     hu = ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")
     return Samples(points, np.minimum(tissue_classes(hu), CT_CLASSES - 1))
-
-
-def _distance(mask: NDArray[np.bool_], grid: Volume) -> NDArray[np.float32]:
-    image = grid.with_voxels(mask.astype(np.uint8)).to_sitk()
-    found: NDArray[np.float32] = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True))
-    return found
 
 
 def _seen_share(mr: Volume, points_ras: FloatArray, ct_to_mr_ras: FloatArray) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from ..distance_map import signed_distance_mm
 from ..errors import InputError, ProcessingError
 from ..frames import FloatArray, flip_ras_lps, invert_rigid, transform_points
 from ..interpolation import interpolate
@@ -218,7 +219,5 @@ def _distance_volume(bones: Segmentation, name: str) -> Volume:
     lower = np.array([b.start for b in boxes[0][::-1]]) - margin
     upper = np.array([b.stop for b in boxes[0][::-1]]) + margin
     part = labels.cropped(np.maximum(lower, 0), np.minimum(upper, labels.shape_ijk))
-    image = part.with_voxels((part.voxels == value).astype(np.uint8)).to_sitk()
-    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    voxels = np.ascontiguousarray(sitk.GetArrayFromImage(distance), dtype=np.float32)
-    return replace(part, voxels=voxels, modality=Modality.UNKNOWN, name=f"distance from {name}")
+    distance_mm = signed_distance_mm(part.voxels == value, part.spacing_mm[::-1])
+    return replace(part, voxels=distance_mm, modality=Modality.UNKNOWN, name=f"distance from {name}")

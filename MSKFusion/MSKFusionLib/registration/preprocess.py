@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..distance_map import signed_distance_mm
 from ..errors import InputError
 from ..frames import FloatArray, transform_points
 from ..volume import Modality, Volume, check_values
@@ -172,9 +173,7 @@ def tissue_classes(ct_hu: NDArray[np.floating]) -> IntArray:
 
 def distance_to_mm(mask: NDArray[np.bool_], volume: Volume) -> FloatVoxels:
     """Return each voxel's distance in mm to the nearest voxel of `mask` (0 within)."""
-    image = volume.with_voxels(mask.astype(np.uint8)).to_sitk()
-    signed = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return np.maximum(sitk.GetArrayFromImage(signed), 0.0)
+    return np.maximum(signed_distance_mm(mask, volume.spacing_mm[::-1]), 0.0)
 
 
 def find_bone(ct: Volume, least_mm3: float = 4000.0) -> NDArray[np.bool_]:

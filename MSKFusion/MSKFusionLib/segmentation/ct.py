@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import label_boxes, touches_border
 from ..errors import InputError, ProcessingError
 from ..frames import FloatArray
 from ..progress import Progress, no_progress
@@ -244,13 +245,13 @@ def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmen
     table = np.zeros(256, dtype=np.uint8)
     segments: list[Segment] = []
     counts = np.bincount(labels.ravel(), minlength=256) * ct.voxel_mm3
+    boxes = label_boxes(labels)
     number = 0
     for n in range(len(spine.levels)):
         raw = FIRST_LEVEL + n
         if counts[raw] < _LARGEST_PART_MM3 or (spine.sacrum is not None and n > spine.sacrum):
             continue
-        box = ndimage.find_objects((labels == raw).view(np.uint8))[0]
-        whole = all(b.start > 0 and b.stop < size for b, size in zip(box, labels.shape, strict=True))
+        whole = not touches_border(boxes[raw], labels.shape)
         if n == spine.sacrum:
             value = VERTEBRA_VALUES["S1"]
             segments.append(Segment(value, "S1", "sacrum", whole, 0.8, METHOD, ("the whole sacrum in view",)))

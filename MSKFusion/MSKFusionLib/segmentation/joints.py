@@ -15,6 +15,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import Box, mask_box
+from ..distance_map import signed_distance_mm
 from .bone_mask import METAL_HU
 
 #: Labels closer to each other than this touch, for what the working grid could tell.
@@ -60,13 +62,12 @@ def _recut(
         return
     part = labels[box]
     pair = (part == upper) | (part == lower)
-    spacing = spacing_kji_mm.tolist()
-    to_upper = _distance_mm(part == upper, spacing)
-    to_lower = _distance_mm(part == lower, spacing)
+    to_upper = signed_distance_mm(part == upper, spacing_kji_mm)
+    to_lower = signed_distance_mm(part == lower, spacing_kji_mm)
     contact = pair & (to_upper <= _CONTACT_MM) & (to_lower <= _CONTACT_MM)
     if not contact.any():
         return
-    forgotten = pair & (_distance_mm(contact, spacing) <= _FORGOTTEN_MM)
+    forgotten = pair & (signed_distance_mm(contact, spacing_kji_mm) <= _FORGOTTEN_MM)
     markers = np.zeros(part.shape, dtype=np.uint8)
     for marker, value in ((1, upper), (2, lower)):
         rest = (part == value) & ~forgotten
@@ -114,23 +115,9 @@ def _is_cut(labels: NDArray[np.uint8], value: int) -> bool:
     return any(bool((np.take(labels, end, axis) == value).any()) for axis in range(3) for end in (0, -1))
 
 
-def _shared_box(
-    labels: NDArray[np.uint8], upper: int, lower: int, spacing_kji_mm: NDArray[np.float64]
-) -> tuple[slice, ...] | None:
+def _shared_box(labels: NDArray[np.uint8], upper: int, lower: int, spacing_kji_mm: NDArray[np.float64]) -> Box | None:
     """Return the slices around both vertebrae, with a margin."""
-    found = ndimage.find_objects(((labels == upper) | (labels == lower)).view(np.uint8))
-    if not found or not (labels == upper).any() or not (labels == lower).any():
+    of_upper, of_lower = labels == upper, labels == lower
+    if not of_upper.any() or not of_lower.any():
         return None
-    margin = np.ceil(2.0 / spacing_kji_mm).astype(int)
-    return tuple(
-        slice(max(0, s.start - m), min(n, s.stop + m)) for s, m, n in zip(found[0], margin, labels.shape, strict=True)
-    )
-
-
-def _distance_mm(mask: NDArray[np.bool_], spacing_kji_mm: list[float]) -> NDArray[np.float32]:
-    if not mask.any():
-        return np.full(mask.shape, np.inf, dtype=np.float32)
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing(spacing_kji_mm[::-1])
-    distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return np.asarray(sitk.GetArrayFromImage(distance), dtype=np.float32)
+    return mask_box(of_upper | of_lower, np.ceil(2.0 / spacing_kji_mm).astype(int))

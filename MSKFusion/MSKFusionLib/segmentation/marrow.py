@@ -9,6 +9,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import label_boxes
+
 #: Gaps of the shell of twice the first are closed; of twice the second looked into.
 _GAP_MM, _WIDE_GAP_MM = 1.5, 4.0
 #: A place is inside where the bone is met within this distance in so many of 26 directions; looked at so many times.
@@ -29,12 +31,10 @@ def filled(
     radius = max(1, round(_GAP_MM / spacing_mm))
     ball = _ball(radius)
     more = round(_WIDE_GAP_MM / spacing_mm)
-    for value in range(first_value, int(labels.max()) + 1):
-        boxes = ndimage.find_objects((labels == value).view(np.uint8))
-        if not boxes:
+    pad = radius + 1
+    for value, box in label_boxes(labels, pad).items():
+        if value < first_value:
             continue
-        pad = radius + 1
-        box = tuple(slice(max(0, b.start - pad), b.stop + pad) for b in boxes[0])
         closed = ndimage.binary_closing(np.pad(labels[box] == value, pad), ball)
         planes = np.zeros(closed.shape, dtype=np.uint8)
         for axis in range(3):

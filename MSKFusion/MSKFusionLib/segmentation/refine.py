@@ -8,10 +8,11 @@ peeled off from outside only, so that marrow stays.
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import Box, label_boxes, mask_box
+from ..distance_map import signed_distance_mm
 from ..volume import Volume
 from .bone_mask import METAL_HU
 from .working import on_grid, sample_linear, sample_nearest
@@ -45,18 +46,14 @@ def on_image_grid(
     part = ct.cropped([b.start for b in box[::-1]], [b.stop for b in box[::-1]])
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
-    # Distance in mm to the surface of the working mask, positive inside.
-    image = on_grid(bone.astype(np.uint8), grid).to_sitk()
-    signed = sitk.GetArrayFromImage(
-        sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    )
+    inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
     spread = labels
     for _ in range(int(np.ceil(_BAND_MM / spacing)) + 1):
         spread = np.where(spread == 0, ndimage.maximum_filter(spread, 3), spread)
     # Voxels far from any other label or background are bone whatever their value: marrow.
     size = 2 * max(1, round(1.2 / spacing)) + 1
     core = bone & (ndimage.minimum_filter(labels, size) == ndimage.maximum_filter(labels, size))
-    depth = sample_linear(signed, grid, on_grid(part.voxels, part), fill=-99.0)
+    depth = sample_linear(inside_mm, grid, on_grid(part.voxels, part), fill=-99.0)
     label = sample_nearest(spread, grid, part).astype(np.uint8)
     core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
     keep = _peeled(part, depth, core_there, soft_hu, least_hu)
@@ -91,11 +88,11 @@ def _peeled(
     return keep
 
 
-def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> tuple[slice, ...] | None:
+def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:
     """Return the slices of `ct` around all labels with a margin, in array order."""
     if not labels.any():
         return None
-    found = ndimage.find_objects((labels > 0).view(np.uint8))[0]
+    found = mask_box(labels > 0)
     lower = np.array([b.start for b in found])[::-1] * grid.spacing_mm + grid.origin_ras - 6.0
     upper = np.array([b.stop for b in found])[::-1] * grid.spacing_mm + grid.origin_ras + 6.0
     corners = np.array(
@@ -110,8 +107,7 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> tuple[slice,
 def without_crumbs(labels: NDArray[np.uint8], voxel_mm3: float, smallest_mm3: float = 60.0) -> NDArray[np.uint8]:
     """Return the labels without pieces smaller than `smallest_mm3`; each label keeps its largest piece."""
     out = labels.copy()
-    for value in np.unique(labels)[1:]:
-        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
+    for value, box in label_boxes(labels).items():
         part = labels[box] == value
         pieces, count = ndimage.label(part)
         if count < 2:

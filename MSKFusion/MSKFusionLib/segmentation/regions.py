@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from ..boxes import label_boxes
+
 #: The price of a mm at the threshold of bone is e to this power times that of dense cortex.
 _STEEPNESS = 5.0
 #: A flood's way may cost this many times the cheapest way, and so much more.
@@ -102,9 +104,7 @@ def smoothed(labels: NDArray[np.uint8], size: int = 5) -> NDArray[np.uint8]:
     """Return the labels with each voxel near another label given to the majority around it; background stays."""
     out = labels.copy()
     share = np.zeros(labels.shape, dtype=np.float32)
-    for value in np.unique(labels)[1:]:
-        box = ndimage.find_objects((labels == value).view(np.uint8))[0]
-        box = tuple(slice(max(0, b.start - size), b.stop + size) for b in box)
+    for value, box in label_boxes(labels, size).items():
         here = ndimage.uniform_filter((labels[box] == value).astype(np.float32), size, mode="constant")
         better = (here > share[box] + 1e-6) & (labels[box] > 0)
         out[box][better] = value

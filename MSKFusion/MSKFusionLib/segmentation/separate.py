@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ..boxes import label_boxes
 from ..frames import FloatArray
 from ..volume import Volume
 from .bodies import DiscSpace
@@ -340,11 +341,10 @@ def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float, cut: tuple[bool
     """
     out = labels.copy()
     loose = np.zeros(labels.shape, dtype=bool)
-    for value in range(FIRST_LEVEL, int(labels.max()) + 1):
-        box = ndimage.find_objects((labels == value).view(np.uint8))
-        if not box:
+    for value, box in label_boxes(labels).items():
+        if value < FIRST_LEVEL:
             continue
-        part = labels[box[0]] == value
+        part = labels[box] == value
         pieces, count = ndimage.label(part, np.ones((3, 3, 3)))
         if count > 1:
             stays = np.zeros(count + 1, dtype=bool)
@@ -352,15 +352,14 @@ def one_piece_each(labels: NDArray[np.uint8], spacing_mm: float, cut: tuple[bool
             sizes[0] = 0
             stays[int(sizes.argmax())] = True
             for end, is_cut in ((0, cut[0]), (-1, cut[1])):
-                at_end = box[0][0].start == 0 if end == 0 else box[0][0].stop == labels.shape[0]
+                at_end = box[0].start == 0 if end == 0 else box[0].stop == labels.shape[0]
                 if is_cut and at_end:
                     leaving = np.unique(pieces[end])
                     stays[leaving[sizes[leaving] * spacing_mm**3 > 150]] = True
-            loose[box[0]] |= part & ~stays[pieces]
+            loose[box] |= part & ~stays[pieces]
     out[loose] = 0
-    pieces, count = ndimage.label(loose, np.ones((3, 3, 3)))
-    for number, box in enumerate(ndimage.find_objects(pieces), 1):
-        grown = tuple(slice(max(0, b.start - 1), b.stop + 1) for b in box)
+    pieces, _ = ndimage.label(loose, np.ones((3, 3, 3)))
+    for number, grown in label_boxes(pieces, 1).items():
         piece = pieces[grown] == number
         rim = ndimage.binary_dilation(piece, np.ones((3, 3, 3))) & ~piece
         touched = out[grown][rim]

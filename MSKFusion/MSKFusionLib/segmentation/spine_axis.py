@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from ..errors import ProcessingError
-from ..frames import FloatArray
+from ..frames import FloatArray, unit_rows
 from ..volume import Volume
 from .working import indices_of
 
@@ -270,10 +270,8 @@ def _smooth_along(values: FloatArray, sigma: float) -> FloatArray:
 
 
 def _with_frames(centres: FloatArray, right: FloatArray, score: FloatArray, step_mm: float) -> SpineAxis:
-    caudal = np.gradient(centres, axis=0)
-    caudal = caudal / np.linalg.norm(caudal, axis=1, keepdims=True)
-    right = right - np.sum(right * caudal, axis=1, keepdims=True) * caudal
-    right = right / np.linalg.norm(right, axis=1, keepdims=True)
+    caudal = unit_rows(np.gradient(centres, axis=0))
+    right = unit_rows(right - np.sum(right * caudal, axis=1, keepdims=True) * caudal)
     return SpineAxis(centres, caudal, right, np.cross(right, caudal), score, step_mm)
 
 

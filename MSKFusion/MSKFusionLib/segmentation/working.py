@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -48,33 +49,19 @@ def prefiltered(ct: Volume, spacing_mm: float) -> Volume:
 def sample_ct(ct: Volume, grid: Volume) -> NDArray[np.float32]:
     """Return the CT in HU at the voxels of `grid` (linear), air where the image ends."""
     smooth = prefiltered(ct, float(grid.spacing_mm.min()))
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetInterpolator(sitk.sitkLinear)
-    resampler.SetDefaultPixelValue(_OUTSIDE_HU)
-    resampler.SetOutputPixelType(sitk.sitkFloat32)
-    _set_grid(resampler, grid)
-    voxels: NDArray[np.float32] = sitk.GetArrayFromImage(resampler.Execute(smooth.to_sitk()))
+    voxels: NDArray[np.float32] = _resampled(smooth, grid, sitk.sitkLinear, _OUTSIDE_HU)
     return voxels
 
 
 def sample_nearest(labels: NDArray[np.generic], grid: Volume, target: Volume) -> NDArray[np.uint8]:
     """Return the labels on `grid` at the voxels of `target` (nearest), 0 outside."""
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetInterpolator(sitk.sitkNearestNeighbor)
-    resampler.SetDefaultPixelValue(0)
-    _set_grid(resampler, target)
-    voxels: NDArray[np.uint8] = sitk.GetArrayFromImage(resampler.Execute(on_grid(labels, grid).to_sitk()))
+    voxels: NDArray[np.uint8] = _resampled(on_grid(labels, grid), target, sitk.sitkNearestNeighbor, 0.0)
     return voxels
 
 
 def sample_linear(values: NDArray[np.generic], grid: Volume, target: Volume, fill: float = 0.0) -> NDArray[np.float32]:
     """Return values on `grid` at the voxels of `target` (linear), `fill` outside."""
-    resampler = sitk.ResampleImageFilter()
-    resampler.SetInterpolator(sitk.sitkLinear)
-    resampler.SetDefaultPixelValue(fill)
-    resampler.SetOutputPixelType(sitk.sitkFloat32)
-    _set_grid(resampler, target)
-    voxels: NDArray[np.float32] = sitk.GetArrayFromImage(resampler.Execute(on_grid(values, grid).to_sitk()))
+    voxels: NDArray[np.float32] = _resampled(on_grid(values, grid), target, sitk.sitkLinear, fill)
     return voxels
 
 
@@ -88,9 +75,17 @@ def indices_of(points_ras: ArrayLike, grid: Volume) -> FloatArray:
     return transform_points(grid.ras_to_ijk, points_ras)[..., ::-1]
 
 
-def _set_grid(resampler: sitk.ResampleImageFilter, grid: Volume) -> None:
+def _resampled(image: Volume, target: Volume, interpolator: int, fill: float) -> NDArray[Any]:
+    """Return an image at the voxels of `target`: in single precision where it is interpolated, else in its own type."""
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetInterpolator(interpolator)
+    resampler.SetDefaultPixelValue(fill)
+    if interpolator != sitk.sitkNearestNeighbor:
+        resampler.SetOutputPixelType(sitk.sitkFloat32)
     flip = np.array([-1.0, -1.0, 1.0])
-    resampler.SetSize([int(n) for n in grid.shape_ijk])
-    resampler.SetOutputOrigin((grid.origin_ras * flip).tolist())
-    resampler.SetOutputSpacing(grid.spacing_mm.tolist())
-    resampler.SetOutputDirection((grid.directions_ras * flip[:, None]).ravel().tolist())
+    resampler.SetSize([int(n) for n in target.shape_ijk])
+    resampler.SetOutputOrigin((target.origin_ras * flip).tolist())
+    resampler.SetOutputSpacing(target.spacing_mm.tolist())
+    resampler.SetOutputDirection((target.directions_ras * flip[:, None]).ravel().tolist())
+    voxels: NDArray[Any] = sitk.GetArrayFromImage(resampler.Execute(image.to_sitk()))
+    return voxels

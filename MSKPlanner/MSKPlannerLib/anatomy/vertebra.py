@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import ndimage, optimize
 
+from MSKFusionLib.boxes import mask_box, touches_border
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, rotation_about, transform_points, unit
 from MSKFusionLib.registration.result import Verdict
@@ -103,7 +104,7 @@ def vertebra_frame(segmentation: Segmentation, level: str, *, depth: DepthField 
     Raises
     ------
     InputError
-        When the vertebra is not wholly in view or there is no such segment.
+        When there is no such vertebra, or it is not wholly in view.
     GeometryError
         When no canal or no body can be found in the shape.
     """
@@ -158,13 +159,18 @@ def vertebra_frame(segmentation: Segmentation, level: str, *, depth: DepthField 
 
 
 def require_complete(segmentation: Segmentation, level: str) -> None:
-    """Raise `InputError` for a vertebra that is not wholly in view."""
-    segment = segmentation[level]
+    """Raise `InputError` for a vertebra that is not there or not wholly in view."""
+    found = {s.name: s for s in segmentation.vertebrae}
+    if level not in found:
+        raise InputError(
+            f"there is no vertebra {level}",
+            f"There are: {', '.join(found) or 'none'}.",
+            where=segmentation.labels.name,
+        )
     mask = segmentation.mask(level)
     if not mask.any():
         raise InputError("the segment has no voxels", "Segment it again.", where=level)
-    cut = [bool(mask.take(end, axis=axis).any()) for axis in range(3) for end in (0, -1)]
-    if not segment.complete or any(cut):
+    if not found[level].complete or touches_border(mask_box(mask), mask.shape):
         raise InputError(
             "the vertebra is not wholly in view", "Plan on a scan that shows all of it, or leave it out.", where=level
         )

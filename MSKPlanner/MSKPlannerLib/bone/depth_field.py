@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from MSKFusionLib.errors import GeometryError
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.frames import FloatArray, unit_rows
 from MSKFusionLib.interpolation import interpolate
 
 #: Step of the field's own isotropic grid.
@@ -74,8 +74,7 @@ class DepthField:
         p = np.asarray(points_ras, dtype=np.float64)
         h = 2 * self.step_mm
         rise = np.stack([self.depth_mm(p + h * e) - self.depth_mm(p - h * e) for e in np.eye(3)], axis=-1)
-        length = np.linalg.norm(rise, axis=-1, keepdims=True)
-        return np.asarray(-rise / np.maximum(length, 1e-9))
+        return unit_rows(-rise)
 
 
 def signed_distance(level: NDArray[np.float32], spacing_mm: FloatArray) -> NDArray[np.float32]:

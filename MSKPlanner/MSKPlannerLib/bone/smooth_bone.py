@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, special
 
+from MSKFusionLib.boxes import mask_box
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.interpolation import sample_volume
@@ -179,7 +180,7 @@ def peel(grid: Volume, mask: NDArray[np.bool_], ct: Volume) -> NDArray[np.bool_]
     A label that fills a joint, or lies a voxel too far out, promises bone that is not there. Nothing is ever added, and
     what lies behind a cortex stays, however porous.
     """
-    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in ndimage.find_objects(mask.view(np.uint8))[0])
+    box = mask_box(mask, 1)
     part = mask[box].copy()
     kji = np.argwhere(part & ~ndimage.binary_erosion(part, iterations=_PEEL_LAYERS))
     offset = np.array([s.start for s in box])
@@ -221,7 +222,7 @@ def depth_field_of_mask(grid: Volume, mask: NDArray[np.bool_], *, step_mm: float
 
 def _padded_box(grid: Volume, mask: NDArray[np.bool_], margin_mm: float) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Return the mask in a box around the structure as float32, and the box's first voxel (i, j, k)."""
-    box = ndimage.find_objects(mask.view(np.uint8))[0]
+    box = mask_box(mask)
     pad = np.ceil(margin_mm / grid.spacing_mm[::-1]).astype(int) + 1
     # Zeros are added where the box leaves the image, so that every field is closed.
     part = np.pad(mask[box].astype(np.float32), [(p, p) for p in pad])

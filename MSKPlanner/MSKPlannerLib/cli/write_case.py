@@ -14,6 +14,7 @@ from MSKFusionLib.registration.result import RegistrationResult
 from MSKFusionLib.segmentation.files import write_segmentation
 from MSKFusionLib.volume import Volume, write_image
 
+from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..export.mesh_files import write_3mf, write_stl
 from ..export.report import Body, Picture, render_report
 from ..pipeline import Case
@@ -22,9 +23,6 @@ from ..records import describe_registration
 
 if TYPE_CHECKING:
     from ..mrml import PlanNodes
-
-#: Okabe and Ito's palette: told apart by colour-blind readers too.
-_SCREW_COLOUR, _GUIDE_COLOUR, _BONE_COLOUR, _REJECTED_COLOUR = "#0072B2", "#009E73", "#E8DCC0", "#D55E00"
 
 
 def write_case(
@@ -101,10 +99,10 @@ def _write_scene(
 def _bodies(case: Case) -> Sequence[Body]:
     from ..screws.shape import screw_mesh
 
-    bodies = [Body(name, mesh, _BONE_COLOUR, 0.55) for name, mesh in case.bones.items()]
+    bodies = [Body(name, mesh, BONE_COLOUR, 0.55) for name, mesh in case.bones.items()]
+    bodies += [Body(s.name, screw_mesh(s), judged_colour(SCREW_COLOUR, s.verdict)) for s in case.plan.screws]
+    verdicts = {g.name: g.verdict for g in case.plan.guides}
     bodies += [
-        Body(s.name, screw_mesh(s), _SCREW_COLOUR if s.verdict == "accepted" else _REJECTED_COLOUR)
-        for s in case.plan.screws
+        Body(name, solid.mesh, judged_colour(GUIDE_COLOUR, verdicts[name])) for name, solid in case.guides.items()
     ]
-    bodies += [Body(name, solid.mesh, _GUIDE_COLOUR) for name, solid in case.guides.items()]
     return bodies

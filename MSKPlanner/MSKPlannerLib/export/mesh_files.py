@@ -11,7 +11,6 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,7 +18,8 @@ import numpy as np
 import vtk
 
 from MSKFusionLib.errors import InputError, ProcessingError
-from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.frames import flip_ras_lps, unit_rows
+from MSKFusionLib.whole_file import whole_file
 
 from ..mesh import Mesh, merge_vertices
 
@@ -44,14 +44,13 @@ def write_stl(mesh: Mesh, path: str | Path, *, frame: str = "LPS") -> None:
     points = _in_frame(mesh, frame)
     corners = points[mesh.faces].astype("<f4")
     edges = corners.astype(np.float64)
-    normal = np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0])
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    normal = unit_rows(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]))
     triangles = np.zeros(len(corners), dtype=_STL_TRIANGLE)
     triangles["normal"], triangles["corners"] = normal, corners
     # Not "solid ..." at the start: readers would take the file for text.
     header = f"MSK Planner output. SPACE={frame}; UNITS=mm".encode("ascii").ljust(80, b" ")
-    with _whole_file(path) as temporary:
-        temporary.write_bytes(header + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
+    with whole_file(path) as draft:
+        draft.write_bytes(header + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
 
 
 def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str = "LPS") -> None:
@@ -99,8 +98,8 @@ def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str =
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
             package.writestr(entry, text.encode("utf-8"), compresslevel=6)
-    with _whole_file(path) as temporary:
-        temporary.write_bytes(packed.getvalue())
+    with whole_file(path) as draft:
+        draft.write_bytes(packed.getvalue())
 
 
 def _numbers(points: np.ndarray) -> Iterator[tuple[str, str, str]]:
@@ -121,20 +120,6 @@ def _check_writable(mesh: Mesh, path: str | Path) -> None:
         raise InputError("the mesh is empty; nothing is written", where=str(path))
     if not np.all(np.isfinite(mesh.vertices_ras)):
         raise InputError("the mesh has corners that are not numbers; nothing is written", where=str(path))
-
-
-@contextmanager
-def _whole_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place when all went well."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
-        yield temporary
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError(f"the file cannot be written ({error.strerror})", where=str(target)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 # --------------------------------------------------------------------------------------------------------------- reading

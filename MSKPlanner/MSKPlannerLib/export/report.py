@@ -14,9 +14,12 @@ import vtk
 
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.resources import resource_path
+from MSKFusionLib.terminology import Colour
 
+from ..colours import hex_colour
 from ..mesh import Mesh
-from ..plan import Plan, Screw
+from ..plan import Guide, Plan, Screw
+from ..plan_columns import GUIDE_COLUMNS, SCREW_COLUMNS, Column
 
 #: Triangles a body may have in the interactive view; more makes the file slow to open and shows nothing new.
 _TRIANGLES_PER_BODY = 12_000
@@ -37,7 +40,7 @@ class Body:
 
     name: str
     mesh: Mesh
-    colour: str
+    colour: Colour
     opacity: float = 1.0
 
 
@@ -61,9 +64,9 @@ def render_report(
         notes=_list((*plan.notes, *notes)),
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
-        screws=_screw_table(plan.screws),
+        screws=_metrics_table(SCREW_COLUMNS, plan.screws),
         screw_pictures=_pictures(p for p in pictures if p.section == "screws"),
-        guides=_guide_table(plan),
+        guides=_metrics_table(GUIDE_COLUMNS, plan.guides),
         checks=_check_table(plan),
         guide_pictures=_pictures(p for p in pictures if p.section == "guides"),
         segments=_segment_table(plan),
@@ -129,42 +132,11 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _point(values: Sequence[float]) -> str:
-    return " ".join(f"{v:.1f}" for v in values)
-
-
-def _screw_table(screws: Sequence[Screw]) -> str:
-    head = [
-        "Screw", "Diameter mm", "Length mm", "Clearance mm", "Grade (Gertzbein-Robbins)", "Breach mm",
-        "Pedicle width mm", "HU mean", "HU min", "Entry RAS mm", "Tip RAS mm", "Verdict", "Remarks",
-    ]  # fmt: skip
-    rows = [
-        [
-            s.name, f"{s.diameter_mm:.1f}", f"{s.length_mm:.0f}", s.clearance_mm, s.grade,
-            f"{s.breach_mm:.1f} {s.breach_direction}" if s.breach_mm > 0 else "none",
-            None if s.pedicle_width_mm is None else f"{s.pedicle_width_mm:.1f}",
-            None if s.hu_mean is None else f"{s.hu_mean:.0f}",
-            None if s.hu_min is None else f"{s.hu_min:.0f}",
-            _point(s.entry_ras), _point(s.tip_ras), s.verdict, "; ".join((*s.reasons, *s.notes)),
-        ]
-        for s in screws
-    ]  # fmt: skip
-    return _table(head, rows, [str(s.verdict) for s in screws])
-
-
-def _guide_table(plan: Plan) -> str:
-    head = [
-        "Guide", "File", "Watertight", "Bodies", "Volume cm³", "Least wall mm", "Fit gap asked mm", "Fit gap mean mm",
-        "Largest gap error mm", "Frame", "Verdict", "Remarks",
-    ]  # fmt: skip
-    rows = [
-        [
-            g.name, g.file or "none", "yes" if g.watertight else "no", g.bodies, g.volume_mm3 / 1000, g.min_wall_mm,
-            g.fit_clearance_mm, g.fit_gap_mean_mm, g.fit_gap_max_error_mm, g.frame, g.verdict, "; ".join(g.reasons),
-        ]
-        for g in plan.guides
-    ]  # fmt: skip
-    return _table(head, rows, [str(g.verdict) for g in plan.guides])
+def _metrics_table(columns: Sequence[Column], parts: Sequence[Screw] | Sequence[Guide]) -> str:
+    # A part's name says its level and side.
+    shown = [c for c in columns if c.heading not in ("Level", "Side")]
+    rows = [[c.text(part) for c in shown] for part in parts]
+    return _table([c.title for c in shown], rows, [str(part.verdict) for part in parts])
 
 
 def _check_table(plan: Plan) -> str:
@@ -255,7 +227,7 @@ def _trace(mesh3d: type, body: Body) -> object:
     i, j, k = mesh.faces.astype(np.int32).T
     return mesh3d(
         x=x, y=y, z=z, i=i, j=j, k=k,
-        name=body.name, color=body.colour, opacity=body.opacity, showlegend=True, hoverinfo="name",
+        name=body.name, color=hex_colour(body.colour), opacity=body.opacity, showlegend=True, hoverinfo="name",
         lighting={"ambient": 0.45, "diffuse": 0.7, "specular": 0.15}, flatshading=False,
     )  # fmt: skip
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from vtk.util.numpy_support import numpy_to_vtk
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.frames import FloatArray, unit_rows
+from MSKFusionLib.isosurface import zero_surface
 
 from ..mesh import IntArray, Mesh
 
@@ -23,8 +22,6 @@ _PAIRS_AT_ONCE = 1_000_000
 #: Triangles with longer edges get sample points inside, so that the nearest samples always name the nearest triangle.
 _SAMPLE_SPACING_MM = 1.5
 _CLUSTER_MM = 0.4
-#: Node values closer to the level than this are moved off it: a surface vertex on a node would join two sheets.
-_OFF_LEVEL_MM = 1e-4
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
 
@@ -85,9 +82,7 @@ class DepthDistance:
         """Return the distance (N,) and its unit gradient (N, 3)."""
         shifts = self._step * np.eye(3)
         slope = [self.distance_mm(points_ras + s) - self.distance_mm(points_ras - s) for s in shifts]
-        gradient = np.stack(slope, axis=1)
-        length = np.linalg.norm(gradient, axis=1, keepdims=True)
-        return self.distance_mm(points_ras), gradient / np.maximum(length, 1e-12)
+        return self.distance_mm(points_ras), unit_rows(np.stack(slope, axis=1))
 
 
 class MeshDistance:
@@ -118,7 +113,7 @@ class MeshDistance:
         self._d01 = np.einsum("ij,ij->i", self._ab, self._ac)
         self._d11 = np.einsum("ij,ij->i", self._ac, self._ac)
         self._det = np.maximum(self._d00 * self._d11 - self._d01**2, 1e-30)
-        self._normal = _unit_rows(np.cross(self._ab, self._ac))
+        self._normal = unit_rows(np.cross(self._ab, self._ac))
         self._pseudo = _pseudo_normals(mesh, self._normal)
         samples, self._triangles, self._start = _surface_samples(mesh)
         self._tree = cKDTree(samples)
@@ -134,7 +129,7 @@ class MeshDistance:
         distance, closest, normal = self._closest(p, neighbours=4)
         away = (p - closest) * np.where(distance < 0, -1.0, 1.0)[:, None]
         near = np.abs(distance) < 1e-6
-        return distance, np.where(near[:, None], normal, _unit_rows(away))
+        return distance, np.where(near[:, None], normal, unit_rows(away))
 
     def _closest(self, p: FloatArray, neighbours: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         triangle = np.empty(len(p), dtype=np.int64)
@@ -209,17 +204,13 @@ class MeshDistance:
         return self._a[t] + feet[choice, rows], region
 
 
-def _unit_rows(v: FloatArray) -> FloatArray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-30)
-
-
 def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
     """Return (M, 7, 3): the normals of each triangle's face, corners a b c and edges ab bc ca."""
     faces, t = mesh.faces, mesh.triangles_ras
     size = len(mesh.vertices_ras)
     weighted = np.empty((3, len(faces), 3))
     for k in range(3):
-        one, two = _unit_rows(t[:, k - 2] - t[:, k]), _unit_rows(t[:, k - 1] - t[:, k])
+        one, two = unit_rows(t[:, k - 2] - t[:, k]), unit_rows(t[:, k - 1] - t[:, k])
         weighted[k] = normal * np.arccos(np.clip(np.einsum("ij,ij->i", one, two), -1, 1))[:, None]
     corner = faces.T.ravel()
     vertex = np.stack([np.bincount(corner, weighted[..., c].ravel(), minlength=size) for c in range(3)], axis=1)
@@ -308,7 +299,7 @@ class Grid:
         return np.asarray(self.grid_to_ras[:3, 3] + np.stack([i, j, k], axis=1) @ steps.T)
 
     def surface(self, values: NDArray[np.floating]) -> Mesh:
-        """Return the closed surface of `values` < 0 by flying edges (Schroeder 2015, doi 10.1109/LDAV.2015.7348069).
+        """Return the closed surface of `values` < 0.
 
         The border nodes count as outside, so that the surface closes inside the grid.
         """
@@ -317,25 +308,10 @@ class Grid:
             for side in (0, -1):
                 border = np.moveaxis(f, axis, 0)[side]
                 np.maximum(border, self.spacing_mm, out=border)
-        f[np.abs(f) < _OFF_LEVEL_MM] = _OFF_LEVEL_MM
-        image = vtk.vtkImageData()
-        image.SetDimensions(*self.shape)
-        image.SetSpacing(*(self.spacing_mm,) * 3)
-        flat = np.ascontiguousarray(f.transpose(2, 1, 0)).ravel()
-        image.GetPointData().SetScalars(numpy_to_vtk(flat, deep=True))
-        edges = vtk.vtkFlyingEdges3D()
-        edges.SetInputData(image)
-        edges.SetValue(0, 0.0)
-        edges.ComputeNormalsOff()
-        edges.ComputeGradientsOff()
-        edges.ComputeScalarsOff()
-        edges.Update()
-        mesh = Mesh.from_polydata(edges.GetOutput())
-        if not len(mesh.faces):
+        vertices_uvw, faces = zero_surface(f.transpose(2, 1, 0))
+        if not len(faces):
             raise ProcessingError("Nothing is left of the solid on the grid.")
-        if mesh.volume_mm3 < 0:
-            mesh = Mesh(mesh.vertices_ras, mesh.faces[:, ::-1])
-        return mesh.transformed(self.grid_to_ras)
+        return Mesh(self.spacing_mm * vertices_uvw, faces).transformed(self.grid_to_ras)
 
 
 def sample_distance(distance: Distance, grid: Grid, band_mm: float, exact_mm: float) -> Field:

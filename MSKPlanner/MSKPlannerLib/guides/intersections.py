@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.frames import FloatArray, unit_rows
 
 from ..mesh import IntArray, Mesh
 
@@ -160,16 +160,14 @@ def _flat_overlap(ta: FloatArray, tb: FloatArray, common: IntArray) -> NDArray[n
     if not len(index):
         return result
     a, b = ta[index], tb[index]
-    axis_u = a[:, 1] - a[:, 0]
-    axis_u = axis_u / np.linalg.norm(axis_u, axis=1, keepdims=True)
+    axis_u = unit_rows(a[:, 1] - a[:, 0])
     axis_v = np.cross(na[index] / la[index, None], axis_u)
     flat = [np.stack([np.einsum("ijk,ik->ij", t - a[:, :1], x) for x in (axis_u, axis_v)], axis=2) for t in (a, b)]
     apart = np.zeros(len(index), dtype=bool)
     for t in flat:
         for k in range(3):
             edge = t[:, (k + 1) % 3] - t[:, k]
-            side = np.stack([-edge[:, 1], edge[:, 0]], axis=1)
-            side = side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-30)
+            side = unit_rows(np.stack([-edge[:, 1], edge[:, 0]], axis=1))
             one, two = (np.einsum("ijk,ik->ij", x, side) for x in flat)
             apart |= (one.max(axis=1) <= two.min(axis=1) + _TOUCH_MM) | (two.max(axis=1) <= one.min(axis=1) + _TOUCH_MM)
     result[index[~apart]] = True

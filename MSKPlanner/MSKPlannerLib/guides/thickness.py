@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import vtk
 
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.frames import FloatArray, unit_rows
 
 from ..mesh import IntArray, Mesh
 
@@ -96,8 +96,7 @@ class _Caster:
         self._locator = vtk.vtkStaticCellLocator()
         self._locator.SetDataSet(self._data)
         self._locator.BuildLocator()
-        vectors = mesh.face_area_vectors
-        self._normals = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
+        self._normals = unit_rows(mesh.face_area_vectors)
         self._reach = float(np.linalg.norm(np.diff(mesh.bounds_ras, axis=0))) + 1.0
 
     def walls(self, faces: IntArray, points: FloatArray) -> FloatArray:

@@ -1,13 +1,10 @@
 """The scene layer of the planner: plans as MRML nodes, and pictures by Slicer's own views."""
 
+from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
+
 from .plan_scene import (
-    GUIDE_COLOUR,
     ITEM_ATTRIBUTE,
     PLAN_ATTRIBUTE,
-    REJECTED_COLOUR,
-    ROLE_ATTRIBUTE,
-    SCREW_COLOUR,
-    VERDICT_ATTRIBUTE,
     PlanNodes,
     ScrewNodes,
     nodes_of_plan,
@@ -25,12 +22,9 @@ from .views import (
 )
 
 __all__ = [
-    "GUIDE_COLOUR",
     "ITEM_ATTRIBUTE",
     "PLAN_ATTRIBUTE",
-    "REJECTED_COLOUR",
     "ROLE_ATTRIBUTE",
-    "SCREW_COLOUR",
     "VERDICT_ATTRIBUTE",
     "Camera",
     "PlanNodes",

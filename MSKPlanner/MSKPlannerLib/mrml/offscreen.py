@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -177,23 +177,15 @@ class OffscreenSlice:
 @contextmanager
 def offscreen_3d(scene: Any, size: tuple[int, int]) -> Iterator[OffscreenView3D]:
     """Give a 3D view on the scene, and leave the scene without a trace of it."""
-    with _no_trace(scene):
-        view = OffscreenView3D(scene, size)
-        try:
-            yield view
-        finally:
-            view.close()
+    with _no_trace(scene), closing(OffscreenView3D(scene, size)) as view:
+        yield view
 
 
 @contextmanager
 def offscreen_slice(scene: Any, size: tuple[int, int]) -> Iterator[OffscreenSlice]:
     """Give a slice view on the scene, and leave the scene without a trace of it."""
-    with _no_trace(scene):
-        view = OffscreenSlice(scene, size)
-        try:
-            yield view
-        finally:
-            view.close()
+    with _no_trace(scene), closing(OffscreenSlice(scene, size)) as view:
+        yield view
 
 
 def write_png(pixels: Pixels, path: str) -> None:

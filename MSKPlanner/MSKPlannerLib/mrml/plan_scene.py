@@ -11,10 +11,11 @@ import vtk
 
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml import (
+    ROLE_ATTRIBUTE,
+    VERDICT_ATTRIBUTE,
     add_folder,
-    place_under,
+    place_registration,
     put_in_folder,
-    rigid_to_node,
     segmentation_to_node,
     volume_to_node,
 )
@@ -23,6 +24,7 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.terminology import Colour, structure_colour
 from MSKFusionLib.volume import Volume
 
+from ..colours import GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..mesh import Mesh
 from ..plan import Guide, Plan, Screw
 from ..plan_file import plan_from_json, plan_to_json
@@ -30,20 +32,10 @@ from ..screws.shape import screw_mesh
 from .slice_views import arrange_slice_views
 from .tables import guide_table, screw_table
 
-#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``segmentation``, ``screw-axis``, ``screw``,
-#: ``guide``, ``bone``, ``metrics``.
-ROLE_ATTRIBUTE = "MSKPlanner.Role"
 #: The plan that a node belongs to.
 PLAN_ATTRIBUTE = "MSKPlanner.PlanID"
 #: The name of the screw, guide or segment in the plan document.
 ITEM_ATTRIBUTE = "MSKPlanner.Item"
-#: ``accepted`` or ``rejected``.
-VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
-
-#: Okabe and Ito's palette: told apart by colour-blind readers too.
-SCREW_COLOUR: Colour = (0.0, 0.447, 0.698)
-GUIDE_COLOUR: Colour = (0.0, 0.62, 0.451)
-REJECTED_COLOUR: Colour = (0.835, 0.369, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,14 +210,9 @@ def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:
 def _add_registration(
     build: _Builder, registration: RegistrationResult, folder: int, ct_node: Any, mr_node: Any
 ) -> Any:
-    accepted = registration.verdict is Verdict.ACCEPTED
     fixed, moving = (node.GetName() if node else name for node, name in ((ct_node, "CT"), (mr_node, "MR")))
-    name = f"{moving} on {fixed}" + ("" if accepted else " (rejected)")
-    node = rigid_to_node(build.scene, registration.fixed_to_moving_ras, name)
-    node.SetDescription("; ".join(registration.reasons))
-    if accepted and mr_node is not None:
-        place_under(mr_node, node)
-    return build.add(node, folder, "registration", verdict=registration.verdict)
+    node = place_registration(build.scene, registration, f"{moving} on {fixed}", mr_node)
+    return build.add(node, folder, "registration")
 
 
 def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
@@ -233,12 +220,12 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
     for screw in screws:
         folder = build.folder("Screws")
         accepted = screw.verdict is Verdict.ACCEPTED
-        colour = SCREW_COLOUR if accepted else REJECTED_COLOUR
+        colour = judged_colour(SCREW_COLOUR, screw.verdict)
         mark = "" if accepted else " (rejected)"
         size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
         line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
         model = build.model(_with_normals(screw_mesh(screw), 40.0), f"{screw.name}, {size}{mark}", colour)
-        model.SetDescription("; ".join((*screw.reasons, *screw.notes)))
+        model.SetDescription(screw.remarks)
         nodes[screw.name] = ScrewNodes(
             build.add(line, folder, "screw-axis", screw.name, screw.verdict),
             build.add(model, folder, "screw", screw.name, screw.verdict),
@@ -247,20 +234,15 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
 
 
 def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str, Mesh]) -> dict[str, Any]:
-    verdicts = {guide.name: (guide.verdict, guide.reasons) for guide in guides}
+    designed = {guide.name: guide for guide in guides}
     nodes = {}
     for name, mesh in meshes.items():
-        verdict, reasons = verdicts.get(name, (Verdict.ACCEPTED, ()))
-        accepted = verdict is Verdict.ACCEPTED
+        guide = designed[name]
+        mark = "" if guide.verdict is Verdict.ACCEPTED else " (rejected)"
         # The very mesh that is printed, without normals: shaded facet by facet, edges stay crisp.
-        node = build.model(
-            mesh.to_polydata(),
-            name + ("" if accepted else " (rejected)"),
-            GUIDE_COLOUR if accepted else REJECTED_COLOUR,
-            0.6,
-        )
-        node.SetDescription("; ".join(reasons))
-        nodes[name] = build.add(node, build.folder("Guides"), "guide", name, verdict)
+        node = build.model(mesh.to_polydata(), name + mark, judged_colour(GUIDE_COLOUR, guide.verdict), 0.6)
+        node.SetDescription(guide.remarks)
+        nodes[name] = build.add(node, build.folder("Guides"), "guide", name, guide.verdict)
     return nodes
 
 

@@ -13,7 +13,7 @@ import slicer
 import vtk
 from numpy.typing import ArrayLike
 
-from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.frames import FloatArray, rigid, unit
 from MSKFusionLib.mrml import inside_application
 
 from ..plan import Screw
@@ -245,9 +245,7 @@ def _like(direction: FloatArray, wanted: FloatArray) -> FloatArray:
 
 
 def _frame(right: FloatArray, up: FloatArray, normal: FloatArray, centre: FloatArray) -> FloatArray:
-    matrix = np.eye(4)
-    matrix[:3, 0], matrix[:3, 1], matrix[:3, 2], matrix[:3, 3] = right, up, normal, centre
-    return matrix
+    return rigid(np.column_stack([right, up, normal]), centre)
 
 
 def _label(view: OffscreenSlice, title: str, slice_to_ras: FloatArray, width_mm: float, panel_px: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
 
+from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.interpolation import interpolate
@@ -249,9 +249,7 @@ def _neighbours(segmentation: Segmentation, level: str, frame: VertebraFrame) ->
     other = np.isin(part.voxels, values)
     if not other.any():
         return None
-    image = sitk.GetImageFromArray(other.astype(np.uint8))
-    image.SetSpacing(part.spacing_mm.tolist())
-    distance = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, False, False, True)).astype(np.float32)
+    distance = signed_distance_mm(other, part.spacing_mm[::-1])
     to_ijk = part.ras_to_ijk
 
     def distance_mm(points_ras: FloatArray) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import qmc
 
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import FloatArray, transform_points, unit_rows
 from MSKFusionLib.interpolation import sample_volume
 from MSKFusionLib.volume import Volume
 
@@ -247,7 +247,7 @@ class TrajectorySearch:
     def _follow(self, x: FloatArray) -> _Lines:
         """Find each line's entry behind the corridor's start and sample the depth from there on."""
         start, end = self._family.ends_ras(x)
-        direction = (end - start) / np.linalg.norm(end - start, axis=1, keepdims=True)
+        direction = unit_rows(end - start)
         back = np.arange(0.0, _ENTRY_REACH_MM, _STEP_MM)
         behind = self._fine.depth_mm(start[:, None] - back[:, None] * direction[:, None])
         outside = behind <= 0

@@ -1,0 +1,26 @@
+"""The colours of planned parts, in the scene and in the report.
+
+Okabe and Ito's palette (2008, https://jfly.uni-koeln.de/color/): told apart by colour-blind readers too; a test
+simulates it.
+"""
+
+from __future__ import annotations
+
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.terminology import Colour
+
+SCREW_COLOUR: Colour = (0.0, 114 / 255, 178 / 255)
+GUIDE_COLOUR: Colour = (0.0, 158 / 255, 115 / 255)
+REJECTED_COLOUR: Colour = (213 / 255, 94 / 255, 0.0)
+#: Bone in the report's view, where no segment gives it a colour.
+BONE_COLOUR: Colour = (232 / 255, 220 / 255, 192 / 255)
+
+
+def judged_colour(colour: Colour, verdict: Verdict) -> Colour:
+    """Return the colour of a part, or that of rejected ones."""
+    return colour if verdict is Verdict.ACCEPTED else REJECTED_COLOUR
+
+
+def hex_colour(colour: Colour) -> str:
+    """Return a colour as web pages write it, ``#0072b2``."""
+    return "#" + "".join(f"{round(255 * value):02x}" for value in colour)

@@ -1,0 +1,92 @@
+"""What is told of a screw and of a guide, column by column: for the report, the scene's tables and the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_UNKNOWN = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table of screws or guides.
+
+    Parameters
+    ----------
+    meaning
+        What the value says, in a few words.
+    value
+        Takes it from the row's object; None where it is not known.
+    digits
+        Decimals of a number when it is shown; None where the values are texts.
+    """
+
+    heading: str
+    meaning: str
+    value: Callable[[Any], float | str | None]
+    unit: str = ""
+    digits: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The heading with the unit, ``Length (mm)``."""
+        return f"{self.heading} ({self.unit})" if self.unit else self.heading
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the values are numbers."""
+        return self.digits is not None
+
+    def text(self, row: Any) -> str:
+        """Return the value of a screw or guide as it is shown."""
+        value = self.value(row)
+        if value is None:
+            return _UNKNOWN
+        return str(value) if self.digits is None else f"{value:z.{self.digits}f}"
+
+
+def pick(columns: Sequence[Column], *headings: str) -> tuple[Column, ...]:
+    """Return the columns with these headings, in this order."""
+    by_heading = {c.heading: c for c in columns}
+    return tuple(by_heading[heading] for heading in headings)
+
+
+def _point(point_ras: Sequence[float]) -> str:
+    return " ".join(f"{v:z.1f}" for v in point_ras)
+
+
+SCREW_COLUMNS = (
+    Column("Screw", "Name in the plan document", lambda s: s.name),
+    Column("Level", "Vertebra", lambda s: s.level),
+    Column("Side", "Of the patient", lambda s: s.side),
+    Column("Diameter", "Outer diameter of the thread", lambda s: s.diameter_mm, "mm", 1),
+    Column("Length", "From the entry to the tip", lambda s: s.length_mm, "mm", 0),
+    Column("Clearance", "Least distance of the screw to the cortex, all round", lambda s: s.clearance_mm, "mm", 2),
+    Column("Grade", "Gertzbein-Robbins, A to E", lambda s: s.grade),
+    Column("Breach", "How far the screw leaves the bone", lambda s: s.breach_mm, "mm", 1),
+    Column("Breach direction", "Where it leaves the bone", lambda s: s.breach_direction),
+    Column("Pedicle width", "At the isthmus", lambda s: s.pedicle_width_mm, "mm", 1),
+    Column("Mean", "Mean CT value in the screw's cylinder", lambda s: s.hu_mean, "HU", 0),
+    Column("Minimum", "Lowest CT value in the screw's cylinder", lambda s: s.hu_min, "HU", 0),
+    Column("Entry", "Where the axis meets the bone's surface", lambda s: _point(s.entry_ras), "RAS mm"),
+    Column("Tip", "Where the axis ends", lambda s: _point(s.tip_ras), "RAS mm"),
+    Column("Verdict", "Whether the screw passed its own check", lambda s: s.verdict.value),
+    Column("Remarks", "Why, and what to know", lambda s: s.remarks),
+)
+GUIDE_COLUMNS = (
+    Column("Guide", "Name in the plan document", lambda g: g.name),
+    Column("Level", "Vertebra", lambda g: g.level),
+    Column("File", "In the output folder", lambda g: g.file or "none"),
+    Column("Watertight", "Whether the mesh is closed", lambda g: "yes" if g.watertight else "no"),
+    Column("Bodies", "Separate parts", lambda g: g.bodies, "", 0),
+    Column("Volume", "Material", lambda g: g.volume_mm3, "mm3", 0),
+    Column("Thinnest wall", "Least thickness of any wall", lambda g: g.min_wall_mm, "mm", 2),
+    Column("Asked gap", "Fit clearance to the bone that was asked for", lambda g: g.fit_clearance_mm, "mm", 2),
+    Column("Mean gap", "Fit clearance as designed", lambda g: g.fit_gap_mean_mm, "mm", 2),
+    Column("Largest gap error", "Farthest from what was asked", lambda g: g.fit_gap_max_error_mm, "mm", 2),
+    Column("Frame", "Of the coordinates in the file", lambda g: g.frame),
+    Column("Verdict", "Whether the guide passed its own checks", lambda g: g.verdict.value),
+    Column("Remarks", "Why, and what to know", lambda g: g.remarks),
+)
