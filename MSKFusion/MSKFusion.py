@@ -250,12 +250,13 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         from MSKFusionLib.registration.result import Verdict
 
         report = progress or no_progress
-        result = register_rigid(node_to_volume(fixedNode), node_to_volume(movingNode), progress=report)
+        fixed = node_to_volume(fixedNode)
+        result = register_rigid(fixed, node_to_volume(movingNode), progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         scene = fixedNode.GetScene()
         _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
         name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
-        node = place_registration(scene, result, name, movingNode)
+        node = place_registration(scene, result, fixed, name, movingNode).whole
         node.SetNodeReferenceID("fixed", fixedNode.GetID())
         node.SetNodeReferenceID("moving", movingNode.GetID())
         # The result holds between the two grids; whatever moves the CT moves both.

@@ -9,18 +9,21 @@ import vtk
 from scene_objects import FIXED_TO_MOVING_RAS, awkward_volume, ct_and_labels, moving_volume
 
 from MSKFusionLib.errors import GeometryError, InputError
-from MSKFusionLib.frames import invert_rigid, rotation_about, transform_points
+from MSKFusionLib.frames import invert_rigid, rigid, rotation_about, transform_points
 from MSKFusionLib.mrml import (
     displacements_to_node,
     node_to_rigid,
     node_to_segmentation,
     node_to_volume,
     node_to_world_ras,
+    place_registration,
     place_under,
     rigid_to_node,
     segmentation_to_node,
     volume_to_node,
 )
+from MSKFusionLib.registration.polyrigid import PolyrigidMap
+from MSKFusionLib.registration.result import BoneMap, BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.mesh import Mesh
@@ -256,3 +259,29 @@ def test_a_bending_registration_is_a_grid_transform(scene):
     to_world = vtk.vtkGeneralTransform()
     node.GetTransformToWorld(to_world)
     assert to_world.TransformPoint(from_world.TransformPoint(fixed.tolist())) == pytest.approx(fixed, abs=0.01)
+
+
+def test_a_registration_bone_by_bone_has_one_node_for_all_and_one_a_bone(scene):
+    """The node that bends takes a point of a bone where that bone's own node takes it."""
+    volume, segmentation = ct_and_labels()
+    names = [s.name for s in segmentation.segments][:2]
+    common = FIXED_TO_MOVING_RAS
+    poses = {n: common @ rigid(None, [0.5 * i, 0.0, 0.3]) for i, n in enumerate(names)}
+    bones = tuple(BonePose(n, m, Verdict.ACCEPTED) for n, m in poses.items())
+    bones += (BonePose("far", None, Verdict.REJECTED, ("the MR shows 0% of it",)),)
+    joined = BoneMap(PolyrigidMap.of_poses(segmentation, poses, common), ct_is_fixed=True)
+    result = RegistrationResult("piecewise", common, Verdict.ACCEPTED, (), bones=bones, bone_map=joined)
+    moving = volume_to_node(scene, moving_volume(volume))
+    nodes = place_registration(scene, result, volume, "MR on CT", moving)
+    assert set(nodes.bones) == set(names)
+    assert moving.GetParentTransformNode() is nodes.whole
+    assert not nodes.whole.IsLinear()
+    for name in names:
+        assert node_to_rigid(nodes.bones[name]) == pytest.approx(poses[name], abs=1e-12)
+        kji = np.argwhere(segmentation.mask(name)).mean(axis=0)
+        inside = transform_points(segmentation.labels.ijk_to_ras, kji[::-1])
+        from_world = vtk.vtkGeneralTransform()
+        nodes.whole.GetTransformFromWorld(from_world)
+        assert from_world.TransformPoint(inside.tolist()) == pytest.approx(
+            transform_points(poses[name], inside), abs=0.2
+        )

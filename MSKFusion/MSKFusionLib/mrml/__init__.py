@@ -3,14 +3,13 @@
 from .files import load_scene, save_scene
 from .headless import application_logic, headless_scene, inside_application, load_terminology, module_logic
 from .hierarchy import add_folder, children, hierarchy_node, nodes_in_folder, put_in_folder
-from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, place_registration
+from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, RegistrationNodes, place_registration
 from .segmentations import node_to_segmentation, segmentation_to_node
 from .transforms import (
     displacements_to_node,
     node_to_rigid,
     node_to_world_ras,
     place_under,
-    registration_to_nodes,
     rigid_to_node,
 )
 from .volumes import node_to_volume, volume_to_node
@@ -18,6 +17,7 @@ from .volumes import node_to_volume, volume_to_node
 __all__ = [
     "ROLE_ATTRIBUTE",
     "VERDICT_ATTRIBUTE",
+    "RegistrationNodes",
     "add_folder",
     "application_logic",
     "children",
@@ -36,7 +36,6 @@ __all__ = [
     "place_registration",
     "place_under",
     "put_in_folder",
-    "registration_to_nodes",
     "rigid_to_node",
     "save_scene",
     "segmentation_to_node",

@@ -2,33 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..registration.result import RegistrationResult, Verdict
-from .transforms import place_under, rigid_to_node
+from ..volume import Volume
+from .transforms import displacements_to_node, place_under, rigid_to_node
 
-#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``segmentation``, ``screw-axis``, ``screw``,
+#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``bone-registration``, ``segmentation``, ``screw-axis``, ``screw``,
 #: ``guide``, ``bone``, ``metrics``.
 ROLE_ATTRIBUTE = "MSKPlanner.Role"
 #: ``accepted`` or ``rejected``.
 VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
 
 
-def place_registration(scene: Any, result: RegistrationResult, name: str, moving_node: Any | None) -> Any:
-    """Add a registration as a transform node and put the moving volume under it.
+@dataclass(frozen=True, eq=False)
+class RegistrationNodes:
+    """The nodes of a registration: what the moving volume is put under, and each bone's own rigid transform by name."""
+
+    whole: Any
+    bones: Mapping[str, Any]
+
+
+def place_registration(
+    scene: Any, result: RegistrationResult, fixed: Volume, name: str, moving_node: Any | None
+) -> RegistrationNodes:
+    """Add a registration as transform nodes and put the moving volume under it.
 
     A rejected registration is there to be looked at: it says so in its name, and moves nothing.
 
+    Parameters
+    ----------
+    fixed
+        The fixed image: a map that bends is sampled over it.
+
     Returns
     -------
-    vtkMRMLLinearTransformNode
-        Fixed to moving as TransformFromParent, with role and verdict as attributes and the reasons as description.
+    RegistrationNodes
+        A linear transform; of a registration bone by bone a grid transform, and a linear one for each bone that was
+        placed. Fixed to moving as TransformFromParent, with role and verdict as attributes and the reasons as
+        description.
     """
     accepted = result.verdict is Verdict.ACCEPTED
-    node = rigid_to_node(scene, result.fixed_to_moving_ras, name if accepted else f"{name} (rejected)")
-    node.SetAttribute(ROLE_ATTRIBUTE, "registration")
-    node.SetAttribute(VERDICT_ATTRIBUTE, result.verdict.value)
-    node.SetDescription("; ".join(result.reasons))
+    title = name if accepted else f"{name} (rejected)"
+    bones = {}
+    if result.bone_map is None:
+        whole = rigid_to_node(scene, result.fixed_to_moving_ras, title)
+    else:
+        whole = displacements_to_node(scene, *result.bone_map.displacements(fixed), title)
+        for bone in result.bones:
+            if bone.fixed_to_moving_ras is not None and bone.verdict is Verdict.ACCEPTED:
+                bones[bone.name] = rigid_to_node(scene, bone.fixed_to_moving_ras, f"{title}, {bone.name}")
+                bones[bone.name].SetAttribute(ROLE_ATTRIBUTE, "bone-registration")
+    whole.SetAttribute(ROLE_ATTRIBUTE, "registration")
+    whole.SetAttribute(VERDICT_ATTRIBUTE, result.verdict.value)
+    whole.SetDescription("; ".join(result.reasons))
     if accepted and moving_node is not None:
-        place_under(moving_node, node)
-    return node
+        place_under(moving_node, whole)
+    return RegistrationNodes(whole, bones)

@@ -1,4 +1,4 @@
-"""Registrations to transform nodes, and rigid ones back.
+"""Transforms to nodes, and rigid ones back.
 
 A registration gives `fixed_to_moving_ras`: a point of the fixed image (the world) to the same anatomy in the moving
 image's own frame. MRML calls that `TransformFromParent` of a node that the moving volume is put under; the volume
@@ -7,8 +7,6 @@ itself is never resampled and never gets another origin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +16,7 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from ..errors import GeometryError
 from ..frames import FloatArray, check_rigid, rigid
-from ..registration.result import RegistrationResult, Verdict
 from ..volume import Volume
-
-
-@dataclass(frozen=True, eq=False)
-class RegistrationNodes:
-    """The nodes of a registration: what the moving volume is put under, and each bone's own rigid transform by name."""
-
-    whole: Any
-    bones: Mapping[str, Any]
 
 
 def rigid_to_node(scene: Any, fixed_to_moving_ras: ArrayLike, name: str) -> Any:
@@ -85,19 +74,6 @@ def displacements_to_node(scene: Any, grid: Volume, displacement_ras: FloatArray
     node.SetAndObserveTransformFromParent(transform)
     node.CreateDefaultDisplayNodes()
     return node
-
-
-def registration_to_nodes(scene: Any, result: RegistrationResult, fixed: Volume, name: str) -> RegistrationNodes:
-    """Add a registration: a linear transform, or a grid transform and one linear transform a bone that was placed."""
-    if result.bone_map is None:
-        return RegistrationNodes(rigid_to_node(scene, result.fixed_to_moving_ras, name), {})
-    whole = displacements_to_node(scene, *result.bone_map.displacements(fixed), name)
-    bones = {
-        bone.name: rigid_to_node(scene, bone.fixed_to_moving_ras, f"{name} {bone.name}")
-        for bone in result.bones
-        if bone.fixed_to_moving_ras is not None and bone.verdict is Verdict.ACCEPTED
-    }
-    return RegistrationNodes(whole, bones)
 
 
 def node_to_rigid(node: Any) -> FloatArray:

@@ -107,7 +107,7 @@ def plan_to_scene(
     images = build.folder("Images")
     ct_node = build.add(volume_to_node(scene, ct), images, "ct") if ct else None
     mr_node = build.add(volume_to_node(scene, mr), images, "mr") if mr else None
-    transform = _add_registration(build, registration, images, ct_node, mr_node) if registration else None
+    transform = _add_registration(build, registration, images, ct, ct_node, mr_node) if registration and ct else None
     segmentation_node = None
     if segmentation is not None:
         node = segmentation_to_node(scene, segmentation, "Segmentation", closed_surfaces=not bone_meshes)
@@ -208,11 +208,13 @@ def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:
 
 
 def _add_registration(
-    build: _Builder, registration: RegistrationResult, folder: int, ct_node: Any, mr_node: Any
+    build: _Builder, registration: RegistrationResult, folder: int, ct: Volume, ct_node: Any, mr_node: Any
 ) -> Any:
-    fixed, moving = (node.GetName() if node else name for node, name in ((ct_node, "CT"), (mr_node, "MR")))
-    node = place_registration(build.scene, registration, f"{moving} on {fixed}", mr_node)
-    return build.add(node, folder, "registration")
+    name = f"{mr_node.GetName() if mr_node else 'MR'} on {ct_node.GetName()}"
+    nodes = place_registration(build.scene, registration, ct, name, mr_node)
+    for bone in nodes.bones.values():
+        build.add(bone, folder, "bone-registration")
+    return build.add(nodes.whole, folder, "registration")
 
 
 def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
