@@ -10,8 +10,8 @@ from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 from MSKPlannerLib.anatomy.vertebra import vertebra_frame
-from MSKPlannerLib.screws.implants import ImplantTable
-from MSKPlannerLib.screws.pedicle import ScrewOptions, plan_levels, plan_pedicle_screws
+from MSKPlannerLib.screws.implants import ImplantTable, load_implants
+from MSKPlannerLib.screws.pedicle import ScrewOptions, _first_choice, plan_levels, plan_pedicle_screws
 from MSKPlannerLib.screws.safety import assess_screw, screw_clearance_mm
 
 
@@ -166,6 +166,38 @@ def test_the_way_to_the_entry_goes_past_the_vertebra_above():
     walled = Segmentation(labels.with_voxels(voxels), (*segmentation.segments, Segment(21, "L2", "vertebra", False)))
     left = next(s for s in plan_pedicle_screws(None, walled) if s.side == "left")
     assert any("another vertebra" in n for n in left.notes)
+
+
+class Ways:
+    """A search that finds a screw up to some diameter with the wished clearance, and the thinnest with some."""
+
+    def __init__(self, name: str, largest_mm: float, widest_mm: float | None) -> None:
+        self.name, self.largest_mm, self.widest_mm = name, largest_mm, widest_mm
+
+    def best(self, _ct, diameter_mm, lengths_mm, _clearance_mm):
+        return (self.name, diameter_mm) if diameter_mm <= self.largest_mm else None
+
+    def widest(self, diameter_mm, lengths_mm):
+        return None if self.widest_mm is None else ((self.name, diameter_mm), self.widest_mm)
+
+
+@pytest.mark.parametrize(
+    ("past_joint", "free", "through", "chosen"),
+    [
+        (("joint", 7.0, 1.0), ("free", 8.0, 1.0), ("through", 8.0, 1.0), (("joint", 7.0), False, False)),
+        # a free way at any diameter before one through another vertebra
+        (("joint", 0.0, None), ("free", 4.5, 1.0), ("through", 8.0, 1.0), (("free", 4.5), False, False)),
+        # and with less than the wished clearance too, where it is not below the least
+        (("joint", 0.0, None), ("free", 0.0, 0.7), ("through", 8.0, 1.5), (("free", 4.0), True, False)),
+        (("joint", 0.0, None), ("free", 0.0, 0.3), ("through", 6.0, 1.5), (("through", 6.0), False, True)),
+        (("joint", 0.0, 0.2), ("free", 0.0, 0.3), ("through", 0.0, 0.4), (("joint", 4.0), True, False)),
+        (("joint", 0.0, None), ("free", 0.0, None), ("through", 0.0, None), (None, True, False)),
+    ],
+)
+def test_a_free_way_to_the_entry_comes_before_a_thick_screw(past_joint, free, through, chosen):
+    diameters = [d for d in reversed(load_implants().diameters_mm) if d <= 8.0]
+    ways = [Ways(*w) for w in (past_joint, free, through)]
+    assert _first_choice(ways, None, diameters, load_implants(), ScrewOptions()) == chosen
 
 
 def test_levels_are_chosen_and_doubtful_ones_named():

@@ -149,9 +149,7 @@ def make_body(
         shell = smooth_min(shell, rib, 1.0)
         solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
         if not _holds_all(solid, sleeves, seat):
-            raise ProcessingError(
-                f"{name}: a sleeve does not hang together with the bridge; move its entry or make the bridge wider."
-            )
+            raise ProcessingError(f"{name}: {_why_apart(solid, sleeves, seat, neighbours, options)}")
     return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
 
 
@@ -181,15 +179,31 @@ def _assembled(
     return np.maximum(solid, thick), lost
 
 
+def _why_apart(
+    solid: Field, sleeves: Sequence[Sleeve], seat: Seat, neighbours: Sequence[Distance], options: GuideOptions
+) -> str:
+    """Say why a sleeve is not part of the solid, and the way out."""
+    apart = next(s for s in sleeves if not _holds_all(solid, [s], seat))
+    wall = np.concatenate([_ring(apart, share) for share in (0.3, 0.55, 0.8)])
+    if any(float(n.distance_mm(wall).min()) < options.neighbour_clearance_mm for n in neighbours):
+        return f"another bone lies where the sleeve of {apart.screw} would stand; choose another entry."
+    return (
+        f"the sleeve of {apart.screw} does not hang together with the bridge; move its entry or make the bridge wider."
+    )
+
+
+def _ring(s: Sleeve, share: float) -> FloatArray:
+    """Return points (8, 3) in the middle of a sleeve's wall, at a share of its length."""
+    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
+    u, v = perpendicular_axes(s.outward_ras)
+    return np.asarray(
+        s.at(share * s.length_mm) + (s.bore_radius_mm + s.radius_mm) / 2 * (np.cos(turn) * u + np.sin(turn) * v)
+    )
+
+
 def _holds_all(solid: Field, sleeves: Sequence[Sleeve], seat: Seat) -> bool:
     """Tell whether the wall of every sleeve belongs to the solid, near its end and all round."""
-    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
-    for s in sleeves:
-        u, v = perpendicular_axes(s.outward_ras)
-        ring = s.at(0.8 * s.length_mm) + (s.bore_radius_mm + s.radius_mm) / 2 * (np.cos(turn) * u + np.sin(turn) * v)
-        if seat.interpolate(solid, ring).max() >= 0:
-            return False
-    return True
+    return all(seat.interpolate(solid, _ring(s, 0.8)).max() < 0 for s in sleeves)
 
 
 def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:

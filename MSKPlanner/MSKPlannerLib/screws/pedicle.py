@@ -311,14 +311,13 @@ def _plan_side(
     fitting = [
         d for d in reversed(diameters) if d <= cap + 1e-9 and d / 2 + options.wished_clearance_mm <= corridor.bound_mm
     ]
-    wish = options.wished_clearance_mm
     # First past the facet joints, then at least with a free way to the entry, then through what has to be taken down.
     tiers = [(neighbours, options.joint_margin_mm), (neighbours, 0.0), (None, 0.0)] if neighbours else [(None, 0.0)]
     searches = [
         TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits, obstacle, margin)
         for obstacle, margin in tiers
     ]
-    choice, narrow, obstructed = _first_choice(searches, ct, fitting, implants, wish)
+    choice, narrow, obstructed = _first_choice(searches, ct, fitting, implants, options)
     if choice is None:
         raise ProcessingError(
             f"no line through the {side} pedicle of {level} reaches the body within the direction limits"
@@ -331,21 +330,31 @@ def _first_choice(
     ct: Volume | None,
     diameters: Sequence[float],
     implants: ImplantTable,
-    wish: float,
+    options: ScrewOptions,
 ) -> tuple[Choice | None, bool, bool]:
     """Return the first screw that is found, whether it lacks the wished clearance, and whether a neighbour is in its way."""
-    obstructed = len(searches) - 1
-    for n, search in enumerate(searches):
-        # A joint spared is worth a screw that is thinner by some steps, not by any number.
-        for diameter in diameters if n == obstructed else diameters[:_STEPS_FOR_A_JOINT]:
-            choice = search.best(ct, diameter, implants.lengths_mm(diameter), wish)
+    free = searches[:-1] if len(searches) > 1 else searches
+    for search in free:
+        # A joint spared is worth a screw that is thinner by some steps, not by any number; a free way is.
+        for diameter in diameters if search is free[-1] else diameters[:_STEPS_FOR_A_JOINT]:
+            choice = search.best(ct, diameter, implants.lengths_mm(diameter), options.wished_clearance_mm)
             if choice is not None:
-                return choice, False, n == obstructed > 0
+                return choice, False, False
     thinnest = implants.diameters_mm[0]
-    for n, search in enumerate(searches):
-        choice = search.widest(thinnest, implants.lengths_mm(thinnest))
-        if choice is not None:
-            return choice, True, n == obstructed > 0
+    narrow = [search.widest(thinnest, implants.lengths_mm(thinnest)) for search in free]
+    # A free way with the least clearance is better than the wished one through another vertebra.
+    for found in narrow:
+        if found is not None and found[1] >= options.minimum_clearance_mm:
+            return found[0], True, False
+    if len(searches) > 1:
+        for diameter in diameters:
+            choice = searches[-1].best(ct, diameter, implants.lengths_mm(diameter), options.wished_clearance_mm)
+            if choice is not None:
+                return choice, False, True
+        narrow.append(searches[-1].widest(thinnest, implants.lengths_mm(thinnest)))
+    for n, found in enumerate(narrow):
+        if found is not None:
+            return found[0], True, n == len(free)
     return None, True, False
 
 

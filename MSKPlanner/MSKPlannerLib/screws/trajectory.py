@@ -174,8 +174,11 @@ class TrajectorySearch:
                 top = (float(score[winner]), centre, self._choice(lines, n, diameter_mm, float(length[n])))
         return top[2] if top else None
 
-    def widest(self, diameter_mm: float, lengths_mm: Sequence[float]) -> Choice | None:
-        """Return the screw of one diameter with the most bone round it, None where no line reaches the body."""
+    def widest(self, diameter_mm: float, lengths_mm: Sequence[float]) -> tuple[Choice, float] | None:
+        """Return the screw of one diameter with the most bone round it and how much that is (mm).
+
+        None where no line reaches the body.
+        """
         top: tuple[float, FloatArray, Choice] | None = None
         for number, (_, shrink) in enumerate(_ROUNDS):
             lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
@@ -185,10 +188,10 @@ class TrajectorySearch:
                 top = (float(clearance[n]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
         return self._polished(top[1], top[2]) if top else None
 
-    def _polished(self, x: FloatArray, choice: Choice) -> Choice:
-        """Move a screw of fixed size to where its *surface* has the most bone round it, by a pattern search.
+    def _polished(self, x: FloatArray, choice: Choice) -> tuple[Choice, float]:
+        """Move a screw of fixed size to where its *surface* has the most bone round it; return it and its clearance.
 
-        The sampling before goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of
+        A pattern search. The sampling before goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of
         a thin pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low.
         """
         moves = np.vstack([np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, -1, 0], [0, 1, 0, -1]]])
@@ -206,7 +209,7 @@ class TrajectorySearch:
                 choice = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
             else:
                 step /= 2
-        return choice
+        return choice, clearance
 
     def _surface_clearance(self, lines: _Lines, n: int, size: Choice) -> float:
         entry = lines.entry_ras[n]
