@@ -29,7 +29,8 @@ Floats = NDArray[np.floating[Any]]
 #: The profile runs from so deep inside to so far outside.
 _INSIDE_MM, _OUTSIDE_MM, _STEP_MM = 3.0, 2.0, 0.25
 #: What is known before looking: the edge is near the label's, the wall is about so thick (its logarithm spreads by so
-#: much), and the cortex is about as dense as elsewhere on the same bone.
+#: much; side walls of lumbar pedicles measure 1.0 +- 0.4 mm, Irie et al. 2021, doi 10.1371/journal.pone.0253019), and the
+#: cortex is about as dense as elsewhere on the same bone.
 _EDGE_SD_MM, _WALL_MM, _WALL_LOG_SD, _CORTEX_SHARE_SD = 0.8, 0.9, 0.5, 0.12
 _TISSUE_SD_HU = 300.0
 _CORTEX_RANGE_HU = (700.0, 1800.0)

@@ -52,7 +52,8 @@ class ScrewOptions:
         Where even the thinnest screw of the table has less, the pedicle is called too narrow and the screw rejected.
     pedicle_fill
         The largest diameter as a share of the pedicle's width; thicker screws break pedicles
-        (80 %: Sugisaki, An et al. 2009, Spine 34:1502). It does not go below the table's thinnest screw.
+        (beyond 80 % of the outer diameter: Misenhimer et al. 1989, doi 10.1097/00007632-198904000-00004). It does not
+        go below the table's thinnest screw.
     joint_margin_mm
         Kept from neighbouring vertebrae beside the entry where it can be: it spares the facet joints, and a
         segmentation is less sure where one vertebra ends and the next begins than where bone ends.
@@ -60,7 +61,7 @@ class ScrewOptions:
         Bone left in front of the tip, along the axis.
     body_depth
         The tip goes no deeper than this share of the body's depth: 80 % holds nearly as well as through the front
-        cortex without its danger to the vessels (Krag et al. 1988, Spine 13:27).
+        cortex without its danger to the vessels (Krag et al. 1988, J Spinal Disord 1:287).
     convergence_deg, sagittal_deg
         Limits of the direction: towards the midline, and up from the plane of the endplates.
     """
