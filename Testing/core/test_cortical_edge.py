@@ -5,6 +5,7 @@ import pytest
 from core.bone_shapes import grid, moved, sphere, voxel_centres
 from scipy import ndimage
 
+from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.segmentation.cortical_edge import cortical_edge
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
@@ -96,3 +97,14 @@ def test_bone_of_a_neighbour_does_not_pull_the_surface():
     depth = field.depth_mm(CENTRE + RADIUS_MM * d)
     assert np.abs(depth[d[:, 0] > 0.97]).max() < 0.45
     assert np.abs(depth[d[:, 0] < 0.5]).mean() < 0.1
+
+
+def test_a_large_bone_is_fitted_in_parts_with_the_same_result(monkeypatch):
+    d = directions(300)
+    ct, points = ball_ct(1.2), CENTRE + RADIUS_MM * d
+    whole = cortical_edge(ct, points, d)
+    monkeypatch.setattr("MSKFusionLib.segmentation.cortical_edge._CHUNK", 70)
+    parts = cortical_edge(ct, points, d)
+    assert np.allclose(parts.shift_mm, whole.shift_mm, atol=1e-4)
+    with pytest.raises(InputError, match="no surface"):
+        cortical_edge(ct, points[:0], d[:0])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ..errors import InputError
 from ..frames import transform_points
 from ..interpolation import sample_volume
 from ..volume import Volume
@@ -28,6 +29,7 @@ Floats = NDArray[np.floating[Any]]
 
 #: The profile runs from so deep inside to so far outside.
 _INSIDE_MM, _OUTSIDE_MM, _STEP_MM = 3.0, 2.0, 0.25
+_T_MM = np.arange(-_INSIDE_MM, _OUTSIDE_MM + 1e-9, _STEP_MM, dtype=np.float32)
 #: What is known before looking: the edge is near the label's, the wall is about so thick (its logarithm spreads by so
 #: much; side walls of lumbar pedicles measure 1.0 +- 0.4 mm, Irie et al. 2021, doi 10.1371/journal.pone.0253019), and the
 #: cortex is about as dense as elsewhere on the same bone.
@@ -44,6 +46,8 @@ _LEAST_CONTRAST_HU = 80.0
 #: Misfit of a profile (root mean square) at which it counts half.
 _MISFIT_HU = 60.0
 _ITERATIONS = 7
+#: So many profiles at once: the memory of a hip bone is bounded.
+_CHUNK = 20_000
 _ROOT_2PI = np.float32(np.sqrt(2 * np.pi))
 
 
@@ -82,50 +86,81 @@ def cortical_edge(ct: Volume, points_ras: Floats, outward_ras: Floats, free_mm: 
         (N, 3) points on the surface that a label has, in RAS mm, and the unit outward normals there.
     free_mm
         (N,) how far outward there is nothing of another bone; what lies behind is not looked at.
+
+    Raises
+    ------
+    InputError
+        When there is no point.
     """
-    t = np.arange(-_INSIDE_MM, _OUTSIDE_MM + 1e-9, _STEP_MM, dtype=np.float32)
-    places = points_ras[:, None, :] + t[:, None] * outward_ras[:, None, :]
-    ijk = transform_points(ct.ras_to_ijk, places.reshape(-1, 3))
-    hu = sample_volume(ct, places)
-    last = np.array(ct.shape_ijk) - 1
-    seen = np.all((ijk > -0.5) & (ijk < last + 0.5), axis=1).reshape(hu.shape) & (hu < METAL_HU)
-    if free_mm is not None:
-        seen &= t < free_mm[:, None]
-    # A voxel's own width, and what linear interpolation between voxels adds.
-    voxel_variance = ((outward_ras @ ct.directions_ras) ** 2) @ (ct.spacing_mm**2) * (1 / 12 + 1 / 8)
-    blur_mm, cortex_hu = _of_image(t, hu, seen, voxel_variance)
-    total_blur = np.sqrt(blur_mm**2 + voxel_variance)
-    parameters, sd, misfit = _fit(t, hu, seen, total_blur, cortex_hu)
-    enough = (seen & (t > 0.7)).any(axis=1) & (seen.sum(axis=1) >= 12)
+    free = np.full(len(points_ras), np.inf) if free_mm is None else np.asarray(free_mm)
+    if not len(points_ras):
+        raise InputError("there is no surface to fit to the CT", where=ct.name)
+    sample = np.random.default_rng(0).permutation(len(points_ras))[:_SAMPLED_FOR_CORTEX]
+    blur_mm, cortex_hu = _of_image(_Profiles.read(ct, points_ras[sample], outward_ras[sample], free[sample]))
+    found = []
+    for n in range(0, len(points_ras), _CHUNK):
+        part = slice(n, n + _CHUNK)
+        profiles = _Profiles.read(ct, points_ras[part], outward_ras[part], free[part])
+        found.append(_edges(profiles, blur_mm, cortex_hu))
+    shift, wall, sd, weight = (np.concatenate(values) for values in zip(*found, strict=True))
+    return CorticalEdge(shift, wall, sd, weight, blur_mm, cortex_hu)
+
+
+@dataclass(frozen=True, eq=False)
+class _Profiles:
+    """CT values (N, T) along N normals, which of them count, and the variance (N,; mm2) that the voxels add to the blur."""
+
+    hu: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    voxel_variance: Floats
+
+    @classmethod
+    def read(cls, ct: Volume, points_ras: Floats, outward_ras: Floats, free_mm: Floats) -> _Profiles:
+        places = points_ras[:, None, :] + _T_MM[:, None] * outward_ras[:, None, :]
+        ijk = transform_points(ct.ras_to_ijk, places.reshape(-1, 3))
+        hu = sample_volume(ct, places)
+        last = np.array(ct.shape_ijk) - 1
+        seen = np.all((ijk > -0.5) & (ijk < last + 0.5), axis=1).reshape(hu.shape) & (hu < METAL_HU)
+        # A voxel's own width, and what linear interpolation between voxels adds.
+        variance = ((outward_ras @ ct.directions_ras) ** 2) @ (ct.spacing_mm**2) * (1 / 12 + 1 / 8)
+        return cls(hu, seen & (free_mm[:, None] > _T_MM), variance)
+
+    def first(self, count: int) -> _Profiles:
+        return _Profiles(self.hu[:count], self.seen[:count], self.voxel_variance[:count])
+
+
+def _edges(profiles: _Profiles, blur_mm: float, cortex_hu: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return shift, wall, standard deviation and weight (N,) of each profile's edge."""
+    total_blur = np.sqrt(blur_mm**2 + profiles.voxel_variance)
+    parameters, sd, misfit = _fit(profiles, blur_mm, cortex_hu)
+    seen, wall = profiles.seen, np.exp(parameters[:, 1])
+    enough = (seen & (_T_MM > 0.7)).any(axis=1) & (seen.sum(axis=1) >= 12)
     near = np.abs(parameters[:, 0]) < 0.6 * _OUTSIDE_MM
     # What of the cortex's density is left after the blur, or else the step from tissue to marrow, must be seen.
     tissue, marrow = parameters[:, 2], parameters[:, 3]
-    share = 2 * special.ndtr(np.exp(parameters[:, 1]) / 2 / total_blur) - 1
-    seen_hu = np.maximum(share * (parameters[:, 4] - np.maximum(tissue, marrow)), marrow - tissue)
-    weight = (enough & near & (seen_hu > _LEAST_CONTRAST_HU)) / (1.0 + (misfit / _MISFIT_HU) ** 2)
-    return CorticalEdge(parameters[:, 0], np.exp(parameters[:, 1]), sd, weight, blur_mm, cortex_hu)
+    share = 2 * special.ndtr(wall / 2 / total_blur) - 1
+    shown_hu = np.maximum(share * (parameters[:, 4] - np.maximum(tissue, marrow)), marrow - tissue)
+    weight = (enough & near & (shown_hu > _LEAST_CONTRAST_HU)) / (1.0 + (misfit / _MISFIT_HU) ** 2)
+    return parameters[:, 0], wall, sd, weight
 
 
-def _of_image(
-    t: Floats, hu: NDArray[np.float32], seen: NDArray[np.bool_], voxel_variance: Floats
-) -> tuple[float, float]:
+def _of_image(profiles: _Profiles) -> tuple[float, float]:
     """Return the scanner's blur (mm) and the density of cortex (HU), from a sample of the profiles.
 
     A wall thicker than the blur shows its density as it is; of a thinner one only thickness times density can be told.
     """
-    order = np.random.default_rng(0).permutation(len(hu))
-    few, more = order[:_SAMPLED_FOR_BLUR], order[:_SAMPLED_FOR_CORTEX]
-    cortex_hu = float(np.clip(1.1 * np.percentile(np.where(seen, hu, -1000).max(axis=1), 95), *_CORTEX_RANGE_HU))
+    few = profiles.first(_SAMPLED_FOR_BLUR)
+    peaks = np.where(profiles.seen, profiles.hu, -1000).max(axis=1)
+    cortex_hu = float(np.clip(1.1 * np.percentile(peaks, 95), *_CORTEX_RANGE_HU))
     blur_mm = 0.0
     for _ in range(2):
         misfits = []
         for blur in _BLURS_MM:
-            *_, misfit = _fit(t, hu[few], seen[few], np.sqrt(blur**2 + voxel_variance[few]), cortex_hu)
+            *_, misfit = _fit(few, blur, cortex_hu)
             # The worst fifth are joints and ridges, which no blur explains.
             misfits.append(float(np.mean(np.sort(misfit)[: max(1, 4 * len(misfit) // 5)] ** 2)))
         blur_mm = _lowest(_BLURS_MM, misfits)
-        total = np.sqrt(blur_mm**2 + voxel_variance[more])
-        found, _, misfit = _fit(t, hu[more], seen[more], total, cortex_hu, _LOOSE_SHARE_SD)
+        found, _, misfit = _fit(profiles, blur_mm, cortex_hu, _LOOSE_SHARE_SD)
         thick = (np.exp(found[:, 1]) > _THICK_WALL_MM) & (misfit < _MISFIT_HU) & (np.abs(found[:, 0]) < 1.0)
         if int(thick.sum()) < _LEAST_THICK:
             break
@@ -141,14 +176,11 @@ def _lowest(at: Sequence[float], values: Sequence[float]) -> float:
 
 
 def _fit(
-    t: Floats,
-    hu: NDArray[np.float32],
-    seen: NDArray[np.bool_],
-    blur_mm: Floats,
-    cortex_hu: float,
-    share_sd: float = _CORTEX_SHARE_SD,
+    profiles: _Profiles, scanner_blur_mm: float, cortex_hu: float, share_sd: float = _CORTEX_SHARE_SD
 ) -> tuple[Floats, Floats, Floats]:
     """Return (N, 5) edge (mm), log wall, tissue outside and inside, cortex (HU); the edge's SD (mm), the misfit (HU)."""
+    t, hu, seen = _T_MM, profiles.hu, profiles.seen
+    blur_mm = np.sqrt(scanner_blur_mm**2 + profiles.voxel_variance)
     mask = seen.astype(np.float32)
     outside = _mean(hu, mask * (t > 0.9), 40.0)
     inside = _mean(hu, mask * (t < -1.8), 200.0)
