@@ -151,6 +151,7 @@ def test_the_way_to_the_entry_goes_past_the_vertebra_above():
     crowded = Segmentation(labels.with_voxels(voxels), (*segmentation.segments, Segment(21, "L2", "vertebra", False)))
     plan = plan_levels(None, crowded)
     assert [s.level for s in plan.skipped] == ["L2"]
+    assert str(plan.skipped[0]).startswith("no screws in L2: the vertebra is not wholly in view")
     left = next(s for s in plan.screws if s.side == "left")
     way = (
         np.array(left.entry_ras)

@@ -182,7 +182,7 @@ def plan_levels(
         except InputError as error:
             if levels is not None:
                 raise
-            skipped.append(Skipped(name, None, str(error), whole=False))
+            skipped.append(Skipped(name, None, str(error).removeprefix(f"{name}: "), whole=False))
     if not wanted:
         raise InputError(
             "no vertebra is wholly in view", "Screws need whole vertebrae.", where=segmentation.labels.name
@@ -196,7 +196,7 @@ def plan_levels(
             screws += planned.screws
             skipped += planned.skipped
         except (GeometryError, ProcessingError) as error:
-            skipped.append(Skipped(name, None, str(error), whole=True))
+            skipped.append(Skipped(name, None, str(error).removeprefix(f"{name}: "), whole=True))
     progress(1.0, "screws planned")
     return PedicleScrewPlan(tuple(screws), tuple(skipped))
 
