@@ -23,8 +23,6 @@ from .screws.safety import gertzbein_robbins_grade, screw_clearance_mm
 REGISTRATION_MEAN_MM, DICE, SCREW_CLEARANCE_MM, GUIDE_GAP_MM = 0.5, 0.92, 0.5, 0.15
 #: Less than this is below what a printer or a measurement of a printed guide could tell (a cube of half a millimetre).
 GUIDE_OVERLAP_MM3 = 0.1
-#: A pedicle allows the clearance where some line has so much more: no plan on a CT of 0.7 mm voxels knows the bone better.
-_SPARE_MM = 0.1
 _POINTS_PER_BONE = 400
 
 
@@ -169,9 +167,8 @@ def _true_screw(screw: Screw, patient: Patient, thinnest_mm: float) -> TrueScrew
 def _clearance_possible(
     screw: Screw, depth: Callable[[FloatArray], FloatArray], clearance_mm: float, width_mm: float, thinnest_mm: float
 ) -> bool:
-    """Tell whether the thinnest screw can have the wished clearance, and some to spare, on any line near the plan."""
-    wanted = SCREW_CLEARANCE_MM + _SPARE_MM
-    if (width_mm - thinnest_mm) / 2 < wanted:
+    """Tell whether the thinnest screw can have the wished clearance in the true anatomy, on any line near the plan."""
+    if (width_mm - thinnest_mm) / 2 < SCREW_CLEARANCE_MM:
         return False
     if clearance_mm >= SCREW_CLEARANCE_MM:
         return True
@@ -185,7 +182,7 @@ def _clearance_possible(
     found = optimize.minimize(
         negative_clearance, np.zeros(4), method="Nelder-Mead", options={"maxfev": 160, "initial_simplex": simplex}
     )
-    return bool(-found.fun >= wanted)
+    return bool(-found.fun >= SCREW_CLEARANCE_MM)
 
 
 def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:

@@ -242,6 +242,5 @@ def test_every_screw_is_in_the_true_bone_of_a_generated_patient(small_patient):
         true_width = small_patient.vertebrae[level].pedicles[screw.side].width_mm
         if true_width >= 5.5:
             assert found.clearance_mm >= 0.5
-        # A wide L5 pedicle has no sharp isthmus: its width changes by a millimetre over a millimetre of its axis.
-        assert screw.pedicle_width_mm == pytest.approx(true_width, abs=1.0, rel=0.08)
+        assert screw.pedicle_width_mm == pytest.approx(true_width, abs=1.0)
         assert screw.hu_mean > 50
