@@ -21,6 +21,9 @@ from .screws.safety import gertzbein_robbins_grade, screw_clearance_mm
 
 #: The bars of the project: what `mskplanner demo` must show on every generated patient.
 REGISTRATION_MEAN_MM, DICE, SCREW_CLEARANCE_MM, GUIDE_GAP_MM = 0.5, 0.92, 0.5, 0.15
+#: A pedicle that allows the clearance by less than this may be called too narrow: twice the standard deviation with which
+#: the surface is found in a CT of 0.7 mm.
+REJECTION_DOUBT_MM = 0.1
 #: Less than this is below what a printer or a measurement of a printed guide could tell (a cube of half a millimetre).
 GUIDE_OVERLAP_MM3 = 0.1
 _POINTS_PER_BONE = 400
@@ -35,13 +38,20 @@ class TrueScrew:
     clearance_mm: float
     grade: str
     pedicle_width_mm: float
-    clearance_possible: bool
+    best_clearance_mm: float
+
+    @property
+    def clearance_possible(self) -> bool:
+        """Whether any line of this pedicle has the wished clearance."""
+        return self.best_clearance_mm >= SCREW_CLEARANCE_MM
 
     @property
     def passed(self) -> bool:
-        """Grade A, with the clearance where the pedicle is wide enough for it; a rejected one only where it is not."""
-        if not self.accepted:
-            return not self.clearance_possible
+        """Grade A, with the clearance where the pedicle allows it; rejected only where it does not, or only just."""
+        if not self.accepted and not self.clearance_possible:
+            return True
+        if not self.accepted and self.best_clearance_mm >= SCREW_CLEARANCE_MM + REJECTION_DOUBT_MM:
+            return False
         return self.grade == "A" and (self.clearance_mm >= SCREW_CLEARANCE_MM or not self.clearance_possible)
 
 
@@ -160,18 +170,22 @@ def _true_screw(screw: Screw, patient: Patient, thinnest_mm: float) -> TrueScrew
         clearance_mm=float(clearance),
         grade=gertzbein_robbins_grade(max(0.0, -float(clearance))),
         pedicle_width_mm=width,
-        clearance_possible=_clearance_possible(screw, depth, float(clearance), width, thinnest_mm),
+        best_clearance_mm=_best_clearance_mm(screw, depth, float(clearance), width, thinnest_mm),
     )
 
 
-def _clearance_possible(
+def _best_clearance_mm(
     screw: Screw, depth: Callable[[FloatArray], FloatArray], clearance_mm: float, width_mm: float, thinnest_mm: float
-) -> bool:
-    """Tell whether the thinnest screw can have the wished clearance in the true anatomy, on any line near the plan."""
-    if (width_mm - thinnest_mm) / 2 < SCREW_CLEARANCE_MM:
-        return False
-    if clearance_mm >= SCREW_CLEARANCE_MM:
-        return True
+) -> float:
+    """Return the clearance of the thinnest screw in the true anatomy on the best line near the plan, or a bound that settles it.
+
+    The pedicle's width bounds it from above, a screw that has the wished clearance from below.
+    """
+    bound = (width_mm - thinnest_mm) / 2
+    if bound < SCREW_CLEARANCE_MM:
+        return bound
+    if clearance_mm >= SCREW_CLEARANCE_MM + REJECTION_DOUBT_MM:
+        return clearance_mm
     entry, tip = np.array(screw.entry_ras), np.array(screw.tip_ras)
     u, v = perpendicular_axes(tip - entry)
 
@@ -182,7 +196,7 @@ def _clearance_possible(
     found = optimize.minimize(
         negative_clearance, np.zeros(4), method="Nelder-Mead", options={"maxfev": 160, "initial_simplex": simplex}
     )
-    return bool(-found.fun >= SCREW_CLEARANCE_MM)
+    return max(clearance_mm, -float(found.fun))
 
 
 def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:

@@ -72,6 +72,53 @@ def entry_zone_mm(diameter_mm: float) -> float:
     return max(diameter_mm, _ENTRY_ZONE_MM)
 
 
+@dataclass(frozen=True, eq=False)
+class ScrewSurface:
+    """The depths in bone of a screw's surface beyond its entry zone: the wall first, then the tip's disc.
+
+    Parameters
+    ----------
+    points_ras, depths_mm
+        (N, 3) and (N,), of which the last `cap_count` are on the tip's disc.
+    """
+
+    points_ras: FloatArray
+    depths_mm: FloatArray
+    cap_count: int
+    axis_ras: FloatArray
+    length_mm: float
+    entry_zone_mm: float
+
+
+def screw_surface(
+    depth: DepthFunction,
+    entry_ras: ArrayLike,
+    tip_ras: ArrayLike,
+    diameter_mm: float,
+    *,
+    counted_from_mm: float | None = None,
+) -> ScrewSurface:
+    """Sample the surface of a screw every 0.5 mm and 15 degrees, the tip's disc on three rings; see `assess_screw`."""
+    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
+    length = float(np.linalg.norm(tip - entry))
+    if not (np.isfinite(length) and length > 1.0 and np.isfinite(diameter_mm) and diameter_mm > 0):
+        raise GeometryError(f"a screw of {diameter_mm} x {length:.3g} mm cannot be", "Give entry and tip in RAS mm.")
+    radius = diameter_mm / 2
+    axis = unit(tip - entry)
+    start = min(entry_zone_mm(diameter_mm), length)
+    if counted_from_mm is not None:
+        start = min(start, max(counted_from_mm, 0.0))
+    along = np.linspace(start, length, max(2, int(np.ceil((length - start) / _STEP_MM)) + 1))
+    on_axis = entry + along[:, None] * axis
+    u, v = perpendicular_axes(axis)
+    angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
+    ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
+    wall = (on_axis[:, None] + radius * ring).reshape(-1, 3)
+    cap = (tip + radius * np.array([0.0, 0.35, 0.7])[:, None, None] * ring).reshape(-1, 3)
+    points = np.concatenate([wall, cap])
+    return ScrewSurface(points, np.asarray(depth(points)), len(cap), axis, length, start)
+
+
 def assess_screw(
     depth: DepthFunction,
     entry_ras: ArrayLike,
@@ -84,8 +131,7 @@ def assess_screw(
 ) -> ScrewSafety:
     """Measure a screw, as a cylinder with a flat tip, against the depth of a bone.
 
-    The surface is sampled every 0.5 mm and 15 degrees, the tip's disc on three rings; what counts is said in
-    `entry_zone_mm`.
+    How the surface is sampled is said in `screw_surface`, what counts of it in `entry_zone_mm`.
 
     Parameters
     ----------
@@ -103,26 +149,10 @@ def assess_screw(
     GeometryError
         When the screw has no length, or a size is not a positive number.
     """
-    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
-    length = float(np.linalg.norm(tip - entry))
-    if not (np.isfinite(length) and length > 1.0 and np.isfinite(diameter_mm) and diameter_mm > 0):
-        raise GeometryError(f"a screw of {diameter_mm} x {length:.3g} mm cannot be", "Give entry and tip in RAS mm.")
-    radius = diameter_mm / 2
-    axis = unit(tip - entry)
-    start = min(entry_zone_mm(diameter_mm), length)
-    if counted_from_mm is not None:
-        start = min(start, max(counted_from_mm, 0.0))
-    along = np.linspace(start, length, max(2, int(np.ceil((length - start) / _STEP_MM)) + 1))
-    on_axis = entry + along[:, None] * axis
-    u, v = perpendicular_axes(axis)
-    angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
-    ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
-    wall = on_axis[:, None] + radius * ring
-    cap = tip + radius * np.array([0.0, 0.35, 0.7])[:, None, None] * ring
-    wall_depth = np.asarray(depth(wall.reshape(-1, 3))).reshape(wall.shape[:-1])
-    cap_depth = np.asarray(depth(cap.reshape(-1, 3)))
-    points = np.concatenate([wall.reshape(-1, 3), cap.reshape(-1, 3)])
-    depths = np.concatenate([wall_depth.ravel(), cap_depth])
+    entry = np.asarray(entry_ras, dtype=np.float64)
+    surface = screw_surface(depth, entry, tip_ras, diameter_mm, counted_from_mm=counted_from_mm)
+    points, depths, cap_depth = surface.points_ras, surface.depths_mm, surface.depths_mm[-surface.cap_count :]
+    length, axis = surface.length_mm, surface.axis_ras
     worst = int(depths.argmin())
     clearance = float(depths[worst])
     breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
@@ -135,7 +165,7 @@ def assess_screw(
         else:
             direction = _direction(points[worst] - entry - along_worst * axis, np.asarray(axes_ras), side)
     x, y, z = (float(c) for c in points[worst])
-    return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), start)
+    return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), surface.entry_zone_mm)
 
 
 def screw_clearance_mm(depth: DepthFunction, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from MSKFusionLib.volume import Volume
 
 from ..bone.depth_field import DepthField
 from .corridor import Corridor, LineFamily
-from .safety import assess_screw, entry_zone_mm
+from .safety import entry_zone_mm, screw_surface
 
 #: Distance in mm (...,) of RAS points (..., 3) from something; large where it is far.
 DistanceFunction = Callable[[FloatArray], FloatArray]
@@ -35,6 +36,9 @@ _SHIFT_SPREAD_MM = (0.6, 4.0)
 _SAMPLING_MARGIN_MM = 0.05
 #: The last moves of a screw in a pedicle that is narrow for it, at either end of its line.
 _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
+#: They go by the mean depth of this share of the screw's surface, the part nearest to the cortex. A surface found in an
+#: image has errors of its own: where the least depth alone decides, the line is taken whose errors flatter it most.
+_NEAREST_SHARE = 0.03
 #: Behind the entry a sleeve of this radius needs a free way of this length.
 _APPROACH_RADIUS_MM = 2.5
 _APPROACH_MM = 50.0
@@ -191,33 +195,35 @@ class TrajectorySearch:
     def _polished(self, x: FloatArray, choice: Choice) -> tuple[Choice, float]:
         """Move a screw of fixed size to where its *surface* has the most bone round it; return it and its clearance.
 
-        A pattern search. The sampling before goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of
-        a thin pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low.
+        A pattern search over the 80 neighbours of a place in four dimensions: along fewer it stays caught in the creases
+        that a least depth has. The sampling before goes by the depth of the axis, which is blunt where it counts: on the ridge
+        in the middle of a thin pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low.
         """
-        moves = np.vstack([np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, -1, 0], [0, 1, 0, -1]]])
-        moves = np.vstack([moves, -moves])
-        clearance, step = self._surface_clearance(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
+        moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
+        moves /= np.linalg.norm(moves, axis=1, keepdims=True)
+        room, step = self._room(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
         while step > _POLISH_TO_MM:
             around = x + step * moves
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
             fits = lines.usable & (choice.length_mm <= lines.reach_mm) & (choice.length_mm >= lines.least_mm)
             fits &= lines.neighbour_mm >= choice.diameter_mm / 2 + self._joint_margin
-            found = [(self._surface_clearance(lines, int(n), choice), int(n)) for n in np.flatnonzero(fits)]
-            value, n = max(found, default=(-np.inf, 0))
-            if value > clearance + 1e-4:
-                x, clearance = lines.parameters[n], value
+            found = [(self._room(lines, int(n), choice), int(n)) for n in np.flatnonzero(fits)]
+            best, n = max(found, default=((-np.inf, -np.inf), 0))
+            if best[0] > room[0] + 1e-4:
+                x, room = lines.parameters[n], best
                 choice = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
             else:
                 step /= 2
-        return choice, clearance
+        return choice, room[1]
 
-    def _surface_clearance(self, lines: _Lines, n: int, size: Choice) -> float:
+    def _room(self, lines: _Lines, n: int, size: Choice) -> tuple[float, float]:
+        """Return the mean depth in mm of the part of a screw's surface that is nearest to the cortex, and the least."""
         entry = lines.entry_ras[n]
         tip = entry + size.length_mm * lines.direction_ras[n]
-        safety = assess_screw(
-            self._fine.depth_mm, entry, tip, size.diameter_mm, counted_from_mm=float(lines.pedicle_mm[n])
-        )
-        return safety.clearance_mm
+        counted_from_mm = float(lines.pedicle_mm[n])
+        surface = screw_surface(self._fine.depth_mm, entry, tip, size.diameter_mm, counted_from_mm=counted_from_mm)
+        nearest = np.sort(surface.depths_mm)[: max(1, int(_NEAREST_SHARE * len(surface.depths_mm)))]
+        return float(nearest.mean()), float(nearest[0])
 
     # ------------------------------------------------------------------ candidates
     @cached_property
