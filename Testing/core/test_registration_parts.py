@@ -5,10 +5,10 @@ import pytest
 from core.body_pair import BodyPair, body_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from MSKFusionLib.frames import rigid_about, rotation_about, transform_points
 from MSKFusionLib.registration.climb import climb, minimise
-from MSKFusionLib.registration.global_search import rotation_grid
 from MSKFusionLib.registration.mutual_information import (
     RADIUS_MM,
     MutualInformation,
@@ -19,6 +19,7 @@ from MSKFusionLib.registration.mutual_information import (
 from MSKFusionLib.registration.pair import Pair
 from MSKFusionLib.registration.preprocess import at_spacing, even_out_mr, near_bone_under_skin, on_cubes, thin
 from MSKFusionLib.registration.sampling import crop_to_overlap, draw_samples
+from MSKFusionLib.registration.turns import all_turns, turns_within
 from MSKFusionLib.volume import Modality, Volume
 
 
@@ -180,13 +181,29 @@ def test_crop_holds_what_the_mr_shows(body: BodyPair):
 
 
 # ---------------------------------------------------------------------- turns
-def test_every_turn_has_a_neighbour_in_the_grid():
-    grid = rotation_grid(60.0, 20.0)
-    assert np.allclose(grid[0], 0)
-    turns = np.array([rotation_about(v, np.linalg.norm(v)) if v.any() else np.eye(3) for v in grid])
+def _nearest_deg(turns: np.ndarray, wanted: np.ndarray) -> float:
+    cosine = (np.einsum("nij,ij->n", turns, wanted) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).min())
+
+
+def test_every_small_turn_has_a_neighbour_in_the_grid():
+    turns = turns_within(60.0, 20.0)
+    np.testing.assert_allclose(turns[0], np.eye(3), atol=1e-12)
     rng = np.random.default_rng(0)
     for _ in range(300):
-        axis, angle = rng.normal(size=3), 50.0 * rng.random() ** (1 / 3)
-        wanted = rotation_about(axis, angle)
-        cosine = (np.einsum("nij,ij->n", turns, wanted) - 1) / 2
-        assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).min() < 12.5
+        assert _nearest_deg(turns, rotation_about(rng.normal(size=3), 50.0 * rng.random() ** (1 / 3))) < 12.5
+
+
+def test_every_turn_at_all_has_a_neighbour_in_the_whole_grid():
+    turns = all_turns(24.0)
+    np.testing.assert_allclose(
+        np.einsum("nji,njk->nik", turns, turns), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
+    )
+    # Evenly: no two closer than the lattice has them but at the seams, and not many more than the volume needs.
+    assert len(turns) < 1.15 * 8 * np.pi**2 / (np.radians(24.0) ** 3 / 2)
+    # The cube's own turns come first.
+    assert np.all(np.isclose(np.abs(turns[:24]), 0, atol=1e-9) | np.isclose(np.abs(turns[:24]), 1, atol=1e-9))
+    # At the seams between the cells of the cube's turns the lattices do not meet: up to half a step more there.
+    away = [_nearest_deg(turns, wanted) for wanted in Rotation.random(300, rng=1).as_matrix()]
+    assert max(away) < 20.0
+    assert np.mean(away) < 11.0

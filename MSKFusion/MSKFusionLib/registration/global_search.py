@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from ..frames import RAS_LPS, FloatArray, rigid, rotation_about
+from ..frames import RAS_LPS, FloatArray, rigid
 from ..progress import Progress
 from ..volume import Volume, transform_to_sitk
 from .mutual_information import pose_distance_mm
@@ -30,14 +30,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How widely and how finely to look.
+    """How finely to look, and what to keep.
 
     Parameters
     ----------
     spacing_mm, most_voxels
         The grid that both images are compared on. A CT of more than `most_voxels` of these is looked at more coarsely.
-    most_deg, step_deg
-        Turns about the start, and their step.
     least_overlap
         Of the smaller of both bodies, the share that must lie within the other's field of view.
     per_rotation, candidates, apart_mm
@@ -46,43 +44,28 @@ class SearchOptions:
 
     spacing_mm: float = 8.0
     most_voxels: int = 120_000
-    most_deg: float = 60.0
-    step_deg: float = 20.0
     least_overlap: float = 0.35
     per_rotation: int = 4
     candidates: int = 60
     apart_mm: float = 10.0
 
 
-def rotation_grid(most_deg: float, step_deg: float) -> FloatArray:
-    """Return rotation vectors in degrees (N, 3) on a body-centred cubic lattice within a ball, small turns first."""
-    n = int(np.ceil(most_deg / step_deg))
-    whole = np.arange(-n, n + 1)
-    vectors = np.concatenate(
-        [np.stack(np.meshgrid(whole + o, whole + o, whole + o, indexing="ij"), -1).reshape(-1, 3) for o in (0.0, 0.5)]
-    )
-    vectors = step_deg * vectors
-    length = np.linalg.norm(vectors, axis=1)
-    vectors, length = vectors[length <= most_deg + 1e-9], length[length <= most_deg + 1e-9]
-    return vectors[np.argsort(length, kind="stable")]
-
-
 def search(
     ct: Volume,
     mr: Volume,
     signal: Volume,
-    start_ras: FloatArray,
+    turns: FloatArray,
     options: SearchOptions,
     progress: Progress,
 ) -> list[Candidate]:
-    """Return the best poses of the whole search, each distinct, best first.
+    """Return the best poses of all shifts and some turns, each distinct, best first.
 
     Parameters
     ----------
     ct, mr, signal
         CT in HU, and what `even_out_mr` makes of the MR; all may be thinned already.
-    start_ras
-        4x4, CT RAS to MR RAS; only its rotation matters: the grid of rotations lies around it.
+    turns
+        (N, 3, 3), CT RAS to MR RAS.
     """
     sp = max(options.spacing_mm, float(np.cbrt(np.prod(ct.extent_mm) / options.most_voxels)))
     grid = on_cubes(ct, sp)
@@ -91,11 +74,6 @@ def search(
     centre_mr, half_mm = _body_box(mr_coarse, mr_weight.voxels)
 
     axes = grid.directions_ras
-    turns = [
-        rotation_about(v, float(np.linalg.norm(v))) if v.any() else np.eye(3)
-        for v in rotation_grid(options.most_deg, options.step_deg)
-    ]
-    turns = [turn @ start_ras[:3, :3] for turn in turns]
     corners = np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)]) * half_mm @ mr.directions_ras.T
     halves = [np.ceil(np.abs(corners @ turn @ axes).max(0) / sp).astype(int)[::-1] for turn in turns]
     most = 2 * np.max(halves, axis=0) + 1

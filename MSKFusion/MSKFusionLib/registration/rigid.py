@@ -20,6 +20,7 @@ from .pair import Pair
 from .preprocess import check_body, check_image
 from .quality import judge, weigh
 from .result import RegistrationResult
+from .turns import turns_within
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
@@ -103,7 +104,8 @@ def register_rigid(
 def _register(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> tuple[FloatArray, BoneFit, list[float]]:
     """Return the final pose, the fit it comes from, and how its coarse optimum ranks, followed by the ranks of its rivals, best first."""
     centre = pair.centre_mr_ras
-    candidates = search(*pair.at(2.0), pair.signal, start, SearchOptions(), part(progress, 0.0, 0.45))
+    turns = turns_within(60.0, 20.0) @ start[:3, :3]
+    candidates = search(*pair.at(2.0), pair.signal, turns, SearchOptions(), part(progress, 0.0, 0.45))
     poses = [c.ct_to_mr_ras for c in candidates] + [start]
 
     coarse = pair.information(6.0, 5000, seed, bins=20)
