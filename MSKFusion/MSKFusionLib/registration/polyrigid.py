@@ -95,8 +95,8 @@ class PolyrigidMap:
         """
         target = np.asarray(points_ras, dtype=np.float64)
         goal = transform_points(invert_rigid(self.common_ras), target.reshape(-1, 3))
-        # Start from the nearest bone's own inverse; then x <- x - (motion(x) - goal), which converges where bones
-        # move by less against each other than lies between them, with half steps where it swings.
+        # From the goal itself, as if no bone moved against the common motion: x <- x - (motion(x) - goal), which
+        # converges where bones move by less against each other than lies between them, with half steps where it swings.
         found = goal.copy()
         active = np.arange(len(goal))
         error = np.full(len(goal), np.inf)
