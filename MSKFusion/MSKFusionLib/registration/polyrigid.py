@@ -8,7 +8,7 @@ Arsigny, Commowick et al. 2009, doi 10.1007/s10851-008-0135-9). The weights fall
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,19 +145,19 @@ class PolyrigidMap:
 
 
 def displacement_to_sitk(
-    take_along: PolyrigidMap, fixed: Volume, *, inverse: bool = False, step_mm: float = DISPLACEMENT_STEP_MM
+    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
 ) -> sitk.DisplacementFieldTransform:
-    """Return the map (or its inverse) sampled over an image, as ITK wants it (points of the fixed image to the moving, LPS)."""
-    grid, displaced = displacements(take_along, fixed, inverse=inverse, step_mm=step_mm)
+    """Return a map of points sampled over an image, as ITK wants it (points of the fixed image to the moving, LPS)."""
+    grid, displaced = displacements(take_along, fixed, step_mm=step_mm)
     image = sitk.GetImageFromArray(flip_ras_lps(displaced), isVector=True)
     image.CopyInformation(grid.to_sitk())
     return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
 
 
 def displacements(
-    take_along: PolyrigidMap, fixed: Volume, *, inverse: bool = False, step_mm: float = DISPLACEMENT_STEP_MM
+    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
 ) -> tuple[Volume, FloatArray]:
-    """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points."""
+    """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points under a map."""
     counts = np.maximum(np.ceil((np.array(fixed.shape_ijk) - 1) * fixed.spacing_mm / step_mm).astype(int) + 1, 2)
     grid = Volume(
         np.zeros(counts[::-1], dtype=np.uint8),
@@ -169,7 +169,7 @@ def displacements(
     )
     k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
     points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
-    return grid, (take_along.inverse(points) if inverse else take_along(points)) - points
+    return grid, take_along(points) - points
 
 
 def log_motion(matrix: FloatArray) -> FloatArray:
