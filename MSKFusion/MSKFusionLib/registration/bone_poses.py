@@ -214,16 +214,8 @@ def _shell_samples(
     ct: Volume, bones: Segmentation, name: str, names: Sequence[str], rng: np.random.Generator
 ) -> Samples:
     """Draw points on and around a bone, with their tissue class."""
-    labels, value = bones.labels, bones[name].value
-    box = ndimage.find_objects((labels.voxels == value).view(np.uint8))
-    if not box:
-        raise InputError(f"'{name}' has no voxels", "Segment it again.", where=labels.name)
-    margin = np.ceil((SHELL_MM + 2.0) / labels.spacing_mm[::-1]).astype(int)
-    lower = [max(0, b.start - m) for b, m in zip(box[0], margin, strict=True)]
-    part = labels.cropped(
-        lower[::-1], [min(n, b.stop + m) for b, m, n in zip(box[0], margin, labels.voxels.shape, strict=True)][::-1]
-    )
-    own = part.voxels == value
+    part = bones.around(name, SHELL_MM + 2.0)
+    own = part.voxels == bones[name].value
     other = np.isin(part.voxels, [bones[n].value for n in names if n != name])
     near = signed_distance_mm(own, part.spacing_mm[::-1])
     keep = near < SHELL_MM

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ..distance_map import signed_distance_mm
@@ -211,13 +210,6 @@ def _distance_mm(box: Volume, points: FloatArray) -> FloatArray:
 
 def _distance_volume(bones: Segmentation, name: str) -> Volume:
     """Return the distances from one bone in the box around it, on the labels' own voxels."""
-    labels, value = bones.labels, bones[name].value
-    boxes = ndimage.find_objects((labels.voxels == value).view(np.uint8))
-    if not boxes:
-        raise InputError(f"'{name}' has no voxels", "Segment it again.", where=labels.name)
-    margin = np.ceil(_BOX_MARGIN_MM / labels.spacing_mm).astype(int)
-    lower = np.array([b.start for b in boxes[0][::-1]]) - margin
-    upper = np.array([b.stop for b in boxes[0][::-1]]) + margin
-    part = labels.cropped(np.maximum(lower, 0), np.minimum(upper, labels.shape_ijk))
-    distance_mm = signed_distance_mm(part.voxels == value, part.spacing_mm[::-1])
+    part = bones.around(name, _BOX_MARGIN_MM)
+    distance_mm = signed_distance_mm(part.voxels == bones[name].value, part.spacing_mm[::-1])
     return replace(part, voxels=distance_mm, modality=Modality.UNKNOWN, name=f"distance from {name}")

@@ -43,7 +43,7 @@ def on_image_grid(
     box = _box_on(ct, labels, grid)
     if box is None:
         return out
-    part = ct.cropped([b.start for b in box[::-1]], [b.stop for b in box[::-1]])
+    part = ct.within(box)
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
     inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
