@@ -25,7 +25,7 @@ from .climb import minimise
 from .mutual_information import MutualInformation, Samples, information_table, motion
 from .pair import Pair
 from .polyrigid import log_motion
-from .preprocess import CT_CLASSES, tissue_classes
+from .sampling import samples_at
 
 #: What is looked at: so far around a bone, where no other bone is nearer.
 SHELL_MM = 4.0
@@ -223,10 +223,7 @@ def _shell_samples(
     places = np.argwhere(keep)
     places = places[rng.choice(len(places), min(_SAMPLES, len(places)), replace=False)]
     kji = places + rng.uniform(-0.5, 0.5, places.shape)
-    points = transform_points(part.ijk_to_ras, kji[:, ::-1])
-    at_kji = transform_points(ct.ras_to_ijk, points)[:, ::-1]
-    hu = ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")
-    return Samples(points, np.minimum(tissue_classes(hu), CT_CLASSES - 1))
+    return samples_at(ct, transform_points(part.ijk_to_ras, kji[:, ::-1]))
 
 
 def _seen_share(mr: Volume, points_ras: FloatArray, ct_to_mr_ras: FloatArray) -> float:
