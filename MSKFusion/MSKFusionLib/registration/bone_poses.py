@@ -72,7 +72,7 @@ class BoneFitting:
         """
         rng = np.random.default_rng([seed, 7])
         drawn = {name: _shell_samples(pair.ct, bones, name, names, rng) for name in names}
-        seen = {name: _seen_share(pair.mr, s.points_ras, ct_to_mr_ras) for name, s in drawn.items()}
+        seen = {name: MutualInformation(s, pair.mr).share_inside(ct_to_mr_ras) for name, s in drawn.items()}
         placed = {name: s for name, s in drawn.items() if seen[name] >= LEAST_SEEN}
         if not placed:
             raise InputError(
@@ -224,8 +224,3 @@ def _shell_samples(
     places = places[rng.choice(len(places), min(_SAMPLES, len(places)), replace=False)]
     kji = places + rng.uniform(-0.5, 0.5, places.shape)
     return samples_at(ct, transform_points(part.ijk_to_ras, kji[:, ::-1]))
-
-
-def _seen_share(mr: Volume, points_ras: FloatArray, ct_to_mr_ras: FloatArray) -> float:
-    ijk = transform_points(mr.ras_to_ijk @ ct_to_mr_ras, points_ras)
-    return float(np.all((ijk >= 0) & (ijk <= np.array(mr.shape_ijk) - 1), axis=1).mean())

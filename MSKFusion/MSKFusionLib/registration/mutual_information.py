@@ -84,6 +84,10 @@ class MutualInformation:
         low, high = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
         return inside, low + z * (high - low)
 
+    def share_inside(self, ct_to_mr_ras: FloatArray) -> float:
+        """Return the share of the samples that lie in the image, however few."""
+        return float(self.values(_move(ct_to_mr_ras, self.samples.points_ras))[0].mean())
+
     def _corners(
         self, points_ras: FloatArray
     ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
