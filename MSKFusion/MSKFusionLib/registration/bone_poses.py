@@ -22,7 +22,7 @@ from ..progress import Progress
 from ..segmentation.labels import Segmentation
 from ..volume import Volume
 from .climb import minimise
-from .mutual_information import MutualInformation, Samples, information_table, motion
+from .mutual_information import MutualInformation, Samples, information_table, motion, moved_away
 from .pair import Pair
 from .polyrigid import log_motion
 from .sampling import samples_at
@@ -196,10 +196,7 @@ def weigh_poses(
         centre = transform_points(pose, points.mean(axis=0))
         back = 0
         for _ in range(tries):
-            shift = rng.normal(size=3)
-            turn = np.radians(5.0) * rng.normal(size=3)
-            turn *= np.radians(5.0) / np.linalg.norm(turn)
-            away = motion(np.r_[turn, 4.0 * shift / np.linalg.norm(shift)], centre) @ pose
+            away = moved_away(pose, centre, 4.0, 5.0, rng)
             again = fitting.place(name, coarse, coarse_table, [away])
             miss = transform_points(again, points) - transform_points(settled, points)
             back += float(np.linalg.norm(miss, axis=1).mean()) < 1.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import FloatArray, rigid_about, rotation_about
+from ..frames import FloatArray, rigid_about, rotation_about, unit
 from ..volume import Volume
 from .preprocess import CT_CLASSES, IntArray
 
@@ -200,6 +200,14 @@ def motion(parameters: FloatArray, centre_ras: FloatArray) -> FloatArray:
     angle = float(np.linalg.norm(parameters[:3]))
     turn = np.eye(3) if angle < 1e-12 else rotation_about(parameters[:3], np.degrees(angle))
     return rigid_about(centre_ras, turn, parameters[3:])
+
+
+def moved_away(
+    pose: FloatArray, centre_ras: FloatArray, shift_mm: float, turn_deg: float, rng: np.random.Generator
+) -> FloatArray:
+    """Return a 4x4 turned about a centre in the frame it leads to, then shifted, by so much in random directions."""
+    shift, axis = unit(rng.normal(size=3)), unit(rng.normal(size=3))
+    return motion(np.r_[np.radians(turn_deg) * axis, shift_mm * shift], centre_ras) @ pose
 
 
 def parameter_gradient(parameters: FloatArray, gradient: FloatArray) -> FloatArray:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..frames import FloatArray, rotation_about, transform_points
+from ..frames import FloatArray, transform_points
 from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
-from .mutual_information import MutualInformation, Samples, information_table, motion, pose_distance_mm
+from .mutual_information import MutualInformation, Samples, information_table, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
 
@@ -147,18 +147,9 @@ def _perturb_and_return(
     back = 0
     for number in range(tries):
         progress(number / tries, "checking: does it come back when moved away")
-        shift = rng.normal(size=3)
-        turn = rotation_about(rng.normal(size=3), 5.0)
-        away = motion(np.r_[np.zeros(3), 7.0 * shift / np.linalg.norm(shift)], centre) @ _about(centre, turn) @ pose
+        away = moved_away(pose, centre, 7.0, 5.0, rng)
         back += pose_distance_mm(climb(information, away, centre)[1], settled, centre) < 3.0
     return back / tries, pose_distance_mm(settled, pose, centre), information.value(pose)[1]
-
-
-def _about(centre: FloatArray, turn: FloatArray) -> FloatArray:
-    m = np.eye(4)
-    m[:3, :3] = turn
-    m[:3, 3] = centre - turn @ centre
-    return m
 
 
 def agreement_of_blocks(
