@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..boxes import label_boxes, touches_border
 from ..errors import InputError
 from ..frames import FloatArray
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
 from .bone_surface import BoneSurface
-from .ct import ct_grid, ct_volume, render_ct, touches_border
+from .ct import ct_grid, ct_volume, render_ct
 from .mr import draw_misplacement, render_mr
 from .options import PatientOptions
 from .render import make_body
@@ -102,7 +103,12 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
     body = make_body(spine, options.seed, posed=False)
     voxels, tissue, bones = render_ct(body, grid, options, progress=part(progress, 0.02, 0.6))
     ct = ct_volume(voxels, grid.ijk_to_world, options.seed)
-    complete = {level: not touches_border(bones, n) for n, level in enumerate(spine.all_bones, start=1)}
+    boxes = label_boxes(bones)
+    # A connected bone that leaves the imaged box reaches its border; one that is not in it at all is not seen whole.
+    complete = {
+        level: n in boxes and not touches_border(boxes[n], bones.shape)
+        for n, level in enumerate(spine.all_bones, start=1)
+    }
     labels = _labels(ct, spine, tissue, bones, complete)
     del tissue, bones
 
