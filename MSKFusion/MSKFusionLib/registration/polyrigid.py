@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from ..distance_map import signed_distance_mm
@@ -120,13 +120,10 @@ class PolyrigidMap:
 
     def least_jacobian(self, step_mm: float = 3.0) -> tuple[float, float]:
         """Return the least volume change (1: none, 0 and less: folded) and the folded share, around the bones."""
-        box = self.labels
-        counts = np.maximum(np.floor(box.extent_mm / step_mm).astype(int), 3)
-        k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
-        local = np.stack([i, j, k], axis=-1) * step_mm / box.spacing_mm
-        moved = self(transform_points(box.ijk_to_ras, local))
+        counts = np.maximum(np.floor(self.labels.extent_mm / step_mm).astype(int), 3)
+        moved = self(_grid_over(self.labels, counts, step_mm)[1])
         slopes = np.stack([np.gradient(moved, step_mm, axis=a) for a in (2, 1, 0)], axis=-1)
-        change = np.linalg.det(slopes) * np.linalg.det(box.directions_ras)
+        change = np.linalg.det(slopes) * np.linalg.det(self.labels.directions_ras)
         return float(change.min()), float((change <= 0).mean())
 
     def _weights(self, points: FloatArray) -> FloatArray:
@@ -158,17 +155,16 @@ def displacements(
 ) -> tuple[Volume, FloatArray]:
     """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points under a map."""
     counts = np.maximum(np.ceil((np.array(fixed.shape_ijk) - 1) * fixed.spacing_mm / step_mm).astype(int) + 1, 2)
-    grid = Volume(
-        np.zeros(counts[::-1], dtype=np.uint8),
-        fixed.origin_ras,
-        np.full(3, step_mm),
-        fixed.directions_ras,
-        Modality.LABEL,
-        "displacement",
-    )
-    k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
-    points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
+    grid, points = _grid_over(fixed, counts, step_mm)
     return grid, take_along(points) - points
+
+
+def _grid_over(image: Volume, counts_ijk: NDArray[np.integer], step_mm: float) -> tuple[Volume, FloatArray]:
+    """Return a grid of so many points from an image's first voxel along its axes, and the points (K, J, I, 3; RAS mm)."""
+    empty = np.zeros(counts_ijk[::-1], dtype=np.uint8)
+    grid = Volume(empty, image.origin_ras, np.full(3, step_mm), image.directions_ras, Modality.LABEL, "displacement")
+    k, j, i = np.meshgrid(*[np.arange(n) for n in empty.shape], indexing="ij")
+    return grid, transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
 
 
 def log_motion(matrix: FloatArray) -> FloatArray:
