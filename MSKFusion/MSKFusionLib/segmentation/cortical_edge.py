@@ -191,7 +191,6 @@ def _fit(
         np.array([_EDGE_SD_MM, _WALL_LOG_SD, _TISSUE_SD_HU, _TISSUE_SD_HU, share_sd * cortex_hu]) ** -2.0 * noise**2
     )
     p = prior.copy()
-    normal = np.empty((n, 5, 5))
     for _ in range(_ITERATIONS):
         model, slope = _model(t, p, blur_mm)
         slope *= mask[:, None, :]

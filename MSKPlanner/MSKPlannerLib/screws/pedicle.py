@@ -111,11 +111,9 @@ class Skipped:
     whole: bool
 
     def __str__(self) -> str:
-        return (
-            f"no screws in {self.level}: {self.reason}"
-            if self.side is None
-            else (f"no screw in {self.level} {self.side}: {self.reason}")
-        )
+        if self.side is None:
+            return f"no screws in {self.level}: {self.reason}"
+        return f"no screw in {self.level} {self.side}: {self.reason}"
 
 
 @dataclass(frozen=True)
