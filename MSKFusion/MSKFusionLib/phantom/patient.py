@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..boxes import label_boxes, touches_border
 from ..errors import InputError
-from ..frames import FloatArray
+from ..frames import FloatArray, transform_points
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
@@ -75,7 +75,7 @@ class Patient:
         """Return `count` points (CT RAS) spread evenly over the true surface of a bone, within the CT's field of view."""
         rng = np.random.default_rng([self.options.seed, 61, seed])
         points = self._surface(level).points_ras
-        ijk = points @ self.ct.ras_to_ijk[:3, :3].T + self.ct.ras_to_ijk[:3, 3]
+        ijk = transform_points(self.ct.ras_to_ijk, points)
         seen = points[np.all((ijk >= 0) & (ijk <= np.array(self.ct.shape_ijk) - 1), axis=1)]
         return seen[rng.choice(len(seen), count, replace=len(seen) < count)]
 
@@ -178,8 +178,7 @@ def _paint_discs(out: np.ndarray, ct: Volume, spine: Spine, tissue: np.ndarray) 
     k, j, i = np.nonzero(np.isin(tissue, [int(t) for t in _DISCS]))
     if not len(k):
         return out
-    m = ct.ijk_to_ras
-    points = np.stack([i, j, k], axis=1) @ m[:3, :3].T + m[:3, 3]
+    points = transform_points(ct.ijk_to_ras, np.stack([i, j, k], axis=1))
     middles, values = [], []
     for upper in names[:-1]:
         f, size = spine.frames[upper], spine.sizes[upper]
