@@ -22,7 +22,7 @@ from ..progress import Progress
 from ..segmentation.labels import Segmentation
 from ..volume import Volume
 from .climb import minimise
-from .mutual_information import MutualInformation, Samples, information_table, motion, moved_away
+from .mutual_information import MutualInformation, Samples, information_table, mean_apart_mm, motion, moved_away
 from .pair import Pair
 from .polyrigid import log_motion
 from .sampling import samples_at
@@ -188,22 +188,17 @@ def weigh_poses(
         progress(number / len(fitting.samples), f"checking {name}")
         pose, points = fitting.poses[name], samples.points_ras[::10]
         colour = np.floor(samples.points_ras / 12.0).astype(int).sum(axis=1) % 2
-        halves = [
-            transform_points(fitting.place(name, fitting.pair.mr, table, [pose], colour == half), points)
-            for half in (0, 1)
-        ]
+        halves = [fitting.place(name, fitting.pair.mr, table, [pose], colour == half) for half in (0, 1)]
         settled = fitting.place(name, coarse, coarse_table, [pose])
         centre = transform_points(pose, points.mean(axis=0))
         back = 0
         for _ in range(tries):
             away = moved_away(pose, centre, 4.0, 5.0, rng)
             again = fitting.place(name, coarse, coarse_table, [away])
-            miss = transform_points(again, points) - transform_points(settled, points)
-            back += float(np.linalg.norm(miss, axis=1).mean()) < 1.0
+            back += mean_apart_mm(again, settled, points) < 1.0
         information = MutualInformation(samples, fitting.pair.mr)
         gain = information.under_table(table, pose, centre)[0] - information.under_table(table, ct_to_mr_ras, centre)[0]
-        apart = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean())
-        found[name] = PoseEvidence(apart, back / tries, float(gain))
+        found[name] = PoseEvidence(mean_apart_mm(halves[0], halves[1], points), back / tries, float(gain))
     return found
 
 

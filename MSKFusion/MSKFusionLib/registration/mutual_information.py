@@ -231,6 +231,12 @@ def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radiu
     return float(np.linalg.norm(transform_points(difference, arms) - arms, axis=1).mean())
 
 
+def mean_apart_mm(a: FloatArray, b: FloatArray, points_ras: FloatArray) -> float:
+    """Return how far apart two 4x4s put some points (N, 3), on average."""
+    apart = transform_points(a, points_ras) - transform_points(b, points_ras)
+    return float(np.linalg.norm(apart, axis=1).mean())
+
+
 def _rigid_gradient(arms: FloatArray, forces: NDArray[np.floating[Any]]) -> FloatArray:
     """Return the sum (6,) of arm x force, then of the forces."""
     m = arms.T @ forces

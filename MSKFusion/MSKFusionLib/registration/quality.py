@@ -12,7 +12,7 @@ from ..frames import FloatArray, transform_points
 from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
-from .mutual_information import MutualInformation, Samples, information_table, moved_away, pose_distance_mm
+from .mutual_information import MutualInformation, information_table, mean_apart_mm, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
 
@@ -230,9 +230,4 @@ def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
         halves.append(fit.climb(bone.subset(colour == half), pose))
     progress(2 / 3, "checking: does the whole body give the same")
     body = fit.climb(fit.samples(pose, seed + 5, 40_000, whole_body=True), pose)
-    return _apart_mm(halves[0], halves[1], bone), _apart_mm(body, pose, bone)
-
-
-def _apart_mm(a: FloatArray, b: FloatArray, samples: Samples) -> float:
-    points = samples.points_ras
-    return float(np.linalg.norm(transform_points(a, points) - transform_points(b, points), axis=1).mean())
+    return mean_apart_mm(halves[0], halves[1], bone.points_ras), mean_apart_mm(body, pose, bone.points_ras)
