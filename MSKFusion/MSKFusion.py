@@ -297,7 +297,7 @@ def _removeEarlier(scene: Any, fixedNode: Any, movingNode: Any, onlyRejected: bo
     """Remove what registering the same pair left before; a rejected result does not displace an accepted one."""
     from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
 
-    for node in slicer.util.getNodesByClass("vtkMRMLLinearTransformNode", scene):
+    for node in slicer.util.getNodesByClass("vtkMRMLTransformNode", scene):
         ours = node.GetAttribute(ROLE_ATTRIBUTE) == "registration"
         pair = node.GetNodeReference("fixed") is fixedNode and node.GetNodeReference("moving") is movingNode
         if ours and pair and (not onlyRejected or node.GetAttribute(VERDICT_ATTRIBUTE) == "rejected"):

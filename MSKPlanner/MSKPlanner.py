@@ -223,10 +223,20 @@ def fillScrewTable(table: Any, screws: Any) -> None:
     """Show one screw a row."""
     from MSKPlannerLib.plan_columns import SCREW_COLUMNS, pick
 
-    shown = ("Screw", "Diameter", "Length", "Grade", "Clearance", "Mean", "Verdict", "Remarks")
-    columns = pick(SCREW_COLUMNS, *shown)
+    # By the columns' headings; written out, because only literals can be gathered for translation.
+    titles = {
+        "Screw": _("Screw"),
+        "Diameter": _("Diameter (mm)"),
+        "Length": _("Length (mm)"),
+        "Grade": _("Grade"),
+        "Clearance": _("Clearance (mm)"),
+        "Mean": _("Mean (HU)"),
+        "Verdict": _("Verdict"),
+        "Remarks": _("Remarks"),
+    }
+    columns = pick(SCREW_COLUMNS, *titles)
     table.setColumnCount(len(columns))
-    table.setHorizontalHeaderLabels([_(c.title) for c in columns])
+    table.setHorizontalHeaderLabels(list(titles.values()))
     table.setRowCount(len(screws))
     for row, screw in enumerate(screws):
         for n, column in enumerate(columns):

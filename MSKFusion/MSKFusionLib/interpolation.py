@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .frames import FloatArray
+from .frames import FloatArray, transform_points
 from .volume import Volume
 
 
 def sample_volume(volume: Volume, points_ras: FloatArray) -> NDArray[np.float32]:
     """Return trilinear values (...,) of a volume at RAS points (..., 3), the edge's value beyond its edge."""
-    m = volume.ras_to_ijk
-    ijk = points_ras @ m[:3, :3].T + m[:3, 3]
+    return sample_at_indices(volume, transform_points(volume.ras_to_ijk, points_ras))
+
+
+def sample_at_indices(volume: Volume, ijk: FloatArray) -> NDArray[np.float32]:
+    """Return trilinear values (...,) of a volume at continuous indices (..., 3), the edge's value beyond its edge."""
     low = np.floor(ijk.reshape(-1, 3).min(axis=0)).astype(int)
     high = np.ceil(ijk.reshape(-1, 3).max(axis=0)).astype(int) + 1
     last = np.array(volume.shape_ijk) - 1

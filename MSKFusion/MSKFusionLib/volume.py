@@ -13,6 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
+from .boxes import Box
 from .errors import GeometryError, InputError
 from .file_checks import refuse_incomplete
 from .frames import FloatArray, flip_transform_ras_lps, transform_points
@@ -166,6 +167,10 @@ class Volume:
             raise GeometryError("the wished part lies outside the image", where=self.name)
         voxels = self.voxels[lo[2] : hi[2], lo[1] : hi[1], lo[0] : hi[0]]
         return replace(self, voxels=voxels, origin_ras=transform_points(self.ijk_to_ras, lo))
+
+    def within(self, box: Box) -> Volume:
+        """Return the part in a box of this grid."""
+        return self.cropped([s.start for s in reversed(box)], [s.stop for s in reversed(box)])
 
     # ------------------------------------------------------------------ SimpleITK
     @classmethod

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from MSKFusionLib.boxes import label_boxes, mask_box, touches_border
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.segmentation.labels import Segment, Segmentation
+from MSKFusionLib.volume import Modality, Volume
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32])
@@ -26,6 +29,20 @@ def test_the_box_of_a_mask_stays_on_the_grid():
     assert mask_box(mask, np.array([1, 5, 3])) == (slice(0, 4), slice(0, 7), slice(0, 7))
     with pytest.raises(ValueError, match="empty"):
         mask_box(mask & False)
+
+
+def test_the_labels_around_a_segment_keep_their_places():
+    voxels = np.zeros((20, 21, 22), dtype=np.uint8)
+    voxels[8:10, 2:5, 10:14] = 20
+    voxels[10:12, 2:5, 10:14] = 21
+    labels = Volume(voxels, np.array([5.0, 6.0, 7.0]), np.array([1.0, 0.5, 2.0]), np.eye(3), Modality.LABEL, "labels")
+    bones = Segmentation(labels, (Segment(20, "L1"), Segment(21, "L2"), Segment(22, "L3")))
+    part = bones.around("L1", 3.0)
+    assert part.shape_ijk == (4 + 2 * 3, 5 + 6, 2 + 2 * 2), "rounded up to whole voxels, and no farther than the grid"
+    assert part.origin_ras.tolist() == [5.0 + 7, 6.0, 7.0 + 2 * 6]
+    assert np.array_equal(part.voxels, voxels[6:12, 0:11, 7:17])
+    with pytest.raises(InputError, match="'L3' has no voxels"):
+        bones.around("L3", 3.0)
 
 
 def test_what_touches_the_border():

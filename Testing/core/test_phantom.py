@@ -7,11 +7,12 @@ import pytest
 from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
+from MSKFusionLib.boxes import mask_box, touches_border
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import invert_rigid, rotation_angle_deg, transform_points
 from MSKFusionLib.phantom import PatientOptions, generate_patient
 from MSKFusionLib.phantom.bone_surface import BoneSurface
-from MSKFusionLib.phantom.ct import ct_grid, touches_border
+from MSKFusionLib.phantom.ct import ct_grid
 from MSKFusionLib.phantom.grid import Grid, evaluate
 from MSKFusionLib.phantom.spine import JOINT_GAP_MM, build_spine
 from MSKFusionLib.volume import Modality
@@ -323,7 +324,7 @@ def test_every_seed_has_five_whole_lumbar_vertebrae_and_a_cut_t12(seed):
         mask = np.zeros(grid.shape, dtype=bool)
         mask[box] = values > 0
         count += mask
-        if not touches_border(mask.astype(np.uint8), 1):
+        if not touches_border(mask_box(mask), mask.shape):
             whole.add(name)
     assert count.max() == 1
     assert whole == {"L1", "L2", "L3", "L4", "L5", "S1"}

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from MSKFusionLib.frames import rigid_about, rotation_about, transform_points
+from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about, rotation_angle_deg, transform_points
 from MSKFusionLib.registration.climb import climb, minimise
 from MSKFusionLib.registration.mutual_information import (
     RADIUS_MM,
     MutualInformation,
     motion,
+    moved_away,
     parameter_gradient,
     pose_distance_mm,
 )
@@ -181,6 +182,17 @@ def test_crop_holds_what_the_mr_shows(body: BodyPair):
 
 
 # ---------------------------------------------------------------------- turns
+def test_a_pose_moved_away_is_as_far_off_as_asked():
+    centre = np.array([10.0, -20.0, 30.0])
+    pose = rigid_about((1, 2, 3), rotation_about((1, 0, 1), 50.0), (4, 5, 6))
+    rng = np.random.default_rng(0)
+    steps = [moved_away(pose, centre, 7.0, 5.0, rng) @ invert_rigid(pose) for _ in range(20)]
+    shifts = np.array([transform_points(step, centre) - centre for step in steps])
+    assert np.allclose(np.linalg.norm(shifts, axis=1), 7.0)
+    assert np.allclose([rotation_angle_deg(step) for step in steps], 5.0)
+    assert np.linalg.norm(shifts.mean(axis=0)) < 4.0, "in all directions"
+
+
 def _nearest_deg(turns: np.ndarray, wanted: np.ndarray) -> float:
     cosine = (np.einsum("nij,ij->n", turns, wanted) - 1) / 2
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).min())

@@ -85,6 +85,9 @@ def test_geometry():
     assert part.shape_ijk == (3, 3, 2)
     np.testing.assert_allclose(part.origin_ras, transform_points(volume.ijk_to_ras, (1, 2, 1)))
     assert np.array_equal(part.voxels, volume.voxels[1:3, 2:, 1:4])
+    again = volume.within((slice(1, 3), slice(2, 5), slice(1, 4)))
+    assert again.same_grid(part)
+    assert np.array_equal(again.voxels, part.voxels)
     assert not part.same_grid(volume)
 
 

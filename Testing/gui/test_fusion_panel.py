@@ -8,7 +8,7 @@ import pytest
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import rigid, rotation_about
-from MSKFusionLib.mrml import node_to_rigid, volume_to_node
+from MSKFusionLib.mrml import ROLE_ATTRIBUTE, node_to_rigid, volume_to_node
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
@@ -149,6 +149,20 @@ def test_registering_again_leaves_one_transform(panel, pair, session, monkeypatc
     choose(panel, pair)
     press(panel.ui.registerButton)
     press(panel.ui.registerButton)
+    assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
+
+
+def test_registering_again_takes_away_one_that_bent(panel, pair, session, monkeypatch):
+    """A registration bone by bone is a grid transform."""
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
+    bent = session.scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "T1 of P to CT of P")
+    bent.SetAttribute(ROLE_ATTRIBUTE, "registration")
+    bent.SetNodeReferenceID("fixed", pair[0].GetID())
+    bent.SetNodeReferenceID("moving", pair[1].GetID())
+    other = session.scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "of the user")
+    choose(panel, pair)
+    press(panel.ui.registerButton)
+    assert nodes_of_class(session.scene, "vtkMRMLGridTransformNode") == [other]
     assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
 
 

@@ -21,6 +21,7 @@ from MSKPlannerLib import pipeline
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.plan import Guide, Plan, Screw
+from MSKPlannerLib.plan_columns import SCREW_COLUMNS, pick
 
 TETRAHEDRON = Mesh(
     np.array([[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -130,6 +131,8 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
         ["L3 left", "6.5", "40", "A", "1.20", "310", "accepted", ""],
         ["L3 right", "6.5", "40", "B", "-0.40", "310", "rejected", "too narrow"],
     ]
+    heads = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)]
+    assert heads == [c.title for c in pick(SCREW_COLUMNS, *(head.split(" (")[0] for head in heads))]
     assert panel.ui.screwsLabel.text == "2 screws planned. Rejected: L3 right."
     assert scene_to_plan(session.scene).screws == SCREWS
     lines = nodes_of_class(session.scene, "vtkMRMLMarkupsLineNode")

@@ -10,8 +10,8 @@ from ..registration.result import RegistrationResult, Verdict
 from ..volume import Volume
 from .transforms import displacements_to_node, place_under, rigid_to_node
 
-#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``bone-registration``, ``segmentation``, ``screw-axis``, ``screw``,
-#: ``guide``, ``bone``, ``metrics``.
+#: What a node is for: ``plan``, ``ct``, ``mr``, ``registration``, ``bone-registration``, ``segmentation``,
+#: ``screw-axis``, ``screw``, ``guide``, ``bone``, ``metrics``.
 ROLE_ATTRIBUTE = "MSKPlanner.Role"
 #: ``accepted`` or ``rejected``.
 VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"

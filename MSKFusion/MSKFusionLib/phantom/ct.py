@@ -77,9 +77,3 @@ def ct_volume(voxels: NDArray[np.int16], grid_to_ras: FloatArray, seed: int) -> 
     """Return the CT with its geometry."""
     provenance = Provenance(source=f"generated patient, seed {seed}", steps=("rendered as CT",))
     return Volume.from_ijk_to_ras(voxels, grid_to_ras, modality=Modality.CT, name="CT", provenance=provenance)
-
-
-def touches_border(bones: NDArray[np.uint8], number: int) -> bool:
-    """Tell whether a bone reaches the edge of the imaged box (a connected bone that leaves it must)."""
-    faces = (bones[0], bones[-1], bones[:, 0], bones[:, -1], bones[:, :, 0], bones[:, :, -1])
-    return any(bool((f == number).any()) for f in faces)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..boxes import label_boxes, touches_border
 from ..errors import InputError
-from ..frames import FloatArray
+from ..frames import FloatArray, transform_points
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
 from .bone_surface import BoneSurface
-from .ct import ct_grid, ct_volume, render_ct, touches_border
+from .ct import ct_grid, ct_volume, render_ct
 from .mr import draw_misplacement, render_mr
 from .options import PatientOptions
 from .render import make_body
@@ -74,7 +75,7 @@ class Patient:
         """Return `count` points (CT RAS) spread evenly over the true surface of a bone, within the CT's field of view."""
         rng = np.random.default_rng([self.options.seed, 61, seed])
         points = self._surface(level).points_ras
-        ijk = points @ self.ct.ras_to_ijk[:3, :3].T + self.ct.ras_to_ijk[:3, 3]
+        ijk = transform_points(self.ct.ras_to_ijk, points)
         seen = points[np.all((ijk >= 0) & (ijk <= np.array(self.ct.shape_ijk) - 1), axis=1)]
         return seen[rng.choice(len(seen), count, replace=len(seen) < count)]
 
@@ -102,7 +103,12 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
     body = make_body(spine, options.seed, posed=False)
     voxels, tissue, bones = render_ct(body, grid, options, progress=part(progress, 0.02, 0.6))
     ct = ct_volume(voxels, grid.ijk_to_world, options.seed)
-    complete = {level: not touches_border(bones, n) for n, level in enumerate(spine.all_bones, start=1)}
+    boxes = label_boxes(bones)
+    # A connected bone that leaves the imaged box reaches its border; one that is not in it at all is not seen whole.
+    complete = {
+        level: n in boxes and not touches_border(boxes[n], bones.shape)
+        for n, level in enumerate(spine.all_bones, start=1)
+    }
     labels = _labels(ct, spine, tissue, bones, complete)
     del tissue, bones
 
@@ -172,8 +178,7 @@ def _paint_discs(out: np.ndarray, ct: Volume, spine: Spine, tissue: np.ndarray) 
     k, j, i = np.nonzero(np.isin(tissue, [int(t) for t in _DISCS]))
     if not len(k):
         return out
-    m = ct.ijk_to_ras
-    points = np.stack([i, j, k], axis=1) @ m[:3, :3].T + m[:3, 3]
+    points = transform_points(ct.ijk_to_ras, np.stack([i, j, k], axis=1))
     middles, values = [], []
     for upper in names[:-1]:
         f, size = spine.frames[upper], spine.sizes[upper]

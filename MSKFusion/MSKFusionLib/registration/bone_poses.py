@@ -22,10 +22,10 @@ from ..progress import Progress
 from ..segmentation.labels import Segmentation
 from ..volume import Volume
 from .climb import minimise
-from .mutual_information import MutualInformation, Samples, information_table, motion
+from .mutual_information import MutualInformation, Samples, information_table, mean_apart_mm, motion, moved_away
 from .pair import Pair
 from .polyrigid import log_motion
-from .preprocess import CT_CLASSES, tissue_classes
+from .sampling import samples_at
 
 #: What is looked at: so far around a bone, where no other bone is nearer.
 SHELL_MM = 4.0
@@ -72,7 +72,7 @@ class BoneFitting:
         """
         rng = np.random.default_rng([seed, 7])
         drawn = {name: _shell_samples(pair.ct, bones, name, names, rng) for name in names}
-        seen = {name: _seen_share(pair.mr, s.points_ras, ct_to_mr_ras) for name, s in drawn.items()}
+        seen = {name: MutualInformation(s, pair.mr).share_inside(ct_to_mr_ras) for name, s in drawn.items()}
         placed = {name: s for name, s in drawn.items() if seen[name] >= LEAST_SEEN}
         if not placed:
             raise InputError(
@@ -188,25 +188,17 @@ def weigh_poses(
         progress(number / len(fitting.samples), f"checking {name}")
         pose, points = fitting.poses[name], samples.points_ras[::10]
         colour = np.floor(samples.points_ras / 12.0).astype(int).sum(axis=1) % 2
-        halves = [
-            transform_points(fitting.place(name, fitting.pair.mr, table, [pose], colour == half), points)
-            for half in (0, 1)
-        ]
+        halves = [fitting.place(name, fitting.pair.mr, table, [pose], colour == half) for half in (0, 1)]
         settled = fitting.place(name, coarse, coarse_table, [pose])
         centre = transform_points(pose, points.mean(axis=0))
         back = 0
         for _ in range(tries):
-            shift = rng.normal(size=3)
-            turn = np.radians(5.0) * rng.normal(size=3)
-            turn *= np.radians(5.0) / np.linalg.norm(turn)
-            away = motion(np.r_[turn, 4.0 * shift / np.linalg.norm(shift)], centre) @ pose
+            away = moved_away(pose, centre, 4.0, 5.0, rng)
             again = fitting.place(name, coarse, coarse_table, [away])
-            miss = transform_points(again, points) - transform_points(settled, points)
-            back += float(np.linalg.norm(miss, axis=1).mean()) < 1.0
+            back += mean_apart_mm(again, settled, points) < 1.0
         information = MutualInformation(samples, fitting.pair.mr)
         gain = information.under_table(table, pose, centre)[0] - information.under_table(table, ct_to_mr_ras, centre)[0]
-        apart = float(np.linalg.norm(halves[0] - halves[1], axis=1).mean())
-        found[name] = PoseEvidence(apart, back / tries, float(gain))
+        found[name] = PoseEvidence(mean_apart_mm(halves[0], halves[1], points), back / tries, float(gain))
     return found
 
 
@@ -214,16 +206,8 @@ def _shell_samples(
     ct: Volume, bones: Segmentation, name: str, names: Sequence[str], rng: np.random.Generator
 ) -> Samples:
     """Draw points on and around a bone, with their tissue class."""
-    labels, value = bones.labels, bones[name].value
-    box = ndimage.find_objects((labels.voxels == value).view(np.uint8))
-    if not box:
-        raise InputError(f"'{name}' has no voxels", "Segment it again.", where=labels.name)
-    margin = np.ceil((SHELL_MM + 2.0) / labels.spacing_mm[::-1]).astype(int)
-    lower = [max(0, b.start - m) for b, m in zip(box[0], margin, strict=True)]
-    part = labels.cropped(
-        lower[::-1], [min(n, b.stop + m) for b, m, n in zip(box[0], margin, labels.voxels.shape, strict=True)][::-1]
-    )
-    own = part.voxels == value
+    part = bones.around(name, SHELL_MM + 2.0)
+    own = part.voxels == bones[name].value
     other = np.isin(part.voxels, [bones[n].value for n in names if n != name])
     near = signed_distance_mm(own, part.spacing_mm[::-1])
     keep = near < SHELL_MM
@@ -231,12 +215,4 @@ def _shell_samples(
     places = np.argwhere(keep)
     places = places[rng.choice(len(places), min(_SAMPLES, len(places)), replace=False)]
     kji = places + rng.uniform(-0.5, 0.5, places.shape)
-    points = transform_points(part.ijk_to_ras, kji[:, ::-1])
-    at_kji = transform_points(ct.ras_to_ijk, points)[:, ::-1]
-    hu = ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")
-    return Samples(points, np.minimum(tissue_classes(hu), CT_CLASSES - 1))
-
-
-def _seen_share(mr: Volume, points_ras: FloatArray, ct_to_mr_ras: FloatArray) -> float:
-    ijk = transform_points(mr.ras_to_ijk @ ct_to_mr_ras, points_ras)
-    return float(np.all((ijk >= 0) & (ijk <= np.array(mr.shape_ijk) - 1), axis=1).mean())
+    return samples_at(ct, transform_points(part.ijk_to_ras, kji[:, ::-1]))

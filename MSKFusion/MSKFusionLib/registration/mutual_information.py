@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frames import FloatArray, rigid_about, rotation_about
+from ..frames import FloatArray, rigid_about, rotation_about, transform_points, unit
 from ..volume import Volume
 from .preprocess import CT_CLASSES, IntArray
 
@@ -84,11 +84,15 @@ class MutualInformation:
         low, high = c00 + y * (c10 - c00), c01 + y * (c11 - c01)
         return inside, low + z * (high - low)
 
+    def share_inside(self, ct_to_mr_ras: FloatArray) -> float:
+        """Return the share of the samples that lie in the image, however few."""
+        return float(self.values(transform_points(ct_to_mr_ras, self.samples.points_ras))[0].mean())
+
     def _corners(
         self, points_ras: FloatArray
     ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
         ni, nj, nk = self.image.shape_ijk
-        ijk = points_ras @ self._ras_to_ijk[:3, :3].T + self._ras_to_ijk[:3, 3]
+        ijk = transform_points(self._ras_to_ijk, points_ras)
         inside = np.all((ijk >= 0) & (ijk <= np.array([ni - 1, nj - 1, nk - 1])), axis=1)
         ijk = ijk[inside]
         cell = np.minimum(ijk.astype(np.int32), np.array([ni - 2, nj - 2, nk - 2], dtype=np.int32))
@@ -127,7 +131,7 @@ class MutualInformation:
     # ------------------------------------------------------------------ value and gradient
     def value(self, ct_to_mr_ras: FloatArray) -> tuple[float, float]:
         """Return the mutual information in nats and the share of the samples inside the image."""
-        inside, value = self.values(_move(ct_to_mr_ras, self.samples.points_ras))
+        inside, value = self.values(transform_points(ct_to_mr_ras, self.samples.points_ras))
         if inside.sum() < _LEAST_SAMPLES:
             return 0.0, 0.0
         histogram = self.joint_histogram(self.samples.classes[inside], value)
@@ -142,7 +146,7 @@ class MutualInformation:
         The gradient (6,) is over a small motion put after `ct_to_mr_ras`: a rotation vector (radians) about
         `centre_mr_ras`, then a shift in mm.
         """
-        moved = _move(ct_to_mr_ras, self.samples.points_ras)
+        moved = transform_points(ct_to_mr_ras, self.samples.points_ras)
         inside, value, image_gradient = self.values_and_gradients(moved)
         if inside.sum() < _LEAST_SAMPLES:
             return 0.0, np.zeros(6), 0.0
@@ -159,7 +163,7 @@ class MutualInformation:
 
         The gradient is over the same motion as in `value_and_gradient`.
         """
-        moved = _move(ct_to_mr_ras, self.samples.points_ras)
+        moved = transform_points(ct_to_mr_ras, self.samples.points_ras)
         inside, value, image_gradient = self.values_and_gradients(moved)
         if inside.sum() < _LEAST_SAMPLES:
             return 0.0, np.zeros(6), 0.0
@@ -198,6 +202,14 @@ def motion(parameters: FloatArray, centre_ras: FloatArray) -> FloatArray:
     return rigid_about(centre_ras, turn, parameters[3:])
 
 
+def moved_away(
+    pose: FloatArray, centre_ras: FloatArray, shift_mm: float, turn_deg: float, rng: np.random.Generator
+) -> FloatArray:
+    """Return a 4x4 turned about a centre in the frame it leads to, then shifted, by so much in random directions."""
+    shift, axis = unit(rng.normal(size=3)), unit(rng.normal(size=3))
+    return motion(np.r_[np.radians(turn_deg) * axis, shift_mm * shift], centre_ras) @ pose
+
+
 def parameter_gradient(parameters: FloatArray, gradient: FloatArray) -> FloatArray:
     """Turn a gradient over a small motion put after `motion(parameters)` into one over `parameters`, exactly.
 
@@ -216,11 +228,13 @@ def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radiu
     """Return how far apart two rigid 4x4s into one frame put points at `radius_mm` around `centre_ras` there, on average."""
     arms = radius_mm * np.vstack([np.eye(3), -np.eye(3)]) + centre_ras
     difference = a @ np.linalg.inv(b)
-    return float(np.linalg.norm(_move(difference, arms) - arms, axis=1).mean())
+    return float(np.linalg.norm(transform_points(difference, arms) - arms, axis=1).mean())
 
 
-def _move(matrix: FloatArray, points: FloatArray) -> FloatArray:
-    return points @ matrix[:3, :3].T + matrix[:3, 3]
+def mean_apart_mm(a: FloatArray, b: FloatArray, points_ras: FloatArray) -> float:
+    """Return how far apart two 4x4s put some points (N, 3), on average."""
+    apart = transform_points(a, points_ras) - transform_points(b, points_ras)
+    return float(np.linalg.norm(apart, axis=1).mean())
 
 
 def _rigid_gradient(arms: FloatArray, forces: NDArray[np.floating[Any]]) -> FloatArray:

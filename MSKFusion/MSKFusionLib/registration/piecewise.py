@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from ..frames import FloatArray, invert_rigid, rotation_angle_deg, transform_points
+from ..frames import FloatArray, invert_rigid, rotation_angle_deg
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
 from ..volume import Modality, Volume
 from .bone_fit import BoneFit
 from .bone_poses import LEAST_SEEN, BoneFitting, PoseEvidence, weigh_poses
+from .mutual_information import mean_apart_mm
 from .pair import Pair
 from .polyrigid import PolyrigidMap
 from .quality import Evidence, agreement_of_blocks, judge
@@ -124,9 +125,8 @@ def _bone_pose(
         reason = f"the MR shows {seen:.0%} of it (at least {LEAST_SEEN:.0%} is needed)"
         return BonePose(name, None, Verdict.REJECTED, (reason,), {"seen_share": seen})
     e, pose = evidence[name], fitting.poses[name]
-    points = fitting.samples[name].points_ras
-    own = np.linalg.norm(transform_points(pose, points) - transform_points(ct_to_mr, points), axis=1)
-    moved_mm, turned_deg = float(own.mean()), rotation_angle_deg(pose @ invert_rigid(ct_to_mr))
+    moved_mm = mean_apart_mm(pose, ct_to_mr, fitting.samples[name].points_ras)
+    turned_deg = rotation_angle_deg(pose @ invert_rigid(ct_to_mr))
     reasons = []
     if e.split_half_mm > MOST_SPLIT_MM:
         reasons.append(f"two halves of it lead to places {e.split_half_mm:.1f} mm apart")

@@ -8,13 +8,12 @@ Arsigny, Commowick et al. 2009, doi 10.1007/s10851-008-0135-9). The weights fall
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import ArrayLike
-from scipy import ndimage
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from ..distance_map import signed_distance_mm
@@ -95,8 +94,8 @@ class PolyrigidMap:
         """
         target = np.asarray(points_ras, dtype=np.float64)
         goal = transform_points(invert_rigid(self.common_ras), target.reshape(-1, 3))
-        # Start from the nearest bone's own inverse; then x <- x - (motion(x) - goal), which converges where bones
-        # move by less against each other than lies between them, with half steps where it swings.
+        # From the goal itself, as if no bone moved against the common motion: x <- x - (motion(x) - goal), which
+        # converges where bones move by less against each other than lies between them, with half steps where it swings.
         found = goal.copy()
         active = np.arange(len(goal))
         error = np.full(len(goal), np.inf)
@@ -121,13 +120,10 @@ class PolyrigidMap:
 
     def least_jacobian(self, step_mm: float = 3.0) -> tuple[float, float]:
         """Return the least volume change (1: none, 0 and less: folded) and the folded share, around the bones."""
-        box = self.labels
-        counts = np.maximum(np.floor(box.extent_mm / step_mm).astype(int), 3)
-        k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
-        local = np.stack([i, j, k], axis=-1) * step_mm / box.spacing_mm
-        moved = self(transform_points(box.ijk_to_ras, local))
+        counts = np.maximum(np.floor(self.labels.extent_mm / step_mm).astype(int), 3)
+        moved = self(_grid_over(self.labels, counts, step_mm)[1])
         slopes = np.stack([np.gradient(moved, step_mm, axis=a) for a in (2, 1, 0)], axis=-1)
-        change = np.linalg.det(slopes) * np.linalg.det(box.directions_ras)
+        change = np.linalg.det(slopes) * np.linalg.det(self.labels.directions_ras)
         return float(change.min()), float((change <= 0).mean())
 
     def _weights(self, points: FloatArray) -> FloatArray:
@@ -145,31 +141,30 @@ class PolyrigidMap:
 
 
 def displacement_to_sitk(
-    take_along: PolyrigidMap, fixed: Volume, *, inverse: bool = False, step_mm: float = DISPLACEMENT_STEP_MM
+    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
 ) -> sitk.DisplacementFieldTransform:
-    """Return the map (or its inverse) sampled over an image, as ITK wants it (points of the fixed image to the moving, LPS)."""
-    grid, displaced = displacements(take_along, fixed, inverse=inverse, step_mm=step_mm)
+    """Return a map of points sampled over an image, as ITK wants it (points of the fixed image to the moving, LPS)."""
+    grid, displaced = displacements(take_along, fixed, step_mm=step_mm)
     image = sitk.GetImageFromArray(flip_ras_lps(displaced), isVector=True)
     image.CopyInformation(grid.to_sitk())
     return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
 
 
 def displacements(
-    take_along: PolyrigidMap, fixed: Volume, *, inverse: bool = False, step_mm: float = DISPLACEMENT_STEP_MM
+    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
 ) -> tuple[Volume, FloatArray]:
-    """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points."""
+    """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points under a map."""
     counts = np.maximum(np.ceil((np.array(fixed.shape_ijk) - 1) * fixed.spacing_mm / step_mm).astype(int) + 1, 2)
-    grid = Volume(
-        np.zeros(counts[::-1], dtype=np.uint8),
-        fixed.origin_ras,
-        np.full(3, step_mm),
-        fixed.directions_ras,
-        Modality.LABEL,
-        "displacement",
-    )
-    k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
-    points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
-    return grid, (take_along.inverse(points) if inverse else take_along(points)) - points
+    grid, points = _grid_over(fixed, counts, step_mm)
+    return grid, take_along(points) - points
+
+
+def _grid_over(image: Volume, counts_ijk: NDArray[np.integer], step_mm: float) -> tuple[Volume, FloatArray]:
+    """Return a grid of so many points from an image's first voxel along its axes, and the points (K, J, I, 3; RAS mm)."""
+    empty = np.zeros(counts_ijk[::-1], dtype=np.uint8)
+    grid = Volume(empty, image.origin_ras, np.full(3, step_mm), image.directions_ras, Modality.LABEL, "displacement")
+    k, j, i = np.meshgrid(*[np.arange(n) for n in empty.shape], indexing="ij")
+    return grid, transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
 
 
 def log_motion(matrix: FloatArray) -> FloatArray:
@@ -211,13 +206,6 @@ def _distance_mm(box: Volume, points: FloatArray) -> FloatArray:
 
 def _distance_volume(bones: Segmentation, name: str) -> Volume:
     """Return the distances from one bone in the box around it, on the labels' own voxels."""
-    labels, value = bones.labels, bones[name].value
-    boxes = ndimage.find_objects((labels.voxels == value).view(np.uint8))
-    if not boxes:
-        raise InputError(f"'{name}' has no voxels", "Segment it again.", where=labels.name)
-    margin = np.ceil(_BOX_MARGIN_MM / labels.spacing_mm).astype(int)
-    lower = np.array([b.start for b in boxes[0][::-1]]) - margin
-    upper = np.array([b.stop for b in boxes[0][::-1]]) + margin
-    part = labels.cropped(np.maximum(lower, 0), np.minimum(upper, labels.shape_ijk))
-    distance_mm = signed_distance_mm(part.voxels == value, part.spacing_mm[::-1])
+    part = bones.around(name, _BOX_MARGIN_MM)
+    distance_mm = signed_distance_mm(part.voxels == bones[name].value, part.spacing_mm[::-1])
     return replace(part, voxels=distance_mm, modality=Modality.UNKNOWN, name=f"distance from {name}")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..frames import FloatArray, rotation_about, transform_points
+from ..frames import FloatArray, transform_points
 from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
-from .mutual_information import MutualInformation, Samples, information_table, motion, pose_distance_mm
+from .mutual_information import MutualInformation, information_table, mean_apart_mm, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
 
@@ -147,18 +147,9 @@ def _perturb_and_return(
     back = 0
     for number in range(tries):
         progress(number / tries, "checking: does it come back when moved away")
-        shift = rng.normal(size=3)
-        turn = rotation_about(rng.normal(size=3), 5.0)
-        away = motion(np.r_[np.zeros(3), 7.0 * shift / np.linalg.norm(shift)], centre) @ _about(centre, turn) @ pose
+        away = moved_away(pose, centre, 7.0, 5.0, rng)
         back += pose_distance_mm(climb(information, away, centre)[1], settled, centre) < 3.0
     return back / tries, pose_distance_mm(settled, pose, centre), information.value(pose)[1]
-
-
-def _about(centre: FloatArray, turn: FloatArray) -> FloatArray:
-    m = np.eye(4)
-    m[:3, :3] = turn
-    m[:3, 3] = centre - turn @ centre
-    return m
 
 
 def agreement_of_blocks(
@@ -239,9 +230,4 @@ def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
         halves.append(fit.climb(bone.subset(colour == half), pose))
     progress(2 / 3, "checking: does the whole body give the same")
     body = fit.climb(fit.samples(pose, seed + 5, 40_000, whole_body=True), pose)
-    return _apart_mm(halves[0], halves[1], bone), _apart_mm(body, pose, bone)
-
-
-def _apart_mm(a: FloatArray, b: FloatArray, samples: Samples) -> float:
-    points = samples.points_ras
-    return float(np.linalg.norm(transform_points(a, points) - transform_points(b, points), axis=1).mean())
+    return mean_apart_mm(halves[0], halves[1], bone.points_ras), mean_apart_mm(body, pose, bone.points_ras)

@@ -64,14 +64,14 @@ class BoneMap:
 
     def displacements(self, fixed: Volume) -> tuple[Volume, FloatArray]:
         """Return a grid over the fixed image, and the displacement (K, J, I, 3; RAS mm) of each of its points."""
-        return displacements(self.ct_to_mr, fixed, inverse=not self.ct_is_fixed)
+        return displacements(self, fixed)
 
     def to_sitk(self, fixed: Volume) -> sitk.DisplacementFieldTransform:
         """Return the map sampled over the fixed image, between LPS frames, as ITK wants it.
 
         The steps of 2 mm blur it where two bones that move differently nearly touch; each bone's own 4x4 does not.
         """
-        return displacement_to_sitk(self.ct_to_mr, fixed, inverse=not self.ct_is_fixed)
+        return displacement_to_sitk(self, fixed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,8 +64,13 @@ def draw_samples(
         raise InputError(
             "the two images show too little of the same body to be compared", "Check that they are one patient's."
         )
-    at_kji = transform_points(ct.ras_to_ijk, points)[:, ::-1]
-    return Samples(points, tissue_classes(ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")))
+    return samples_at(ct, points)
+
+
+def samples_at(ct: Volume, points_ras: FloatArray) -> Samples:
+    """Return points (N, 3) with the tissue class that the CT has there."""
+    at_kji = transform_points(ct.ras_to_ijk, points_ras)[:, ::-1]
+    return Samples(points_ras, tissue_classes(ndimage.map_coordinates(ct.voxels, at_kji.T, order=1, mode="nearest")))
 
 
 def crop_to_overlap(ct: Volume, mr: Volume, ct_to_mr_ras: FloatArray, margin_mm: float = 18.0) -> Volume:

@@ -20,7 +20,7 @@ from scipy import special
 
 from ..errors import InputError
 from ..frames import transform_points
-from ..interpolation import sample_volume
+from ..interpolation import sample_at_indices
 from ..volume import Volume
 from .bone_mask import METAL_HU
 
@@ -117,10 +117,10 @@ class _Profiles:
     @classmethod
     def read(cls, ct: Volume, points_ras: Floats, outward_ras: Floats, free_mm: Floats) -> _Profiles:
         places = points_ras[:, None, :] + _T_MM[:, None] * outward_ras[:, None, :]
-        ijk = transform_points(ct.ras_to_ijk, places.reshape(-1, 3))
-        hu = sample_volume(ct, places)
+        ijk = transform_points(ct.ras_to_ijk, places)
+        hu = sample_at_indices(ct, ijk)
         last = np.array(ct.shape_ijk) - 1
-        seen = np.all((ijk > -0.5) & (ijk < last + 0.5), axis=1).reshape(hu.shape) & (hu < METAL_HU)
+        seen = np.all((ijk > -0.5) & (ijk < last + 0.5), axis=-1) & (hu < METAL_HU)
         # A voxel's own width, and what linear interpolation between voxels adds.
         variance = ((outward_ras @ ct.directions_ras) ** 2) @ (ct.spacing_mm**2) * (1 / 12 + 1 / 8)
         return cls(hu, seen & (free_mm[:, None] > _T_MM), variance)
@@ -191,7 +191,6 @@ def _fit(
         np.array([_EDGE_SD_MM, _WALL_LOG_SD, _TISSUE_SD_HU, _TISSUE_SD_HU, share_sd * cortex_hu]) ** -2.0 * noise**2
     )
     p = prior.copy()
-    normal = np.empty((n, 5, 5))
     for _ in range(_ITERATIONS):
         model, slope = _model(t, p, blur_mm)
         slope *= mask[:, None, :]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..boxes import mask_box
 from ..errors import InputError
 from ..volume import Modality, Volume
 
@@ -83,6 +84,19 @@ class Segmentation:
     def mask(self, name: str) -> NDArray[np.bool_]:
         """Return where a segment is, as a boolean array on the label grid (K, J, I)."""
         return self.labels.voxels == self[name].value
+
+    def around(self, name: str, margin_mm: float) -> Volume:
+        """Return the labels in the box that holds a segment and so much on every side, as far as the grid goes.
+
+        Raises
+        ------
+        InputError
+            When the segment has no voxels.
+        """
+        mask = self.mask(name)
+        if not mask.any():
+            raise InputError(f"'{name}' has no voxels", "Segment it again.", where=self.labels.name)
+        return self.labels.within(mask_box(mask, np.ceil(margin_mm / self.labels.spacing_mm[::-1]).astype(int)))
 
     @property
     def vertebrae(self) -> tuple[Segment, ...]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from ..boxes import Box, label_boxes, mask_box
 from ..distance_map import signed_distance_mm
+from ..frames import transform_points
 from ..volume import Volume
 from .bone_mask import METAL_HU
 from .working import on_grid, sample_linear, sample_nearest
@@ -43,7 +44,7 @@ def on_image_grid(
     box = _box_on(ct, labels, grid)
     if box is None:
         return out
-    part = ct.cropped([b.start for b in box[::-1]], [b.stop for b in box[::-1]])
+    part = ct.within(box)
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
     inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
@@ -98,7 +99,7 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:
     corners = np.array(
         [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
     )
-    ijk = corners @ ct.ras_to_ijk[:3, :3].T + ct.ras_to_ijk[:3, 3]
+    ijk = transform_points(ct.ras_to_ijk, corners)
     low = np.clip(np.floor(ijk.min(axis=0)).astype(int), 0, np.array(ct.shape_ijk) - 1)
     high = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 1, low + 1, ct.shape_ijk)
     return tuple(slice(int(a), int(b)) for a, b in zip(low[::-1], high[::-1], strict=True))

@@ -111,11 +111,9 @@ class Skipped:
     whole: bool
 
     def __str__(self) -> str:
-        return (
-            f"no screws in {self.level}: {self.reason}"
-            if self.side is None
-            else (f"no screw in {self.level} {self.side}: {self.reason}")
-        )
+        if self.side is None:
+            return f"no screws in {self.level}: {self.reason}"
+        return f"no screw in {self.level} {self.side}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -254,7 +252,7 @@ def _neighbours(segmentation: Segmentation, level: str, frame: VertebraFrame) ->
     to_ijk = part.ras_to_ijk
 
     def distance_mm(points_ras: FloatArray) -> FloatArray:
-        return np.asarray(interpolate(distance, points_ras @ to_ijk[:3, :3].T + to_ijk[:3, 3]))
+        return np.asarray(interpolate(distance, transform_points(to_ijk, points_ras)))
 
     return distance_mm
 
