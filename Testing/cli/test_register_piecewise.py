@@ -28,6 +28,9 @@ def test_each_bone_is_told_and_the_files_agree_with_the_truth(mskplanner, tmp_pa
     bones = {b["name"]: b for b in document["bones"]}
     assert {"L3", "L4", "L5", "S1", "hip_left", "hip_right"} <= set(bones)
     assert bones["hip_left"]["fixed_to_moving_lps"] is None
+    html = (tmp_path / "out" / "registration.html").read_text(encoding="utf-8")
+    assert "<h2>Bones</h2>" in html
+    assert not (tmp_path / "out" / "expected_error_mm.nrrd").exists(), "each bone carries its own"
     there = sitk.ReadTransform(str(tmp_path / "out" / "fixed_to_moving.h5"))
     for name in ("L3", "L5"):
         points = patient.bone_points_ras(name, 100)

@@ -41,6 +41,7 @@ def test_every_file_is_there(planned):
         "segmentation.seg.nrrd",
         "registration.json",
         "fixed_to_moving.h5",
+        "registration.html",
     ):
         assert (out / name).stat().st_size > 0
     assert "Verdict: accepted" in run.out

@@ -6,6 +6,8 @@ The agreement of edge directions (normalised gradient fields, squared so that co
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,10 @@ from ..frames import RAS_LPS, FloatArray, rigid
 from ..progress import Progress
 from ..volume import Volume, transform_to_sitk
 from .mutual_information import pose_distance_mm
-from .preprocess import BODY_HU, FloatVoxels, at_spacing, on_cubes
+from .preprocess import BODY_HU, FloatVoxels, IntArray, at_spacing, on_cubes
+
+#: Turns between two reports of progress, each of which may end the search.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,42 +87,53 @@ def search(
     overhang = most - np.round(0.4 * np.minimum(most, n)).astype(int)
     shape = [fft.next_fast_len(int(s), real=True) for s in n + overhang]
 
-    def transform(a: FloatVoxels) -> NDArray[np.complex64]:
-        return fft.rfftn(a, shape, workers=-1)
-
     ct_tensor, ct_strength = _edge_tensor(np.clip(grid.voxels, -1000, 700), inside)
-    f_tensor = [transform(a) for a in ct_tensor]
-    f_strength = transform(ct_strength)
-    f_inside = transform(inside.astype(np.float32))
-    f_air = transform(((grid.voxels < BODY_HU) & inside).astype(np.float32))
+    air = (grid.voxels < BODY_HU) & inside
+    of_ct = _spectra([*ct_tensor, ct_strength, inside.astype(np.float32), air.astype(np.float32)], shape)
+    of_ct[:6] *= _MULTIPLICITY[:, None, None, None]
     body_voxels = float(((grid.voxels > BODY_HU) & inside).sum())
-
     images = mr_coarse.to_sitk(), mr_weight.to_sitk()
-    found: list[tuple[float, int, FloatArray]] = []
-    for number, (turn, half) in enumerate(zip(turns, halves, strict=True)):
-        progress(number / len(turns), "global search")
-        box = 2 * half + 1
-        value, weight, valid = _turned(images, centre_mr, turn, axes, box, sp)
+
+    def best_shifts(turn: FloatArray, half: IntArray) -> list[tuple[float, FloatArray]]:
+        value, weight, valid = _turned(images, centre_mr, turn, axes, 2 * half + 1, sp)
         tensor, strength = _edge_tensor(value, valid & (weight > 0.3))
-        product = sum(f * np.conj(transform(a)) * m for f, a, m in zip(f_tensor, tensor, _MULTIPLICITY, strict=True))
-        f_weight = np.conj(transform(weight))
-        agreement = fft.irfftn(product, shape, workers=-1)
-        possible = fft.irfftn(f_strength * np.conj(transform(strength)), shape, workers=-1)
-        count = fft.irfftn(f_inside * f_weight, shape, workers=-1)
-        on_air = fft.irfftn(f_air * f_weight, shape, workers=-1)
+        of_mr = np.conj(_spectra([*tensor, strength, weight], shape))
+        agreement, possible, count, on_air = fft.irfftn(
+            np.stack(
+                [
+                    np.einsum("nkji,nkji->kji", of_ct[:6], of_mr[:6]),
+                    of_ct[6] * of_mr[6],
+                    of_ct[7] * of_mr[7],
+                    of_ct[8] * of_mr[7],
+                ]
+            ),
+            shape,
+            axes=(1, 2, 3),
+        )
         share_on_air = on_air / np.maximum(count, 1.0)
         # Tensors without trace: zero on average for unrelated directions, spread as the root of what was compared.
         score = agreement / np.sqrt(np.maximum(possible, 0) + 0.02 * strength.sum()) - 8.0 * np.maximum(
             share_on_air - 0.05, 0
         )
         score[count < options.least_overlap * min(float(weight.sum()), body_voxels)] = -np.inf
+        poses = []
         for value_here, index in _peaks(score, options.per_rotation):
             shift = np.where(index >= n, index - np.array(shape), index) + half  # box centre, CT index (k, j, i)
             centre_ct = grid.origin_ras + axes @ (sp * shift[::-1])
-            found.append((value_here, number, rigid(turn, centre_mr - turn @ centre_ct)))
+            poses.append((value_here, rigid(turn, centre_mr - turn @ centre_ct)))
+        return poses
+
+    found: list[tuple[float, FloatArray]] = []
+    # Turns side by side rather than each transform on all cores: the transforms are too small to be shared out.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, len(turns), _AT_ONCE):
+            progress(first / len(turns), "global search")
+            some = slice(first, first + _AT_ONCE)
+            for poses in pool.map(best_shifts, turns[some], halves[some]):
+                found += poses
     found.sort(key=lambda item: -item[0])
     kept: list[Candidate] = []
-    for value_here, _, pose in found:
+    for value_here, pose in found:
         if all(pose_distance_mm(pose, other.ct_to_mr_ras, centre_mr) > options.apart_mm for other in kept):
             kept.append(Candidate(pose, value_here))
         if len(kept) >= options.candidates:
@@ -125,8 +141,14 @@ def search(
     return kept
 
 
+def _spectra(parts: list[FloatVoxels], shape: list[int]) -> NDArray[np.complex64]:
+    """Return the transforms (N, ...) of arrays of one size, padded with zeros to `shape`; the padding is not transformed."""
+    rows = fft.rfft(np.stack(parts), shape[2], axis=3)
+    return np.asarray(fft.fft(fft.fft(rows, shape[1], axis=2), shape[0], axis=1))
+
+
 #: How often xx, yy, zz, xy, xz, yz occur in a symmetric tensor's inner product.
-_MULTIPLICITY = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0)
+_MULTIPLICITY = np.array([1, 1, 1, 2, 2, 2], dtype=np.float32)
 
 
 def _edge_tensor(values: FloatVoxels, valid: NDArray[np.bool_]) -> tuple[list[FloatVoxels], FloatVoxels]:

@@ -12,7 +12,8 @@ from ..frames import FloatArray, transform_points
 from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
-from .mutual_information import MutualInformation, information_table, mean_apart_mm, moved_away, pose_distance_mm
+from .expected_error import Refits, combined_mm
+from .mutual_information import MutualInformation, information_table, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
 
@@ -86,8 +87,8 @@ class Evidence:
 
 def weigh(
     pair: Pair, fit: BoneFit, ct_to_mr_ras: FloatArray, ranks: Sequence[float], seed: int, progress: Progress
-) -> Evidence:
-    """Gather the evidence for a pose.
+) -> tuple[Evidence, Refits]:
+    """Gather the evidence for a pose, and the fits that tell its expected error at any point.
 
     Parameters
     ----------
@@ -100,11 +101,13 @@ def weigh(
     """
     return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.5))
     agreement, gain, blocks, information = agreement_of_blocks(fit, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
-    split, selection = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
+    refits, bone_ras = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
+    split, selection = (float(f(bone_ras).mean()) for f in (refits.split_half_mm, refits.selection_mm))
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
-    return Evidence(
+    evidence = Evidence(
         return_share, drift, gap, overlap, information, agreement, gain, blocks, split, selection, fit.mr_voxel_mm
     )
+    return evidence, refits
 
 
 def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
@@ -131,8 +134,7 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         reasons.append(f"two halves of the anatomy lead to positions {e.split_half_mm:.1f} mm apart")
     if reasons:
         return Verdict.REJECTED, tuple(reasons), None
-    # What chance in the sample gives, what the choice of tissue gives, and what no evidence within one pair can show.
-    expected = np.sqrt(e.split_half_mm**2 + (0.5 * e.selection_mm) ** 2 + (0.03 * e.mr_voxel_mm) ** 2)
+    expected = combined_mm(e.split_half_mm, e.selection_mm, e.mr_voxel_mm)
     return Verdict.ACCEPTED, (), float(expected)
 
 
@@ -220,8 +222,8 @@ def agreement_of_blocks(
     return agreement, gain, number, information_table(whole)[0]
 
 
-def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tuple[float, float]:
-    """Fit again on two halves of the volume, and on the whole body; return the two distances in mm over the bone."""
+def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tuple[Refits, FloatArray]:
+    """Fit again on two halves of the volume, and on the whole body; return the fits, and points (N, 3) around bone."""
     bone = fit.samples(pose, seed + 4, 60_000)
     colour = np.floor(bone.points_ras / 30.0).astype(int).sum(1) % 2
     halves = []
@@ -230,4 +232,4 @@ def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
         halves.append(fit.climb(bone.subset(colour == half), pose))
     progress(2 / 3, "checking: does the whole body give the same")
     body = fit.climb(fit.samples(pose, seed + 5, 40_000, whole_body=True), pose)
-    return mean_apart_mm(halves[0], halves[1], bone.points_ras), mean_apart_mm(body, pose, bone.points_ras)
+    return Refits(pose, (halves[0], halves[1]), body, fit.mr_voxel_mm), bone.points_ras

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..frames import FloatArray, flip_transform_ras_lps, transform_points
 from ..volume import Volume, resample_through, transform_to_sitk
+from .expected_error import Refits
 from .polyrigid import PolyrigidMap, displacement_to_sitk, displacements
 
 
@@ -89,6 +90,8 @@ class RegistrationResult:
         The numbers the verdict rests on, by name (units in the name).
     expected_error_mm
         Estimated mean error over the overlap, from evidence that the optimiser did not maximise; None where rejected.
+    refits
+        Of a rigid registration: other fits of the same pair, which tell the expected error at any point.
     bones, bone_map
         Of a piecewise registration: each bone's pose, and the map that all of them and what lies between follow.
     """
@@ -102,6 +105,7 @@ class RegistrationResult:
     seconds: float = 0.0
     bones: tuple[BonePose, ...] = ()
     bone_map: BoneMap | None = None
+    refits: Refits | None = None
 
     @property
     def fixed_to_moving_lps(self) -> FloatArray:
@@ -121,3 +125,13 @@ class RegistrationResult:
     def resample(self, moving: Volume, fixed: Volume) -> Volume:
         """Return the moving image on the fixed image's grid."""
         return resample_through(moving, fixed, self.to_sitk(fixed))
+
+    def error_map(self, fixed: Volume, step_mm: float = 4.0) -> Volume | None:
+        """Return the expected error in mm on a coarse grid over the fixed image; see `Refits.error_mm`.
+
+        None where the registration gives no error at points: rejected ones, and those that move each bone on its own,
+        whose bones carry their expected errors.
+        """
+        if self.refits is None or self.verdict is Verdict.REJECTED:
+            return None
+        return self.refits.error_map(fixed, step_mm)

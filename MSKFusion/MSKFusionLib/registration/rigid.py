@@ -14,13 +14,14 @@ from ..progress import Progress, no_progress, part
 from ..volume import Modality, Volume
 from .bone_fit import BoneFit
 from .climb import climb
+from .expected_error import Refits
 from .global_search import SearchOptions, search
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
 from .preprocess import check_body, check_image
-from .quality import judge, weigh
-from .result import RegistrationResult
-from .turns import turns_within
+from .quality import Evidence, judge, weigh
+from .result import RegistrationResult, Verdict
+from .turns import all_turns, turns_within
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
@@ -54,8 +55,8 @@ def register_rigid(
     fixed, moving
         One CT and one MR.
     start_ras
-        4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift. None: the
-        images' own frames.
+        4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift; all turns there
+        are when nothing is found there that holds. None: the images' own frames.
     seed
         Of the random sample points. The same seed gives the same result.
 
@@ -84,57 +85,90 @@ def register_rigid(
     ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
     progress(0.0, "preparing the images")
     pair = Pair.prepare(ct, mr)
-    ct_to_mr, fit, ranks = _register(
-        pair, start if ct_is_fixed else invert_rigid(start), seed, part(progress, 0.05, 0.75)
-    )
-    evidence = weigh(pair, fit, ct_to_mr, ranks, seed, part(progress, 0.75, 1.0))
-    verdict, reasons, expected_error_mm = judge(evidence)
-    progress(1.0, f"registration {verdict.value}")
+    ct_start = start if ct_is_fixed else invert_rigid(start)
+    found = _register(pair, _near(pair, ct_start, part(progress, 0.05, 0.25)), seed, part(progress, 0.25, 0.6))
+    if found.verdict is Verdict.REJECTED:
+        # The start may be wrong by more than was searched: a specimen turned over, a header stripped or permuted.
+        poses = [found.ct_to_mr_ras, *_anywhere(pair, ct_start, seed, part(progress, 0.6, 0.85))]
+        anywhere = _register(pair, poses, seed, part(progress, 0.85, 1.0))
+        if anywhere.verdict is Verdict.ACCEPTED or anywhere.rank > found.rank:
+            found = anywhere
+    progress(1.0, f"registration {found.verdict.value}")
     return RegistrationResult(
         method=METHOD,
-        fixed_to_moving_ras=ct_to_mr if ct_is_fixed else invert_rigid(ct_to_mr),
-        verdict=verdict,
-        reasons=reasons,
-        evidence=evidence.as_dict(),
-        expected_error_mm=expected_error_mm,
+        fixed_to_moving_ras=found.ct_to_mr_ras if ct_is_fixed else invert_rigid(found.ct_to_mr_ras),
+        verdict=found.verdict,
+        reasons=found.reasons,
+        evidence=found.evidence.as_dict(),
+        expected_error_mm=found.expected_error_mm,
         seconds=time.monotonic() - began,
+        refits=found.refits if ct_is_fixed else found.refits.inverted(),
     )
 
 
-def _register(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> tuple[FloatArray, BoneFit, list[float]]:
-    """Return the final pose, the fit it comes from, and how its coarse optimum ranks, followed by the ranks of its rivals, best first."""
-    centre = pair.centre_mr_ras
+def _near(pair: Pair, start: FloatArray, progress: Progress) -> list[FloatArray]:
+    """Return candidate poses turned from the start by up to 60 degrees, and the start."""
     turns = turns_within(60.0, 20.0) @ start[:3, :3]
-    candidates = search(*pair.at(2.0), pair.signal, turns, SearchOptions(), part(progress, 0.0, 0.45))
-    poses = [c.ct_to_mr_ras for c in candidates] + [start]
+    return [c.ct_to_mr_ras for c in search(*pair.at(2.0), pair.signal, turns, SearchOptions(), progress)] + [start]
 
+
+def _anywhere(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> list[FloatArray]:
+    """Return candidate poses turned in any way: searched on a coarser grid, each then climbed on coarse images."""
+    options = SearchOptions(spacing_mm=12.0, candidates=150)
+    turns = all_turns(24.0) @ start[:3, :3]
+    found = search(*pair.at(2.0), pair.signal, turns, options, part(progress, 0.0, 0.8))
+    coarse = pair.information(10.0, 3000, seed, bins=16)
+    poses = []
+    for number, candidate in enumerate(found):
+        part(progress, 0.8, 1.0)(number / len(found), "climbing from coarse poses")
+        poses.append(climb(coarse, candidate.ct_to_mr_ras, pair.centre_mr_ras, bound_mm=16.0, restarts=2)[1])
+    return poses
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The best of some candidate poses, refined and judged."""
+
+    ct_to_mr_ras: FloatArray
+    rank: float
+    evidence: Evidence
+    refits: Refits
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    expected_error_mm: float | None
+
+
+def _register(pair: Pair, poses: list[FloatArray], seed: int, progress: Progress) -> _Found:
+    """Refine the most informative of some poses to the bone, and judge the best."""
+    centre = pair.centre_mr_ras
     coarse = pair.information(6.0, 5000, seed, bins=20)
     # All candidates are looked at once, and the more informative half is climbed.
-    poses.sort(key=lambda pose: -_ranked(coarse, pose).rank)
+    poses = sorted(poses, key=lambda pose: -_ranked(coarse, pose).rank)
     optima = []
     for number, pose in enumerate(poses[:24]):
-        progress(0.45 + 0.25 * number / 24, "comparing candidate poses")
+        progress(0.35 * number / 24, "comparing candidate poses")
         optima.append(_ranked(coarse, climb(coarse, pose, centre, restarts=2)[1]))
     optima = _distinct(optima, centre, 6.0)
 
     leaders = optima
     for spacing_mm, count, keep in ((4.0, 15000, 3), (2.0, 40000, 2)):
-        progress(0.75 if spacing_mm > 3 else 0.82, f"refining at {spacing_mm:.0f} mm")
+        progress(0.4 if spacing_mm > 3 else 0.45, f"refining at {spacing_mm:.0f} mm")
         refined = []
         for optimum in leaders[:keep]:
             level = pair.information(spacing_mm, count, seed, optimum.ct_to_mr_ras)
             refined.append(_ranked(level, climb(level, optimum.ct_to_mr_ras, centre, bound_mm=8.0)[1]))
         leaders = _distinct(refined, centre, 4.0)
-    progress(0.92, "fitting at the bone")
+    progress(0.5, "fitting at the bone")
     pose = leaders[0].ct_to_mr_ras
     fit = BoneFit.prepare(pair.ct, pair.mr, pose)
     fitted = fit.fit(pose, seed, count=80_000)
     # A fit that runs away has found something else than the bone it started at.
     if pose_distance_mm(fitted, pose, centre) <= 5.0:
         pose = fitted
-    here = _ranked(coarse, climb(coarse, pose, centre, restarts=2)[1])
+    rank = _ranked(coarse, climb(coarse, pose, centre, restarts=2)[1]).rank
     rivals = [o.rank for o in optima if pose_distance_mm(o.ct_to_mr_ras, pose, centre) > 10.0]
-    return pose, fit, [here.rank, *rivals]
+    evidence, refits = weigh(pair, fit, pose, [rank, *rivals], seed, part(progress, 0.6, 1.0))
+    return _Found(pose, rank, evidence, refits, *judge(evidence))
 
 
 def _ranked(level: MutualInformation, pose: FloatArray) -> Optimum:

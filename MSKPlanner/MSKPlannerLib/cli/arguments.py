@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--fixed-series", metavar="N", help="the series of a DICOM folder: number, UID or description"
     )
     register.add_argument("--moving-series", metavar="N", help="the same for MOVING")
+    register.add_argument("--fused", action="store_true", help="also write both images as one in colour (large)")
     register.add_argument("--seed", type=int, default=0, help="of the random samples (default 0)")
     _output(register)
 

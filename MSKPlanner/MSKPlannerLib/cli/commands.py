@@ -31,7 +31,7 @@ from .arguments import parse_level_hint, parse_levels
 from .case_file import options_from_table, read_case_file
 from .console import say, table
 from .status import DONE, REJECTED
-from .write_case import write_case, write_registration
+from .write_case import write_case, write_registered
 
 
 def run(args: argparse.Namespace, progress: Progress) -> int:
@@ -97,7 +97,7 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
     else:
         result = register_rigid(fixed, moving, seed=args.seed, progress=part(progress, 0.0, 0.9))
     with output_folder(args.out, force=args.force) as folder:
-        write_registration(result, folder, fixed, result.resample(moving, fixed))
+        write_registered(result, folder, fixed, moving, fused=args.fused, progress=part(progress, 0.9, 1.0))
     progress(1.0, "Done")
     error = "" if result.expected_error_mm is None else f", expected error {result.expected_error_mm:.1f} mm"
     words = f"Registration {result.verdict}{error}, {result.seconds:.0f} s. {'; '.join(result.reasons)}"

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 
-from MSKFusionLib.progress import Progress, no_progress
-from MSKFusionLib.registration.result import RegistrationResult
+from MSKFusionLib.fusion import fused_volume
+from MSKFusionLib.progress import Progress, no_progress, part
+from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKFusionLib.volume import Volume, write_image
+from MSKFusionLib.volume import Volume, write_image, write_sitk
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..export.mesh_files import write_3mf, write_stl
+from ..export.registration_report import render_registration_report
 from ..export.report import Body, Picture, render_report
 from ..pipeline import Case
 from ..plan_file import plan_to_json
-from ..records import describe_registration
+from ..records import describe_input, describe_registration
 
 if TYPE_CHECKING:
     from ..mrml import PlanNodes
@@ -37,8 +39,8 @@ def write_case(
     """
     (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
     write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
-    if case.registration is not None and case.ct is not None:
-        write_registration(case.registration, folder, case.ct)
+    if case.registration is not None and case.ct is not None and case.mr is not None:
+        write_registration(case.registration, folder, case.ct, case.mr)
     for name, solid in case.guides.items():
         record = next(g for g in case.plan.guides if g.name == name)
         (folder / record.file).parent.mkdir(exist_ok=True)
@@ -56,15 +58,36 @@ def write_case(
 
 
 def write_registration(
-    result: RegistrationResult, folder: Path, fixed: Volume, moving_on_fixed: Volume | None = None
+    result: RegistrationResult, folder: Path, fixed: Volume, moving: Volume, progress: Progress = no_progress
 ) -> None:
-    """Write `registration.json`, `fixed_to_moving.h5` (for ITK) and, where given, the moving image on the fixed grid."""
-    text = json.dumps(describe_registration(result), indent=2, allow_nan=False)
+    """Write `registration.json`, `fixed_to_moving.h5` (for ITK) and `registration.html`."""
+    entry = describe_registration(result)
+    text = json.dumps(entry, indent=2, allow_nan=False)
     (folder / "registration.json").write_text(text + "\n", encoding="utf-8")
     sitk.WriteTransform(result.to_sitk(fixed), str(folder / "fixed_to_moving.h5"))
-    if moving_on_fixed is not None:
-        mark = "" if result.verdict == "accepted" else "rejected_"
-        write_image(moving_on_fixed, folder / f"{mark}moving_on_fixed.nrrd")
+    inputs = [describe_input("fixed", fixed), describe_input("moving", moving)]
+    html = render_registration_report(entry, inputs, result, fixed, moving, progress)
+    (folder / "registration.html").write_text(html, encoding="utf-8")
+
+
+def write_registered(
+    result: RegistrationResult, folder: Path, fixed: Volume, moving: Volume, *, fused: bool, progress: Progress
+) -> None:
+    """Write a registration, and its images: the moving one on the fixed grid, the expected error in mm.
+
+    Parameters
+    ----------
+    fused
+        Also write both images as one in colour, which is large.
+    """
+    write_registration(result, folder, fixed, moving, part(progress, 0.0, 0.3))
+    mark = "" if result.verdict is Verdict.ACCEPTED else "rejected_"
+    write_image(result.resample(moving, fixed), folder / f"{mark}moving_on_fixed.nrrd")
+    errors = result.error_map(fixed)
+    if errors is not None:
+        write_image(errors, folder / "expected_error_mm.nrrd")
+    if fused:
+        write_sitk(fused_volume(fixed, moving, result, part(progress, 0.5, 1.0)), folder / f"{mark}fused.nrrd")
 
 
 def _write_scene(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 import vtk
 
 from MSKFusionLib.registration.result import Verdict
-from MSKFusionLib.resources import resource_path
 from MSKFusionLib.terminology import Colour
 
 from ..colours import hex_colour
 from ..mesh import Mesh
 from ..plan import Guide, Plan, Screw
 from ..plan_columns import GUIDE_COLUMNS, SCREW_COLUMNS, Column
+from .html import bullets, figures, page, table
+from .registration_report import input_table, registration_table
 
 #: Triangles a body may have in the interactive view; more makes the file slow to open and shows nothing new.
 _TRIANGLES_PER_BODY = 12_000
@@ -54,14 +53,14 @@ def render_report(
     notes
         What the reader must know about this report itself, such as pictures that could not be made.
     """
-    template = Template(resource_path("Report", "report.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    return page(
+        "report.html",
         title=escape(f"Plan {plan.plan_id}"),
         verdict_class=str(plan.verdict),
         verdict=escape(_verdict_words(plan)),
-        reasons=_list(plan.reasons),
+        reasons=bullets(plan.reasons),
         summary=escape(summary(plan)),
-        notes=_list((*plan.notes, *notes)),
+        notes=bullets((*plan.notes, *notes)),
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
         screws=_metrics_table(SCREW_COLUMNS, plan.screws),
@@ -70,8 +69,8 @@ def render_report(
         checks=_check_table(plan),
         guide_pictures=_pictures(p for p in pictures if p.section == "guides"),
         segments=_segment_table(plan),
-        inputs=_input_table(plan),
-        software=_table(["Part", "Version"], [[k, v] for k, v in plan.software.items()]),
+        inputs=input_table(plan.inputs),
+        software=table(["Part", "Version"], [[k, v] for k, v in plan.software.items()]),
         created=escape(plan.created),
         interactive=_interactive(bodies),
     )
@@ -105,38 +104,11 @@ def _verdict_words(plan: Plan) -> str:
     return "REJECTED by its own checks. Do not use it before the points below are cleared."
 
 
-def _list(items: Iterable[str]) -> str:
-    rows = "".join(f"<li>{escape(i)}</li>" for i in items)
-    return f"<ul>{rows}</ul>" if rows else ""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]], marks: Sequence[str] | None = None) -> str:
-    body = ""
-    for n, row in enumerate(rows):
-        mark = f' class="{marks[n]}"' if marks else ""
-        body += f"<tr{mark}>" + "".join(f"<td>{escape(_cell(c))}</td>" for c in row) + "</tr>"
-    if not body:
-        return "<p>None.</p>"
-    return (
-        "<table><thead><tr>"
-        + "".join(f"<th>{escape(h)}</th>" for h in head)
-        + f"</tr></thead><tbody>{body}</tbody></table>"
-    )
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.2f}".removeprefix("-") if value == 0 else f"{value:.2f}"
-    return str(value)
-
-
 def _metrics_table(columns: Sequence[Column], parts: Sequence[Screw] | Sequence[Guide]) -> str:
     # A part's name says its level and side.
     shown = [c for c in columns if c.heading not in ("Level", "Side")]
     rows = [[c.text(part) for c in shown] for part in parts]
-    return _table([c.title for c in shown], rows, [str(part.verdict) for part in parts])
+    return table([c.title for c in shown], rows, [str(part.verdict) for part in parts])
 
 
 def _check_table(plan: Plan) -> str:
@@ -148,22 +120,13 @@ def _check_table(plan: Plan) -> str:
             limit = "–" if c.limit is None else f"{c.limit:.3g}{unit}"
             rows.append([g.name, c.name, value, limit, "passed" if c.passed else "FAILED", c.message])
             marks.append("accepted" if c.passed else "rejected")
-    return _table(["Guide", "Check", "Found", "Bar", "Result", "In words"], rows, marks)
+    return table(["Guide", "Check", "Found", "Bar", "Result", "In words"], rows, marks)
 
 
 def _registration(plan: Plan) -> str:
-    r = plan.registration
-    if r is None:
+    if plan.registration is None:
         return "<p>No MR was given: nothing was registered.</p>"
-    error = r.get("expected_error_mm")
-    rows = [
-        ["Method", r["method"]],
-        ["Verdict", r["verdict"]],
-        ["Expected error, mm", None if error is None else float(error)],
-        ["Seconds", r["seconds"]],
-        *[[k.replace("_", " "), f"{v:.3g}"] for k, v in r["evidence"].items()],
-    ]
-    return _list(r["reasons"]) + _table(["What", "Value"], rows)
+    return bullets(plan.registration["reasons"]) + registration_table(plan.registration)
 
 
 def _segment_table(plan: Plan) -> str:
@@ -173,31 +136,11 @@ def _segment_table(plan: Plan) -> str:
          s["source"], "; ".join(s["notes"])]
         for s in segments
     ]  # fmt: skip
-    return _table(["Segment", "Kind", "Volume cm³", "Wholly in view", "Confidence", "Source", "Remarks"], rows)
-
-
-def _input_table(plan: Plan) -> str:
-    rows = [
-        [i["role"], i["modality"], " x ".join(map(str, i["size_ijk"])), _spacing(i["spacing_mm"]),
-         i["voxels_sha256"][:16], "; ".join(i["steps"])]
-        for i in plan.inputs
-    ]  # fmt: skip
-    return _table(["Image", "Modality", "Voxels", "Spacing mm", "SHA-256 (first 16)", "Put right on reading"], rows)
-
-
-def _spacing(values: Sequence[float]) -> str:
-    return " x ".join(f"{v:.3g}" for v in values)
+    return table(["Segment", "Kind", "Volume cm³", "Wholly in view", "Confidence", "Source", "Remarks"], rows)
 
 
 def _pictures(pictures: Iterable[Picture]) -> str:
-    out = []
-    for p in pictures:
-        data = base64.b64encode(p.path.read_bytes()).decode("ascii")
-        out.append(
-            f'<figure><img alt="{escape(p.caption)}" src="data:image/png;base64,{data}">'
-            f"<figcaption>{escape(p.caption)}</figcaption></figure>"
-        )
-    return f'<div class="pictures">{"".join(out)}</div>' if out else ""
+    return figures((p.path.read_bytes(), p.caption) for p in pictures)
 
 
 def _interactive(bodies: Sequence[Body]) -> str:
