@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..segmentation.labels import Segmentation
 from ..volume import Modality, Volume
 from .bone_fit import BoneFit
 from .bone_poses import LEAST_SEEN, BoneFitting, PoseEvidence, weigh_poses
-from .mutual_information import mean_apart_mm
+from .mutual_information import mean_apart_mm, pose_distance_mm
 from .pair import Pair
 from .polyrigid import PolyrigidMap
 from .quality import Evidence, agreement_of_blocks, judge
@@ -35,6 +36,8 @@ _SPLIT_SHARE, _VOXEL_SHARE = 0.8, 0.04
 #: would gain (see `quality.Evidence.block_gain_share`). Generated patients: their own MR 0.95 and more, another's of the
 #: same age and build 0.92 and less.
 _FINE_BLOCK_MM, _FINE_STEP_MM, LEAST_FINE_GAIN = 20.0, 1.25, 0.935
+#: A second rigid registration that is this far from the first is another place.
+_ELSEWHERE_MM = 10.0
 
 
 def register_piecewise(
@@ -71,28 +74,27 @@ def register_piecewise(
     InputError
         When the images cannot be registered, or the MR shows none of the bones.
     """
-    began = time.monotonic()
     names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
     if not names:
         raise InputError("the labels name no bone", "Segment the CT first.", where=bones.labels.name)
-    common = rigid
-    if common is None:
-        common = register_rigid(fixed, moving, start_ras=start_ras, seed=seed, progress=part(progress, 0.0, 0.7))
+    if rigid is None:
+        return _on_own_rigid(fixed, moving, bones, start_ras, seed, progress)
+    began = time.monotonic()
     ct_is_fixed = fixed.modality == Modality.CT
     ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
-    ct_to_mr = common.fixed_to_moving_ras if ct_is_fixed else invert_rigid(common.fixed_to_moving_ras)
-    progress(0.7, "preparing the bones")
+    ct_to_mr = rigid.fixed_to_moving_ras if ct_is_fixed else invert_rigid(rigid.fixed_to_moving_ras)
+    progress(0.0, "preparing the bones")
     pair = Pair.prepare(ct, mr)
     fitting = BoneFitting.prepare(pair, bones, names, ct_to_mr, seed)
-    fitting.fit(part(progress, 0.72, 0.82))
-    evidence = weigh_poses(fitting, ct_to_mr, seed, part(progress, 0.82, 0.92))
+    fitting.fit(part(progress, 0.1, 0.45))
+    evidence = weigh_poses(fitting, ct_to_mr, seed, part(progress, 0.45, 0.75))
     poses = tuple(_bone_pose(n, fitting, evidence, ct_to_mr, ct_is_fixed) for n in names)
     trusted = {p.name: fitting.poses[p.name] for p in poses if p.verdict is Verdict.ACCEPTED}
-    numbers, fine_gain, bone_map = Evidence.from_dict(common.evidence), 0.0, None
+    numbers, fine_gain, bone_map = Evidence.from_dict(rigid.evidence), 0.0, None
     if trusted:
         bone_map = BoneMap(PolyrigidMap.of_poses(bones, trusted, ct_to_mr), ct_is_fixed)
         numbers, fine_gain = _evidence(
-            numbers, pair, ct_to_mr, bone_map.ct_to_mr, evidence, seed, part(progress, 0.92, 1.0)
+            numbers, pair, ct_to_mr, bone_map.ct_to_mr, evidence, seed, part(progress, 0.75, 1.0)
         )
     verdict, reasons = _verdict(numbers, fine_gain, poses)
     errors = [p.expected_error_mm for p in poses if p.expected_error_mm is not None]
@@ -106,15 +108,40 @@ def register_piecewise(
     progress(1.0, f"registration {verdict.value}")
     return RegistrationResult(
         method=METHOD,
-        fixed_to_moving_ras=common.fixed_to_moving_ras,
+        fixed_to_moving_ras=rigid.fixed_to_moving_ras,
         verdict=verdict,
         reasons=reasons,
         evidence=counted,
         expected_error_mm=float(np.mean(errors)) if verdict is Verdict.ACCEPTED and errors else None,
-        seconds=time.monotonic() - began + (0.0 if rigid is None else rigid.seconds),
+        seconds=time.monotonic() - began + rigid.seconds,
         bones=poses,
         bone_map=bone_map,
     )
+
+
+def _on_own_rigid(
+    fixed: Volume,
+    moving: Volume,
+    bones: Segmentation,
+    start_ras: ArrayLike | None,
+    seed: int,
+    progress: Progress,
+) -> RegistrationResult:
+    """Register rigidly first: near the start, and where the bones do not hold on that, turned in any way."""
+    near = register_rigid(
+        fixed, moving, start_ras=start_ras, anywhere=False, seed=seed, progress=part(progress, 0.0, 0.35)
+    )
+    found = None
+    # A wrong place may show none of the bones.
+    with suppress(InputError):
+        found = register_piecewise(fixed, moving, bones, rigid=near, seed=seed, progress=part(progress, 0.35, 0.5))
+    if found is not None and found.verdict is Verdict.ACCEPTED:
+        return found
+    turned = register_rigid(fixed, moving, start_ras=start_ras, seed=seed, progress=part(progress, 0.5, 0.85))
+    moved_mm = pose_distance_mm(turned.fixed_to_moving_ras, near.fixed_to_moving_ras, moving.centre_ras)
+    if found is not None and moved_mm < _ELSEWHERE_MM:
+        return found
+    return register_piecewise(fixed, moving, bones, rigid=turned, seed=seed, progress=part(progress, 0.85, 1.0))
 
 
 def _bone_pose(

@@ -45,6 +45,7 @@ def register_rigid(
     moving: Volume,
     *,
     start_ras: ArrayLike | None = None,
+    anywhere: bool = True,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> RegistrationResult:
@@ -55,8 +56,11 @@ def register_rigid(
     fixed, moving
         One CT and one MR.
     start_ras
-        4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift; all turns there
-        are when nothing is found there that holds. None: the images' own frames.
+        4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift. None: the
+        images' own frames.
+    anywhere
+        Search all turns there are when nothing near the start holds: a specimen turned over, a header stripped or
+        permuted.
     seed
         Of the random sample points. The same seed gives the same result.
 
@@ -87,12 +91,11 @@ def register_rigid(
     pair = Pair.prepare(ct, mr)
     ct_start = start if ct_is_fixed else invert_rigid(start)
     found = _register(pair, _near(pair, ct_start, part(progress, 0.05, 0.25)), seed, part(progress, 0.25, 0.6))
-    if found.verdict is Verdict.REJECTED:
-        # The start may be wrong by more than was searched: a specimen turned over, a header stripped or permuted.
+    if found.verdict is Verdict.REJECTED and anywhere:
         poses = [found.ct_to_mr_ras, *_anywhere(pair, ct_start, seed, part(progress, 0.6, 0.85))]
-        anywhere = _register(pair, poses, seed, part(progress, 0.85, 1.0))
-        if anywhere.verdict is Verdict.ACCEPTED or anywhere.rank > found.rank:
-            found = anywhere
+        turned = _register(pair, poses, seed, part(progress, 0.85, 1.0))
+        if turned.verdict is Verdict.ACCEPTED or turned.rank > found.rank:
+            found = turned
     progress(1.0, f"registration {found.verdict.value}")
     return RegistrationResult(
         method=METHOD,
