@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..frames import FloatArray
 from ..volume import Volume
 from .climb import climb
+from .landmarks import LandmarkPairs
 from .mutual_information import MutualInformation, Samples
 from .preprocess import at_spacing, near_bone_under_skin
 from .sampling import body_mask, crop_to_overlap, draw_samples
@@ -58,13 +59,21 @@ class BoneFit:
         mask = self.body if whole_body else self.mask
         return draw_samples(self.ct, self.grid, mask, count, seed, mr=self.mr, ct_to_mr_ras=pose, margin_mm=-3.0)
 
-    def fit(self, pose: FloatArray, seed: int, count: int) -> FloatArray:
+    def fit(self, pose: FloatArray, seed: int, count: int, landmarks: LandmarkPairs | None = None) -> FloatArray:
         """Return the 4x4 near `pose` with the most information; points are drawn again once it has moved."""
         for _ in range(2):
-            pose = self.climb(self.samples(pose, seed, count), pose)
+            pose = self.climb(self.samples(pose, seed, count), pose, landmarks)
         return pose
 
-    def climb(self, samples: Samples, pose: FloatArray) -> FloatArray:
+    def climb(self, samples: Samples, pose: FloatArray, landmarks: LandmarkPairs | None = None) -> FloatArray:
         """Return the 4x4 near `pose` with the most information in these samples."""
         information = MutualInformation(samples, self.mr)
-        return climb(information, pose, self.mr.centre_ras, bound_mm=4.0, restarts=2, overlap_weight=0.0)[1]
+        return climb(
+            information,
+            pose,
+            self.mr.centre_ras,
+            bound_mm=4.0,
+            restarts=2,
+            overlap_weight=0.0,
+            landmarks=landmarks,
+        )[1]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..frames import FloatArray
+from .landmarks import LandmarkPairs
 from .mutual_information import RADIUS_MM, MutualInformation, motion, parameter_gradient
 
 _CostAndSlope = Callable[[FloatArray], tuple[float, FloatArray]]
@@ -20,6 +21,7 @@ def climb(
     bound_mm: float = 12.0,
     restarts: int = 3,
     overlap_weight: float = 1.5,
+    landmarks: LandmarkPairs | None = None,
 ) -> tuple[float, FloatArray]:
     """Climb from a start to the nearest maximum.
 
@@ -33,11 +35,13 @@ def climb(
     overlap_weight
         What a nat costs in lost overlap: samples that leave the image below 98 % of the start's share are paid for, so
         that information cannot be gained by looking at less.
+    landmarks
+        From the CT to the MR; what they are off is paid for too.
 
     Returns
     -------
     value
-        Mutual information in nats at the maximum, less the price of lost overlap.
+        Mutual information in nats at the maximum, less the price of lost overlap and of landmarks.
     ct_to_mr_ras
         4x4 of the maximum.
     """
@@ -47,7 +51,11 @@ def climb(
 
     def cost(y: FloatArray) -> tuple[float, FloatArray]:
         x = y * scale
-        value, gradient, share = information.value_and_gradient(motion(x, centre_mr_ras) @ best, centre_mr_ras)
+        pose = motion(x, centre_mr_ras) @ best
+        value, gradient, share = information.value_and_gradient(pose, centre_mr_ras)
+        if landmarks is not None:
+            price, change = landmarks.price(pose, centre_mr_ras)
+            value, gradient = value - price, gradient - change
         slope = parameter_gradient(x, gradient)
         return -(value - overlap_weight * max(0.0, least_share - share)), -slope * scale
 

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InputError
-from ..frames import FloatArray, check_rigid, invert_rigid
+from ..frames import FloatArray, check_rigid, invert_rigid, transform_points
 from ..progress import Progress, no_progress, part
 from ..volume import Modality, Volume
 from .bone_fit import BoneFit
 from .climb import climb
 from .expected_error import Refits
 from .global_search import SearchOptions, search
+from .landmarks import LandmarkPairs
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
 from .preprocess import check_body, check_image
@@ -25,6 +26,9 @@ from .turns import all_turns, turns_within
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
+#: Landmarks that lie farther from the result than so many of their standard deviations contradict it.
+_MOST_OFF_SD = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class Optimum:
@@ -33,11 +37,12 @@ class Optimum:
     ct_to_mr_ras: FloatArray
     information: float
     share_inside: float
+    price: float
 
     @property
     def rank(self) -> float:
-        """What optima are compared by: information that rests on less overlap counts for less."""
-        return self.information * float(np.sqrt(self.share_inside))
+        """What optima are compared by: information that rests on less overlap counts for less; landmarks have a price."""
+        return self.information * float(np.sqrt(self.share_inside)) - self.price
 
 
 def register_rigid(
@@ -45,6 +50,7 @@ def register_rigid(
     moving: Volume,
     *,
     start_ras: ArrayLike | None = None,
+    landmarks: LandmarkPairs | None = None,
     anywhere: bool = True,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -57,7 +63,10 @@ def register_rigid(
         One CT and one MR.
     start_ras
         4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift. None: the
-        images' own frames.
+        landmarks, and where there are none the images' own frames.
+    landmarks
+        Three or more points that a user has placed in both images. They start the search and count in every fit by how
+        exactly they were placed; a result far from them is rejected. Their distances say nothing of its accuracy.
     anywhere
         Search all turns there are when nothing near the start holds: a specimen turned over, a header stripped or
         permuted.
@@ -72,7 +81,8 @@ def register_rigid(
     Raises
     ------
     InputError
-        When the images are not one CT and one MR, are empty or too thin, or nowhere overlap enough to be compared.
+        When the images are not one CT and one MR, are empty or too thin, or nowhere overlap enough to be compared; when
+        landmarks are too few, on one line, or do not fit each other.
     """
     began = time.monotonic()
     for volume in (fixed, moving):
@@ -84,16 +94,18 @@ def register_rigid(
             where=f"{fixed.name} and {moving.name}",
         )
     check_body(fixed if fixed.modality == Modality.CT else moving)
-    start = np.eye(4) if start_ras is None else check_rigid(start_ras, "start_ras")
+    own = np.eye(4) if landmarks is None else landmarks.rigid_fit()
+    start = own if start_ras is None else check_rigid(start_ras, "start_ras")
     ct_is_fixed = fixed.modality == Modality.CT
     ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
     progress(0.0, "preparing the images")
     pair = Pair.prepare(ct, mr)
     ct_start = start if ct_is_fixed else invert_rigid(start)
-    found = _register(pair, _near(pair, ct_start, part(progress, 0.05, 0.25)), seed, part(progress, 0.25, 0.6))
+    marks = landmarks if landmarks is None or ct_is_fixed else landmarks.inverted()
+    found = _register(pair, _near(pair, ct_start, part(progress, 0.05, 0.25)), marks, seed, part(progress, 0.25, 0.6))
     if found.verdict is Verdict.REJECTED and anywhere:
         poses = [found.ct_to_mr_ras, *_anywhere(pair, ct_start, seed, part(progress, 0.6, 0.85))]
-        turned = _register(pair, poses, seed, part(progress, 0.85, 1.0))
+        turned = _register(pair, poses, marks, seed, part(progress, 0.85, 1.0))
         if turned.verdict is Verdict.ACCEPTED or turned.rank > found.rank:
             found = turned
     progress(1.0, f"registration {found.verdict.value}")
@@ -141,16 +153,18 @@ class _Found:
     expected_error_mm: float | None
 
 
-def _register(pair: Pair, poses: list[FloatArray], seed: int, progress: Progress) -> _Found:
+def _register(
+    pair: Pair, poses: list[FloatArray], marks: LandmarkPairs | None, seed: int, progress: Progress
+) -> _Found:
     """Refine the most informative of some poses to the bone, and judge the best."""
     centre = pair.centre_mr_ras
     coarse = pair.information(6.0, 5000, seed, bins=20)
     # All candidates are looked at once, and the more informative half is climbed.
-    poses = sorted(poses, key=lambda pose: -_ranked(coarse, pose).rank)
+    poses = sorted(poses, key=lambda pose: -_ranked(coarse, pose, marks).rank)
     optima = []
     for number, pose in enumerate(poses[:24]):
         progress(0.35 * number / 24, "comparing candidate poses")
-        optima.append(_ranked(coarse, climb(coarse, pose, centre, restarts=2)[1]))
+        optima.append(_ranked(coarse, climb(coarse, pose, centre, restarts=2, landmarks=marks)[1], marks))
     optima = _distinct(optima, centre, 6.0)
 
     leaders = optima
@@ -159,24 +173,36 @@ def _register(pair: Pair, poses: list[FloatArray], seed: int, progress: Progress
         refined = []
         for optimum in leaders[:keep]:
             level = pair.information(spacing_mm, count, seed, optimum.ct_to_mr_ras)
-            refined.append(_ranked(level, climb(level, optimum.ct_to_mr_ras, centre, bound_mm=8.0)[1]))
+            climbed = climb(level, optimum.ct_to_mr_ras, centre, bound_mm=8.0, landmarks=marks)[1]
+            refined.append(_ranked(level, climbed, marks))
         leaders = _distinct(refined, centre, 4.0)
     progress(0.5, "fitting at the bone")
     pose = leaders[0].ct_to_mr_ras
     fit = BoneFit.prepare(pair.ct, pair.mr, pose)
-    fitted = fit.fit(pose, seed, count=80_000)
+    fitted = fit.fit(pose, seed, 80_000, marks)
     # A fit that runs away has found something else than the bone it started at.
     if pose_distance_mm(fitted, pose, centre) <= 5.0:
         pose = fitted
-    rank = _ranked(coarse, climb(coarse, pose, centre, restarts=2)[1]).rank
+    rank = _ranked(coarse, climb(coarse, pose, centre, restarts=2, landmarks=marks)[1], marks).rank
     rivals = [o.rank for o in optima if pose_distance_mm(o.ct_to_mr_ras, pose, centre) > 10.0]
     evidence, refits = weigh(pair, fit, pose, [rank, *rivals], seed, part(progress, 0.6, 1.0))
-    return _Found(pose, rank, evidence, refits, *judge(evidence))
+    verdict, reasons, expected_error_mm = judge(evidence)
+    if marks is not None:
+        off_mm = float(marks.distances_mm(transform_points(pose, marks.fixed_ras)).mean())
+        if off_mm > _MOST_OFF_SD * marks.sd_mm:
+            verdict, expected_error_mm = Verdict.REJECTED, None
+            reasons = (
+                *reasons,
+                f"the images lead to a place {off_mm:.0f} mm from the landmarks, which were said to be within "
+                f"{marks.sd_mm:g} mm: one of the two is wrong",
+            )
+    return _Found(pose, rank, evidence, refits, verdict, reasons, expected_error_mm)
 
 
-def _ranked(level: MutualInformation, pose: FloatArray) -> Optimum:
+def _ranked(level: MutualInformation, pose: FloatArray, marks: LandmarkPairs | None) -> Optimum:
     value, share = level.value(pose)
-    return Optimum(pose, value, share)
+    price = 0.0 if marks is None else marks.price(pose, level.image.centre_ras)[0]
+    return Optimum(pose, value, share, price)
 
 
 def _distinct(optima: list[Optimum], centre: FloatArray, apart_mm: float) -> list[Optimum]:
