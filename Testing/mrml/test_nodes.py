@@ -23,7 +23,7 @@ from MSKFusionLib.mrml import (
     volume_to_node,
 )
 from MSKFusionLib.registration.polyrigid import PolyrigidMap
-from MSKFusionLib.registration.result import BoneMap, BonePose, RegistrationResult, Verdict
+from MSKFusionLib.registration.result import BendingMap, BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.mesh import Mesh
@@ -269,8 +269,8 @@ def test_a_registration_bone_by_bone_has_one_node_for_all_and_one_a_bone(scene):
     poses = {n: common @ rigid(None, [0.5 * i, 0.0, 0.3]) for i, n in enumerate(names)}
     bones = tuple(BonePose(n, m, Verdict.ACCEPTED) for n, m in poses.items())
     bones += (BonePose("far", None, Verdict.REJECTED, ("the MR shows 0% of it",)),)
-    joined = BoneMap(PolyrigidMap.of_poses(segmentation, poses, common), ct_is_fixed=True)
-    result = RegistrationResult("piecewise", common, Verdict.ACCEPTED, (), bones=bones, bone_map=joined)
+    joined = BendingMap(PolyrigidMap.of_poses(segmentation, poses, common), ct_is_fixed=True)
+    result = RegistrationResult("piecewise", common, Verdict.ACCEPTED, (), bones=bones, bending=joined)
     moving = volume_to_node(scene, moving_volume(volume))
     nodes = place_registration(scene, result, volume, "MR on CT", moving)
     assert set(nodes.bones) == set(names)

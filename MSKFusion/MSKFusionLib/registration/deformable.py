@@ -1,0 +1,160 @@
+"""Deformable registration: soft tissue that lay differently in the two scans, round bones that stay as they were placed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import InputError
+from ..frames import FloatArray, invert_rigid
+from ..progress import Progress, no_progress, part
+from ..segmentation.labels import Segmentation
+from ..volume import Modality, Volume
+from .bone_fit import BoneFit
+from .dense_field import DenseFieldMap
+from .field_search import SMOOTHNESS, Images, disagreement_mm, displacement_ras
+from .pair import Pair
+from .preprocess import check_body, check_image
+from .quality import agreement_of_blocks
+from .result import BendingMap, RegistrationResult, Verdict
+from .sampling import crop_to_overlap
+from .soft_tissue_pair import SoftTissuePair
+from .torch_device import choose_device
+
+METHOD = "deformable: coupled convex search and Adam steps on MIND-SSC descriptors, bones rigid, after the first: "
+#: A field whose least Jacobian is lower is made again, smoother, so often with so much more weight on smoothness.
+LEAST_JACOBIAN, _STRONGER = 0.1, (1.0, 3.0, 10.0)
+_BLOCK_MM, _BLOCK_STEP_MM = 25.0, 2.5
+
+
+def register_deformable(
+    fixed: Volume,
+    moving: Volume,
+    *,
+    initial: RegistrationResult,
+    bones: Segmentation | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> RegistrationResult:
+    """Register the soft tissue of a CT and an MR on top of a rigid registration, or one bone by bone.
+
+    Parameters
+    ----------
+    fixed, moving
+        One CT and one MR, whichever way round.
+    initial
+        Their registration by `register_rigid` or `register_piecewise`: where the bones go, and what the rest starts from.
+    bones
+        Labels of the CT, whose bones are kept as `initial` has them. None: what is dense as bone in the CT.
+    device
+        ``auto`` (a GPU where PyTorch has one), ``cpu``, ``cuda`` or ``cuda:1``.
+    seed
+        Of the voxels that are compared. On a CPU the same seed gives the same result.
+
+    Returns
+    -------
+    RegistrationResult
+        Rejected where `initial` was, where the field folds, or where it explains the images no better than `initial`.
+
+    Raises
+    ------
+    MissingComponentError
+        When PyTorch, or a device that was asked for, is not there.
+    InputError
+        When the images are not one CT and one MR, or share too little soft tissue.
+    """
+    began = time.monotonic()
+    where = choose_device(device)
+    for volume in (fixed, moving):
+        check_image(volume)
+    if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
+        raise InputError(f"both images are {fixed.modality.value}", "Give one CT and one MR.", where=fixed.name)
+    ct_is_fixed = fixed.modality is Modality.CT
+    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
+    check_body(ct)
+    common = initial.fixed_to_moving_ras if ct_is_fixed else invert_rigid(initial.fixed_to_moving_ras)
+    before = None if initial.bending is None else initial.bending.ct_to_mr
+    progress(0.0, "preparing the images")
+    images = Pair.prepare(ct, mr)
+    pair = SoftTissuePair.prepare(images, bones, common, before)
+    progress(0.1, "describing both images")
+    matched = Images.of(pair, where, seed)
+    forward = matched.search(part(progress, 0.12, 0.35))
+    found, field_evidence = _without_folds(matched, forward, pair, common, before, part(progress, 0.35, 0.65))
+    backward = matched.turned().search(part(progress, 0.65, 0.88))
+    apart = disagreement_mm(forward, backward, matched.voxels, pair.step_mm)
+    blocks = _evidence_of_blocks(images, pair, common, before, found, seed, part(progress, 0.88, 1.0))
+    evidence = {
+        **initial.evidence,
+        **field_evidence,
+        **blocks,
+        "forth_and_back_mm": float(np.median(apart)),
+        "forth_and_back_95_mm": float(np.percentile(apart, 95)),
+        "bones_given": float(bones is not None),
+    }
+    verdict, reasons = _judge(initial, evidence)
+    progress(1.0, f"registration {verdict.value}")
+    return RegistrationResult(
+        method=METHOD + initial.method,
+        fixed_to_moving_ras=initial.fixed_to_moving_ras,
+        verdict=verdict,
+        reasons=reasons,
+        evidence=evidence,
+        expected_error_mm=_expected_error_mm(evidence) if verdict is Verdict.ACCEPTED else None,
+        seconds=time.monotonic() - began + initial.seconds,
+        bones=initial.bones,
+        bending=BendingMap(found, ct_is_fixed),
+    )
+
+
+def _without_folds(
+    matched: Images, forward, pair: SoftTissuePair, common: FloatArray, before, progress: Progress
+) -> tuple[DenseFieldMap, dict[str, float]]:
+    """Return the refined map, made smoother until it does not fold, and what its Jacobian says."""
+    for attempt, factor in enumerate(_STRONGER):
+        tries = len(_STRONGER)
+        matched.refine(
+            forward, SMOOTHNESS.stronger(factor), part(progress, attempt / tries, (attempt + 1) / tries)
+        )
+        found = DenseFieldMap(pair.grid, displacement_ras(forward, pair), common, before)
+        change = found.volume_changes()
+        if change.min() >= LEAST_JACOBIAN:
+            break
+    moved = np.linalg.norm(found.displacement_ras, axis=-1)[pair.seen]
+    return found, {
+        "least_jacobian": float(change.min()),
+        "folded_share": float((change <= 0).mean()),
+        "least_jacobian_in_bone": float(change[pair.bone].min(initial=np.inf)) if pair.bone.any() else 1.0,
+        "smoothness_factor": factor,
+        "moved_median_mm": float(np.median(moved)),
+        "moved_most_mm": float(moved.max()),
+    }
+
+
+def _evidence_of_blocks(images, pair, common, before, found, seed, progress) -> dict[str, float]:
+    """Return what blocks of soft tissue say by mutual information, which the fit did not look at, before and after."""
+    ct = crop_to_overlap(images.ct, images.mr, common)
+    fit = BoneFit(ct, images.mr, pair.grid, pair.seen & (pair.free > 0.5), pair.seen, on_bone=False)
+    out = {}
+    for n, (name, take) in enumerate((("before", before), ("after", found))):
+        agreement, gain, count, information = agreement_of_blocks(
+            fit, common, seed, part(progress, n / 2, (n + 1) / 2), take, block_mm=_BLOCK_MM, step_mm=_BLOCK_STEP_MM
+        )
+        out[f"soft_agreement_{name}_share"] = agreement
+        out[f"soft_gain_{name}_share"] = gain
+        out[f"soft_information_{name}_nats"] = information
+    return out | {"soft_block_count": float(count)}
+
+
+def _judge(initial: RegistrationResult, evidence: dict[str, float]) -> tuple[Verdict, tuple[str, ...]]:
+    reasons = []
+    if initial.verdict is Verdict.REJECTED:
+        reasons += [f"the registration that it starts from was rejected: {r}" for r in initial.reasons]
+    return (Verdict.REJECTED if reasons else Verdict.ACCEPTED), tuple(reasons)
+
+
+def _expected_error_mm(evidence: dict[str, float]) -> float:
+    return evidence["forth_and_back_mm"]
