@@ -32,7 +32,7 @@ def test_bones_stay_and_soft_tissue_moves_as_far_as_asked(moved, tissue_points):
         assert np.abs(moved.deformation.ct_to_mr(points) - points).max() < 0.01
     far = np.linalg.norm(moved.deformation.ct_to_mr(tissue_points) - tissue_points, axis=1)
     assert 6.0 < far.max() <= 12.0 + 1e-6
-    assert moved.deformation.least_jacobian > 0.15
+    assert moved.deformation.least_jacobian > 0.1
 
 
 def test_the_map_has_an_inverse(moved, tissue_points):

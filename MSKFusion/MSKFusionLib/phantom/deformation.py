@@ -22,13 +22,17 @@ _FIELD_STEP_MM, _DISTANCE_STEP_MM = 4.0, 1.5
 #: Spacing at which the longest displacement and the Jacobian are looked for.
 _LOOK_MM = 3.0
 #: Standard deviation of the Gaussian that white noise is smoothed with: parts about twice as far apart move on their own.
-_SMOOTH_MM = 22.0
+_SMOOTH_MM = 34.0
+#: Mean length of a displacement against the one at which it is shortened to 0.7 times.
+_SHORTENED = 1.3
 #: Nothing moves within the first distance from bone (a cell of the lattice that touches bone has corners no farther
 #: away), all is free beyond the second.
-_STILL_MM, _FREE_MM = 2.6, 20.0
-#: Where anything may move: the MR's field of view and what it could show, in the spine's frame.
+_STILL_MM, _FREE_MM = 2.6, 28.0
+#: Across and along the spine's frame: where tissue moves, and the part that the MR shows, whose motion is as long as asked.
 _BOX = np.array([-85.0, -160.0]), np.array([85.0, 110.0])
-_LEAST_JACOBIAN = 0.15
+_SHOWN = np.array([-45.0, -115.0]), np.array([45.0, 60.0])
+_SHOWN_BEYOND_MM, _BEYOND_MM = 30.0, 100.0
+_LEAST_JACOBIAN = 0.1
 _ROUNDS, _EXACT_MM = 60, 1e-4
 
 
@@ -36,7 +40,7 @@ _ROUNDS, _EXACT_MM = 60, 1e-4
 class SoftTissueDeformation:
     """Where soft tissue lies in the MR, as a displacement from the MR's body back to the CT's.
 
-    A smooth random field times a window that is 0 on bone and close to it, and 1 from 20 mm away.
+    A smooth random field times a window that is 0 on bone and close to it, and 1 from 28 mm away.
 
     Parameters
     ----------
@@ -46,18 +50,15 @@ class SoftTissueDeformation:
         (K, J, I) distance to the nearest bone on a finer lattice.
     lower
         Corner (RAS mm) of both lattices.
-    largest_mm
-        The longest displacement.
     """
 
     field_mm: FloatImage
     distance_mm: FloatImage
     lower: FloatArray
-    largest_mm: float
 
     @classmethod
     def draw(cls, spine: Spine, largest_mm: float, seed: int) -> SoftTissueDeformation:
-        """Draw a motion whose longest displacement is `largest_mm`, around the bones of the CT posture.
+        """Draw a motion whose longest displacement in what the MR shows is `largest_mm`, around the bones of the CT posture.
 
         Raises
         ------
@@ -65,15 +66,24 @@ class SoftTissueDeformation:
             When a motion so large would fold the tissue.
         """
         heights = [f[2, 3] for f in spine.frames.values()]
-        lower, upper = np.r_[_BOX[0], min(heights) - 100.0], np.r_[_BOX[1], max(heights) + 100.0]
+        lower, upper = np.r_[_BOX[0], min(heights) - _BEYOND_MM], np.r_[_BOX[1], max(heights) + _BEYOND_MM]
         rng = np.random.default_rng([seed, 71])
         shape = lattice_grid(lower, upper, _FIELD_STEP_MM).shape
         sigma = _SMOOTH_MM / _FIELD_STEP_MM
         field = np.stack([gaussian_filter(rng.standard_normal(shape), sigma) for _ in range(3)], axis=-1)
+        # Long displacements are shortened, so that what the MR does not show moves by no more than what it shows.
+        field /= np.sqrt((field**2).sum(axis=-1).mean()) * _SHORTENED
+        field /= np.sqrt(1.0 + (field**2).sum(axis=-1, keepdims=True))
         distance = _distance_to_bone_mm(spine, lattice_grid(lower, upper, _DISTANCE_STEP_MM))
-        drawn = cls(field.astype(np.float32), distance, lower, largest_mm)
-        scale = largest_mm / float(np.linalg.norm(drawn._on_lattice(), axis=-1).max())
-        drawn = cls((scale * field).astype(np.float32), distance, lower, largest_mm)
+        drawn = cls(field.astype(np.float32), distance, lower)
+        at, moved = drawn._on_lattice()
+        first, last = (
+            np.r_[_SHOWN[0], min(heights) - _SHOWN_BEYOND_MM],
+            np.r_[_SHOWN[1], max(heights) + _SHOWN_BEYOND_MM],
+        )
+        shown = np.all((at >= first) & (at <= last), axis=-1)
+        scale = largest_mm / float(np.linalg.norm(moved[shown], axis=-1).max())
+        drawn = cls((scale * field).astype(np.float32), distance, lower)
         least = drawn.least_jacobian
         if least < _LEAST_JACOBIAN:
             raise ProcessingError(f"soft tissue that moves by {largest_mm} mm folds here (Jacobian {least:.2f})")
@@ -106,19 +116,23 @@ class SoftTissueDeformation:
 
     def bent(self, grid: Grid) -> BentGrid:
         """Return a scanner's grid (over the MR's body, in the CT's frame) as it lies in the CT's body."""
-        return BentGrid(grid.shape, grid.ijk_to_world, self.mr_to_ct, self.largest_mm)
+        return BentGrid(
+            grid.shape, grid.ijk_to_world, self.mr_to_ct, float(np.linalg.norm(self.field_mm, axis=-1).max())
+        )
 
     @cached_property
     def least_jacobian(self) -> float:
         """The least volume change of `mr_to_ct` between the lattice's points; 0 and less is a fold."""
-        moved = self._on_lattice()
+        _, moved = self._on_lattice()
         slopes = np.stack([np.gradient(moved, _LOOK_MM, axis=a) for a in (2, 1, 0)], axis=-1)
         return float(np.linalg.det(slopes + np.eye(3)).min())
 
-    def _on_lattice(self) -> FloatArray:
+    def _on_lattice(self) -> tuple[FloatArray, FloatArray]:
+        """Return points (K, J, I, 3) all over the lattice, and their displacements."""
         lengths = (np.array(self.distance_mm.shape) - 1) * _DISTANCE_STEP_MM
         z, y, x = np.meshgrid(*[np.arange(0.0, length, _LOOK_MM) for length in lengths], indexing="ij")
-        return self.mr_to_ct_displacement(np.stack([x, y, z], axis=-1) + self.lower)
+        points = np.stack([x, y, z], axis=-1) + self.lower
+        return points, self.mr_to_ct_displacement(points)
 
     def _component(self, n: int) -> FloatImage:
         return np.ascontiguousarray(self.field_mm[..., n])

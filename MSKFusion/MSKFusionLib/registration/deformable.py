@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from ..volume import Modality, Volume
 from .bone_fit import BoneFit
 from .dense_field import DenseFieldMap
 from .field_search import SMOOTHNESS, Images, disagreement_mm, displacement_ras
+from .instance_optimisation import ControlField
 from .pair import Pair
+from .point_map import PointMap
 from .preprocess import check_body, check_image
 from .quality import agreement_of_blocks
 from .result import BendingMap, RegistrationResult, Verdict
@@ -26,7 +28,12 @@ from .torch_device import choose_device
 METHOD = "deformable: coupled convex search and Adam steps on MIND-SSC descriptors, bones rigid, after the first: "
 #: A field whose least Jacobian is lower is made again, smoother, so often with so much more weight on smoothness.
 LEAST_JACOBIAN, _STRONGER = 0.1, (1.0, 3.0, 10.0)
-_BLOCK_MM, _BLOCK_STEP_MM = 25.0, 2.5
+_BLOCK_MM, _BLOCK_STEP_MM, _BLOCK_SEED = 25.0, 2.5, 0
+#: What blocks of soft tissue must tell more about each other after it than before (mutual information, which the field was
+#: not fitted to). Generated pairs that moved by up to 12 mm 1.3 times and more; a pair that did not move 1.00.
+LEAST_INFORMATION_GAIN = 1.02
+#: Most that going there by one field and back by the other may miss by (median).
+MOST_FORTH_AND_BACK_MM = 2.5
 
 
 def register_deformable(
@@ -86,7 +93,7 @@ def register_deformable(
     found, field_evidence = _without_folds(matched, forward, pair, common, before, part(progress, 0.35, 0.65))
     backward = matched.turned().search(part(progress, 0.65, 0.88))
     apart = disagreement_mm(forward, backward, matched.voxels, pair.step_mm)
-    blocks = _evidence_of_blocks(images, pair, common, before, found, seed, part(progress, 0.88, 1.0))
+    blocks = _evidence_of_blocks(images, pair, common, {"before": before, "after": found}, part(progress, 0.88, 1.0))
     evidence = {
         **initial.evidence,
         **field_evidence,
@@ -111,50 +118,76 @@ def register_deformable(
 
 
 def _without_folds(
-    matched: Images, forward, pair: SoftTissuePair, common: FloatArray, before, progress: Progress
+    matched: Images,
+    field: ControlField,
+    pair: SoftTissuePair,
+    common_ras: FloatArray,
+    before: PointMap | None,
+    progress: Progress,
 ) -> tuple[DenseFieldMap, dict[str, float]]:
-    """Return the refined map, made smoother until it does not fold, and what its Jacobian says."""
+    """Refine a field, smoother until it does not fold; return its map and what its Jacobian says."""
+    tries = len(_STRONGER)
     for attempt, factor in enumerate(_STRONGER):
-        tries = len(_STRONGER)
-        matched.refine(
-            forward, SMOOTHNESS.stronger(factor), part(progress, attempt / tries, (attempt + 1) / tries)
-        )
-        found = DenseFieldMap(pair.grid, displacement_ras(forward, pair), common, before)
+        matched.refine(field, SMOOTHNESS.stronger(factor), part(progress, attempt / tries, (attempt + 1) / tries))
+        found = DenseFieldMap(pair.grid, displacement_ras(field, pair), common_ras, before)
         change = found.volume_changes()
         if change.min() >= LEAST_JACOBIAN:
             break
     moved = np.linalg.norm(found.displacement_ras, axis=-1)[pair.seen]
     return found, {
         "least_jacobian": float(change.min()),
+        "least_jacobian_in_bone": float(change[pair.bone].min()) if pair.bone.any() else 1.0,
         "folded_share": float((change <= 0).mean()),
-        "least_jacobian_in_bone": float(change[pair.bone].min(initial=np.inf)) if pair.bone.any() else 1.0,
         "smoothness_factor": factor,
         "moved_median_mm": float(np.median(moved)),
         "moved_most_mm": float(moved.max()),
     }
 
 
-def _evidence_of_blocks(images, pair, common, before, found, seed, progress) -> dict[str, float]:
-    """Return what blocks of soft tissue say by mutual information, which the fit did not look at, before and after."""
-    ct = crop_to_overlap(images.ct, images.mr, common)
+def _evidence_of_blocks(
+    images: Pair, pair: SoftTissuePair, common_ras: FloatArray, maps: Mapping[str, PointMap | None], progress: Progress
+) -> dict[str, float]:
+    """Return what blocks of soft tissue say of each map by mutual information, which the field was not fitted to."""
+    ct = crop_to_overlap(images.ct, images.mr, common_ras)
     fit = BoneFit(ct, images.mr, pair.grid, pair.seen & (pair.free > 0.5), pair.seen, on_bone=False)
     out = {}
-    for n, (name, take) in enumerate((("before", before), ("after", found))):
+    for n, (name, take) in enumerate(maps.items()):
         agreement, gain, count, information = agreement_of_blocks(
-            fit, common, seed, part(progress, n / 2, (n + 1) / 2), take, block_mm=_BLOCK_MM, step_mm=_BLOCK_STEP_MM
+            fit,
+            common_ras,
+            _BLOCK_SEED,
+            part(progress, n / len(maps), (n + 1) / len(maps)),
+            take,
+            block_mm=_BLOCK_MM,
+            step_mm=_BLOCK_STEP_MM,
         )
         out[f"soft_agreement_{name}_share"] = agreement
         out[f"soft_gain_{name}_share"] = gain
         out[f"soft_information_{name}_nats"] = information
-    return out | {"soft_block_count": float(count)}
+        out["soft_block_count"] = float(count)
+    return out
 
 
-def _judge(initial: RegistrationResult, evidence: dict[str, float]) -> tuple[Verdict, tuple[str, ...]]:
+def _judge(initial: RegistrationResult, evidence: Mapping[str, float]) -> tuple[Verdict, tuple[str, ...]]:
+    """Judge the whole; `evidence` is that of the field."""
     reasons = []
     if initial.verdict is Verdict.REJECTED:
         reasons += [f"the registration that it starts from was rejected: {r}" for r in initial.reasons]
+    least = evidence["least_jacobian"]
+    if least <= 0:
+        reasons.append(
+            f"the field folds ({evidence['folded_share']:.2%} of the places, least Jacobian {least:.2f}) however smooth it is made"
+        )
+    before, after = evidence["soft_information_before_nats"], evidence["soft_information_after_nats"]
+    if after < LEAST_INFORMATION_GAIN * before:
+        reasons.append(
+            f"soft tissue agrees no better than before ({after:.2f} nats after, {before:.2f} before): nothing is gained over "
+            "the registration that it starts from"
+        )
+    if evidence["forth_and_back_mm"] > MOST_FORTH_AND_BACK_MM:
+        reasons.append(f"from MR to CT it finds another motion ({evidence['forth_and_back_mm']:.1f} mm apart)")
     return (Verdict.REJECTED if reasons else Verdict.ACCEPTED), tuple(reasons)
 
 
-def _expected_error_mm(evidence: dict[str, float]) -> float:
+def _expected_error_mm(evidence: Mapping[str, float]) -> float:
     return evidence["forth_and_back_mm"]

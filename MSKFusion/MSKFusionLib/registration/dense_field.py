@@ -69,7 +69,9 @@ class DenseFieldMap:
         back = self.initial.inverse(target) if self.initial else transform_points(invert_rigid(self.common_ras), target)
         found, miss_mm, worst = solve_by_steps(lambda at: at + self.displacement(at), back)
         if miss_mm > _FOLD_MM:
-            raise ProcessingError(f"the tissue near {np.round(target[worst], 0)} RAS mm is moved so unevenly that it folds")
+            raise ProcessingError(
+                f"the tissue near {np.round(target[worst], 0)} RAS mm is moved so unevenly that it folds"
+            )
         return found.reshape(np.shape(points_ras))
 
     def volume_changes(self) -> FloatArray:

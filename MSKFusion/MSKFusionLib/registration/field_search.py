@@ -61,18 +61,23 @@ class Images:
         def tensor(a: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32))[None, None].to(device)
 
+        def together(t: Tensor) -> Tensor:
+            """Keep the channels of a voxel beside each other in memory: twice as fast to sample."""
+            return t.contiguous(memory_format=torch.channels_last_3d)
+
         def coarse(t: Tensor) -> Tensor:
             return torch.nn.functional.avg_pool3d(t, COARSE, ceil_mode=True, count_include_pad=False)
 
         ct, mr = mind_ssc(tensor(pair.ct)), mind_ssc(tensor(pair.mr))
         seen, match, free = tensor(pair.seen), tensor(pair.to_match), tensor(pair.free)
         voxels = np.argwhere(pair.to_match)
-        chosen = np.random.default_rng(seed).permutation(len(voxels))[:_SAMPLES]
+        # In the order of memory: neighbours are read together, which is twice as fast.
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(voxels))[:_SAMPLES])
         return cls(
-            ct,
-            mr,
-            coarse(ct),
-            coarse(mr),
+            together(ct),
+            together(mr),
+            together(coarse(ct)),
+            together(coarse(mr)),
             seen,
             (coarse(seen) > 0.5).float(),
             (coarse(match) > 0.3).float(),
@@ -109,7 +114,7 @@ class Images:
             self.coarse_mr,
             self.coarse_seen,
             field,
-            self.voxels[: _SAMPLES // 2],
+            self.voxels[::2],
             SMOOTHNESS,
             _COARSE_STEPS,
             part(progress, 0.3, 1.0),
@@ -120,9 +125,7 @@ class Images:
 
     def refine(self, field: ControlField, smoothness: Smoothness, progress: Progress) -> None:
         """Move the field's control points by the descriptors of the working grid."""
-        refine(
-            self.ct, self.mr, self.seen, field, self.voxels, smoothness, _FINE_STEPS, progress, step_mm=self.step_mm
-        )
+        refine(self.ct, self.mr, self.seen, field, self.voxels, smoothness, _FINE_STEPS, progress, step_mm=self.step_mm)
 
     def _reach(self) -> int:
         """Return the farthest shift in coarse voxels that is looked at; less where the table of costs would not fit."""

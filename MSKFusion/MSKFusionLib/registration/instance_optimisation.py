@@ -93,9 +93,7 @@ def sample(field: Tensor, voxels: Tensor) -> Tensor:
     torch = load_torch()
     last = torch.tensor([max(n - 1, 1) for n in field.shape[2:]], dtype=torch.float32, device=field.device)
     where = (2.0 * voxels / last - 1.0).flip(-1)[None, None, None]
-    values = torch.nn.functional.grid_sample(
-        field, where, mode="bilinear", padding_mode="border", align_corners=True
-    )
+    values = torch.nn.functional.grid_sample(field, where, mode="bilinear", padding_mode="border", align_corners=True)
     return values[0, :, 0, 0].T
 
 

@@ -159,5 +159,5 @@ def _off_the_border(grid: Volume) -> FloatVoxels:
 
 
 def _smoothstep(t: FloatArray | FloatVoxels) -> FloatVoxels:
-    u = np.clip(t, 0.0, 1.0)
+    u: FloatArray = np.clip(np.asarray(t, dtype=np.float64), 0.0, 1.0)
     return np.asarray(u * u * (3.0 - 2.0 * u), dtype=np.float32)
