@@ -130,13 +130,15 @@ def _without_folds(
     for attempt, factor in enumerate(_STRONGER):
         matched.refine(field, SMOOTHNESS.stronger(factor), part(progress, attempt / tries, (attempt + 1) / tries))
         found = DenseFieldMap(pair.grid, displacement_ras(field, pair), common_ras, before)
-        change = found.volume_changes()
-        if change.min() >= LEAST_JACOBIAN:
+        of_field = found.field_volume_changes()
+        if of_field.min() >= LEAST_JACOBIAN:
             break
+    change = found.volume_changes()
     moved = np.linalg.norm(found.displacement_ras, axis=-1)[pair.seen]
     return found, {
         "least_jacobian": float(change.min()),
         "least_jacobian_in_bone": float(change[pair.bone].min()) if pair.bone.any() else 1.0,
+        "least_jacobian_of_field": float(of_field.min()),
         "folded_share": float((change <= 0).mean()),
         "smoothness_factor": factor,
         "moved_median_mm": float(np.median(moved)),
@@ -173,10 +175,14 @@ def _judge(initial: RegistrationResult, evidence: Mapping[str, float]) -> tuple[
     reasons = []
     if initial.verdict is Verdict.REJECTED:
         reasons += [f"the registration that it starts from was rejected: {r}" for r in initial.reasons]
-    least = evidence["least_jacobian"]
-    if least <= 0:
+    if evidence["least_jacobian_of_field"] <= 0:
         reasons.append(
-            f"the field folds ({evidence['folded_share']:.2%} of the places, least Jacobian {least:.2f}) however smooth it is made"
+            f"the field folds (least Jacobian {evidence['least_jacobian_of_field']:.2f}) however smooth it is made"
+        )
+    elif evidence["least_jacobian"] <= 0:
+        reasons.append(
+            f"the map between the bones folds ({evidence['folded_share']:.2%} of the places, least Jacobian "
+            f"{evidence['least_jacobian']:.2f})"
         )
     before, after = evidence["soft_information_before_nats"], evidence["soft_information_after_nats"]
     if after < LEAST_INFORMATION_GAIN * before:
@@ -190,4 +196,9 @@ def _judge(initial: RegistrationResult, evidence: Mapping[str, float]) -> tuple[
 
 
 def _expected_error_mm(evidence: Mapping[str, float]) -> float:
+    """Return the expected error in soft tissue: how far the fields of both ways miss each other (median).
+
+    On six generated pairs it was 0.8 to 1.0 times the true median error in soft tissue. It says nothing of the worst
+    places, and nothing of errors that both ways share.
+    """
     return evidence["forth_and_back_mm"]

@@ -76,7 +76,9 @@ class DenseFieldMap:
 
     def volume_changes(self) -> FloatArray:
         """Return the Jacobian determinant (K, J, I) of the whole map at the grid's points; 0 and less is a fold."""
-        moved = self(voxel_points_ras(self.grid))
-        return volume_change(moved, self.grid.spacing_mm, self.grid.directions_ras) / np.linalg.det(
-            self.common_ras[:3, :3]
-        )
+        return volume_change(self(voxel_points_ras(self.grid)), self.grid.spacing_mm, self.grid.directions_ras)
+
+    def field_volume_changes(self) -> FloatArray:
+        """Return the same of the displacement alone, without the map that follows it."""
+        moved = voxel_points_ras(self.grid) + self.displacement_ras
+        return volume_change(moved, self.grid.spacing_mm, self.grid.directions_ras)

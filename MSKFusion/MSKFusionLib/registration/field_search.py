@@ -148,5 +148,6 @@ def disagreement_mm(forward: ControlField, backward: ControlField, voxels: Tenso
 
 def displacement_ras(field: ControlField, pair: SoftTissuePair) -> NDArray[np.float32]:
     """Return a field as displacements (K, J, I, 3; RAS mm) on the working grid."""
-    along_ijk = np.moveaxis(field.on_grid().numpy()[::-1], 0, -1) * pair.step_mm
+    # The fade is out of the MR's view and no part of the fit: held to 0 there, tissue at the edge would be held back.
+    along_ijk = np.moveaxis(field.on_grid().numpy()[::-1] * pair.fade, 0, -1) * pair.step_mm
     return np.asarray(along_ijk @ pair.grid.directions_ras.T, dtype=np.float32)

@@ -27,8 +27,8 @@ class Smoothness:
         Weight of squared second differences (per mm).
     """
 
-    stretch: float = 0.3
-    bend: float = 4.0
+    stretch: float = 0.03
+    bend: float = 2.0
 
     def stronger(self, factor: float) -> Smoothness:
         """Return the same with both weights times a factor."""

@@ -45,7 +45,9 @@ class SoftTissuePair:
     seen
         Where both images show the body.
     free
-        (K, J, I) 0 on and close to bone and at the grid's border, 1 where tissue may move as it likes.
+        (K, J, I) 0 on and close to bone, 1 where tissue may move as it likes.
+    fade
+        (K, J, I) 1 over the MR's field of view, down to 0 at the grid's border: what is found ends there.
     bone
         Where bone is.
     """
@@ -55,6 +57,7 @@ class SoftTissuePair:
     mr: FloatVoxels
     seen: NDArray[np.bool_]
     free: FloatVoxels
+    fade: FloatVoxels
     bone: NDArray[np.bool_]
 
     @property
@@ -102,7 +105,8 @@ class SoftTissuePair:
             ndimage.gaussian_filter(np.clip(hu, *_HU_RANGE), slice_sigma),
             sample_volume(mr, placed),
             seen,
-            _window(far, step) * _off_the_border(grid),
+            _window(far, step),
+            _off_the_border(grid),
             far <= 0.5 * step,
         )
         if int(out.to_match.sum()) < LEAST_VOXELS:
