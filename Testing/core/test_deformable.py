@@ -9,6 +9,7 @@ from MSKFusionLib.errors import Cancelled, InputError, MissingComponentError
 from MSKFusionLib.frames import invert_rigid, transform_points
 from MSKFusionLib.phantom import Patient, PatientOptions, generate_patient
 from MSKFusionLib.registration import RegistrationResult, Verdict, register_deformable, register_rigid
+from MSKFusionLib.registration.deformable import judge_field
 from MSKFusionLib.volume import Modality
 
 BONE_KINDS = ("vertebra", "sacrum", "bone")
@@ -46,9 +47,12 @@ def known_rigid(patient: Patient, *, ct_is_fixed: bool = True) -> RegistrationRe
 
 @pytest.fixture(scope="module")
 def patient() -> Patient:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch").set_num_threads(1)
     options = PatientOptions.small(seed=3, levels=("L4", "L5"), ct_spacing_mm=(1.5, 1.5, 2.0), mr_spacing_mm=(1.6, 4.0))
-    return generate_patient(replace(options, soft_tissue_motion_mm=12.0))
+    whole = generate_patient(replace(options, soft_tissue_motion_mm=12.0))
+    # Two vertebrae and what is behind and before them: quick, and with the edge of the view close everywhere.
+    n = np.array(whole.mr_t2.shape_ijk)
+    return replace(whole, mr_t2=whole.mr_t2.cropped([0.2 * n[0], 0.25 * n[1], 0], [0.85 * n[0], 0.75 * n[1], n[2]]))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,8 @@ def found(patient: Patient) -> RegistrationResult:
 def test_soft_tissue_is_found_and_bone_stays(patient, found):
     before, after = errors_mm(known_rigid(patient), patient), errors_mm(found, patient)
     assert found.verdict is Verdict.ACCEPTED, found.reasons
-    assert np.median(after["soft"]) < 1.5 < np.median(before["soft"])
+    assert np.median(after["soft"]) < 0.75 * np.median(before["soft"])
+    assert np.percentile(after["soft"], 95) < 0.65 * np.percentile(before["soft"], 95)
     assert after["bone"].max() < 1e-6
 
 
@@ -88,7 +93,7 @@ def test_the_way_back_and_itk_agree(patient, found):
     assert found.resample(patient.mr_t2, patient.ct).same_grid(patient.ct)
 
 
-def test_a_rejected_start_stays_rejected_and_a_cancel_is_heard(patient):
+def test_a_cancel_is_heard(patient):
     def cancel(fraction: float, message: str) -> None:
         if fraction > 0.15:
             raise Cancelled(message)
@@ -99,7 +104,45 @@ def test_a_rejected_start_stays_rejected_and_a_cancel_is_heard(patient):
         )
 
 
+def evidence(**changes: float) -> dict[str, float]:
+    """What a good field shows."""
+    good = {
+        "least_jacobian": 0.5,
+        "least_jacobian_of_field": 0.5,
+        "folded_share": 0.0,
+        "soft_information_before_nats": 0.3,
+        "soft_information_after_nats": 0.5,
+        "forth_and_back_mm": 0.6,
+    }
+    return good | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"least_jacobian_of_field": -0.1, "least_jacobian": -0.1}, "the field folds"),
+        ({"least_jacobian": -0.1, "folded_share": 0.01}, "between the bones folds"),
+        ({"soft_information_after_nats": 0.3}, "nothing is gained"),
+        ({"forth_and_back_mm": 4.0}, "another motion"),
+    ],
+)
+def test_what_speaks_against_a_field_rejects_it(changes, word):
+    start = RegistrationResult("known", np.eye(4), Verdict.ACCEPTED, ())
+    assert judge_field(start, evidence()) == (Verdict.ACCEPTED, ())
+    verdict, reasons = judge_field(start, evidence(**changes))
+    assert verdict is Verdict.REJECTED
+    assert word in reasons[0]
+
+
+def test_a_rejected_start_stays_rejected():
+    start = RegistrationResult("known", np.eye(4), Verdict.REJECTED, ("another person",))
+    verdict, reasons = judge_field(start, evidence())
+    assert verdict is Verdict.REJECTED
+    assert "another person" in reasons[0]
+
+
 def test_two_images_of_a_kind_are_refused(patient):
+    pytest.importorskip("torch")
     with pytest.raises(InputError, match="both images are CT"):
         register_deformable(patient.ct, patient.ct, initial=known_rigid(patient))
 

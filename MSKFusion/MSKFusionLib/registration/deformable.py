@@ -102,7 +102,7 @@ def register_deformable(
         "forth_and_back_95_mm": float(np.percentile(apart, 95)),
         "bones_given": float(bones is not None),
     }
-    verdict, reasons = _judge(initial, evidence)
+    verdict, reasons = judge_field(initial, evidence)
     progress(1.0, f"registration {verdict.value}")
     return RegistrationResult(
         method=METHOD + initial.method,
@@ -170,8 +170,8 @@ def _evidence_of_blocks(
     return out
 
 
-def _judge(initial: RegistrationResult, evidence: Mapping[str, float]) -> tuple[Verdict, tuple[str, ...]]:
-    """Judge the whole; `evidence` is that of the field."""
+def judge_field(initial: RegistrationResult, evidence: Mapping[str, float]) -> tuple[Verdict, tuple[str, ...]]:
+    """Return the verdict on a field from its evidence, and the reasons against it."""
     reasons = []
     if initial.verdict is Verdict.REJECTED:
         reasons += [f"the registration that it starts from was rejected: {r}" for r in initial.reasons]
