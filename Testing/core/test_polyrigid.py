@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import rigid, rigid_about, rotation_about, transform_points
-from MSKFusionLib.registration.polyrigid import PolyrigidMap, displacements, exp_motion, log_motion
+from MSKFusionLib.registration.point_map import displacements
+from MSKFusionLib.registration.polyrigid import PolyrigidMap, exp_motion, log_motion
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 
 UPPER, LOWER = np.array([0.0, 0.0, 20.0]), np.array([2.0, 3.0, -10.0])

@@ -22,8 +22,9 @@ from MSKFusionLib.mrml import (
     segmentation_to_node,
     volume_to_node,
 )
+from MSKFusionLib.registration.dense_field import DenseFieldMap
 from MSKFusionLib.registration.polyrigid import PolyrigidMap
-from MSKFusionLib.registration.result import BoneMap, BonePose, RegistrationResult, Verdict
+from MSKFusionLib.registration.result import BendingMap, BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.mesh import Mesh
@@ -269,8 +270,8 @@ def test_a_registration_bone_by_bone_has_one_node_for_all_and_one_a_bone(scene):
     poses = {n: common @ rigid(None, [0.5 * i, 0.0, 0.3]) for i, n in enumerate(names)}
     bones = tuple(BonePose(n, m, Verdict.ACCEPTED) for n, m in poses.items())
     bones += (BonePose("far", None, Verdict.REJECTED, ("the MR shows 0% of it",)),)
-    joined = BoneMap(PolyrigidMap.of_poses(segmentation, poses, common), ct_is_fixed=True)
-    result = RegistrationResult("piecewise", common, Verdict.ACCEPTED, (), bones=bones, bone_map=joined)
+    joined = BendingMap(PolyrigidMap.of_poses(segmentation, poses, common), ct_is_fixed=True)
+    result = RegistrationResult("piecewise", common, Verdict.ACCEPTED, (), bones=bones, bending=joined)
     moving = volume_to_node(scene, moving_volume(volume))
     nodes = place_registration(scene, result, volume, "MR on CT", moving)
     assert set(nodes.bones) == set(names)
@@ -285,3 +286,25 @@ def test_a_registration_bone_by_bone_has_one_node_for_all_and_one_a_bone(scene):
         assert from_world.TransformPoint(inside.tolist()) == pytest.approx(
             transform_points(poses[name], inside), abs=0.2
         )
+
+
+def test_a_registration_of_soft_tissue_is_one_grid_transform(scene):
+    volume, _ = ct_and_labels()
+    axes = rotation_about([1, 2, 3], 20.0)
+    grid = Volume(np.zeros((9, 9, 9), np.uint8), volume.centre_ras - axes @ np.full(3, 16.0), np.full(3, 4.0), axes)
+    bump = np.einsum("k,j,i->kji", *[np.sin(np.linspace(0, np.pi, 9)) ** 2] * 3)
+    field = DenseFieldMap(grid, (bump[..., None] * [3.0, -1.0, 2.0]).astype(np.float32), FIXED_TO_MOVING_RAS)
+    result = RegistrationResult(
+        "deformable", FIXED_TO_MOVING_RAS, Verdict.ACCEPTED, (), bending=BendingMap(field, ct_is_fixed=True)
+    )
+    moving = volume_to_node(scene, moving_volume(volume))
+    nodes = place_registration(scene, result, volume, "MR on CT", moving)
+    assert moving.GetParentTransformNode() is nodes.whole
+    assert not nodes.bones
+    from_world = vtk.vtkGeneralTransform()
+    nodes.whole.GetTransformFromWorld(from_world)
+    corners = volume.corners_ras()
+    for point in np.random.default_rng(1).uniform(corners.min(axis=0) + 2, corners.max(axis=0) - 2, (20, 3)):
+        ijk = transform_points(volume.ras_to_ijk, point)
+        if np.all((ijk > 1) & (ijk < np.array(volume.shape_ijk) - 2)):
+            assert from_world.TransformPoint(point.tolist()) == pytest.approx(result.apply_to_points(point), abs=0.3)

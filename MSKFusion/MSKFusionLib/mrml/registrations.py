@@ -47,10 +47,10 @@ def place_registration(
     accepted = result.verdict is Verdict.ACCEPTED
     title = name if accepted else f"{name} (rejected)"
     bones = {}
-    if result.bone_map is None:
+    if result.bending is None:
         whole = rigid_to_node(scene, result.fixed_to_moving_ras, title)
     else:
-        whole = displacements_to_node(scene, *result.bone_map.displacements(fixed), title)
+        whole = displacements_to_node(scene, *result.bending.displacements(fixed), title)
         for bone in result.bones:
             if bone.fixed_to_moving_ras is not None and bone.verdict is Verdict.ACCEPTED:
                 bones[bone.name] = rigid_to_node(scene, bone.fixed_to_moving_ras, f"{title}, {bone.name}")

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
 
 from ..frames import FloatArray, invert_rigid, transform_points
+from ..interpolation import interpolate
 from .shapes import CAP_MM, Shape, smooth_intersection, smooth_union
 
 FloatImage = NDArray[np.float32]
@@ -146,6 +147,8 @@ class Lattice:
 
     def on(self, grid: Grid, world_to_frame: FloatArray | None = None) -> FloatImage:
         """Return the values on a grid, optionally with the lattice in a moved frame; 0 outside of it."""
+        if type(grid) is not Grid:
+            return self._at(grid.coordinates(world_to_frame))
         # Every second voxel along i and j is looked up, those between are their neighbours' mean: half of linear
         # interpolation done by hand, for a quarter of the time.
         k, j, i = grid.shape
@@ -165,6 +168,13 @@ class Lattice:
         np.add(rows[:, :, : i // 2], rows[:, :, 1 : i // 2 + 1], out=out[:, :, 1::2])
         out[:, :, 1::2] *= 0.5
         return out
+
+    def _at(self, places: tuple[FloatImage, FloatImage, FloatImage]) -> FloatImage:
+        """Return the values at places (x, y, z) that lie on no straight grid."""
+        ijk = transform_points(self._world_to_lattice, np.stack(places, axis=-1))
+        values = sitk.GetArrayViewFromImage(self._image)
+        inside = np.all((ijk >= 0) & (ijk <= np.array(values.shape[::-1]) - 1), axis=-1)
+        return np.where(inside, interpolate(values, ijk), np.float32(0.0))
 
 
 def lattice_grid(lower: ArrayLike, upper: ArrayLike, spacing_mm: float) -> Grid:

@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 from ..frames import FloatArray, invert_rigid, rigid, rotation_about, transform_points
 from ..progress import Progress, no_progress
 from ..volume import Modality, Provenance, Volume
+from .deformation import SoftTissueDeformation
 from .grid import Grid
 from .options import PatientOptions
 from .render import Body, Signals, render
@@ -58,15 +59,23 @@ def mr_grid(body: Body, weighting: str, options: PatientOptions, ct_to_mr_ras: F
 
 
 def render_mr(
-    body: Body, weighting: str, options: PatientOptions, ct_to_mr_ras: FloatArray, *, progress: Progress = no_progress
+    body: Body,
+    weighting: str,
+    options: PatientOptions,
+    ct_to_mr_ras: FloatArray,
+    deformation: SoftTissueDeformation | None = None,
+    *,
+    progress: Progress = no_progress,
 ) -> Volume:
-    """Return a T1 or T2 weighted image."""
+    """Return a T1 or T2 weighted image; `deformation` says where soft tissue lies in this scanner."""
     grid = mr_grid(body, weighting, options, ct_to_mr_ras)
     rng = np.random.default_rng([options.seed, 54 if weighting == "T1" else 55])
     fine = grid.ijk_to_world.copy()
     fine[:3, 2] /= _SUB_SLICES
     fine[:3, 3] -= fine[:3, 2] * (_SUB_SLICES - 1) / 2
     dense = Grid((grid.shape[0] * _SUB_SLICES, *grid.shape[1:]), invert_rigid(ct_to_mr_ras) @ fine)
+    if deformation is not None:
+        dense = deformation.bent(dense)
     signal, _, _ = render(body, dense, _SIGNALS[weighting], slab=8, progress=progress)
     image = signal.reshape(grid.shape[0], _SUB_SLICES, *grid.shape[1:]).mean(1)
     image = gaussian_filter(image, (0.0, 0.42, 0.42))

@@ -32,6 +32,8 @@ class PatientOptions:
         Osteoporotic bone.
     two_postures
         Every vertebra has a pose of its own in MR.
+    soft_tissue_motion_mm
+        How far soft tissue lies elsewhere in MR, at most (0 to 14 mm); the bones stay. Not with two postures.
     levels
         Neighbouring levels to generate, from head to foot.
     ct_spacing_mm, ct_margin_mm
@@ -47,6 +49,7 @@ class PatientOptions:
     wedge_fracture: str | None = None
     low_density: bool | None = None
     two_postures: bool = False
+    soft_tissue_motion_mm: float = 0.0
     levels: tuple[str, ...] = LEVELS
     ct_spacing_mm: tuple[float, float, float] = (0.7, 0.7, 1.0)
     ct_noise_hu: float = 22.0
@@ -61,6 +64,13 @@ class PatientOptions:
         _check_range("scoliosis_deg", self.scoliosis_deg, 0.0, 40.0)
         _check_range("ct_noise_hu", self.ct_noise_hu, 0.0, 200.0)
         _check_range("mr_noise", self.mr_noise, 0.0, 0.5)
+        _check_range("soft_tissue_motion_mm", self.soft_tissue_motion_mm, 0.0, 14.0)
+        if self.two_postures and self.soft_tissue_motion_mm > 0:
+            raise InputError(
+                "what lies between bones that move has no known place of its own",
+                "Ask for two postures or for soft_tissue_motion_mm.",
+                where="patient",
+            )
         for name, count in (("ct_spacing_mm", 3), ("mr_spacing_mm", 2)):
             if len(getattr(self, name)) != count:
                 raise InputError(f"{name} {getattr(self, name)} are not {count} numbers", where="patient")

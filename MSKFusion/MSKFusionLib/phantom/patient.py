@@ -16,6 +16,7 @@ from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
 from .bone_surface import BoneSurface
 from .ct import ct_grid, ct_volume, render_ct
+from .deformation import SoftTissueDeformation
 from .mr import draw_misplacement, render_mr
 from .options import PatientOptions
 from .render import make_body
@@ -51,6 +52,8 @@ class Patient:
         4x4 from a RAS point of the CT to the same point of both MR images (for the sacrum, where every bone has a pose).
     vertebra_poses_ras
         By level, a 4x4 in CT RAS that goes before `ct_to_mr_ras`; identity unless two postures were asked for.
+    deformation
+        Where soft tissue lies in MR, in CT RAS, before `ct_to_mr_ras`; None unless it was asked to move.
     """
 
     options: PatientOptions
@@ -65,7 +68,25 @@ class Patient:
     wedge_fracture: str
     low_density: bool
     spine: Spine
+    deformation: SoftTissueDeformation | None = None
     _surfaces: dict[str, BoneSurface] = field(default_factory=dict, repr=False)
+
+    def ct_to_mr(self, points_ras: ArrayLike) -> FloatArray:
+        """Take CT RAS points (..., 3) to the same tissue in both MR images, soft tissue where it has moved to.
+
+        Raises
+        ------
+        InputError
+            For a patient in two postures, of whom only the bones' places are known (`vertebra_poses_ras`).
+        """
+        if self.options.two_postures:
+            raise InputError(
+                "between bones that move on their own no truth is known", "Ask for each bone's pose.", where="patient"
+            )
+        points = np.asarray(points_ras, dtype=np.float64)
+        return transform_points(
+            self.ct_to_mr_ras, points if self.deformation is None else self.deformation.ct_to_mr(points)
+        )
 
     def bone_depth_mm(self, level: str, points_ras: ArrayLike) -> FloatArray:
         """Return the distance (N,) of CT RAS points (N, 3) from the true surface of a bone, positive inside."""
@@ -114,8 +135,11 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
 
     misplacement = draw_misplacement(options.seed, ct.centre_ras)
     posed = make_body(spine, options.seed, posed=True) if options.two_postures else body
-    t1 = render_mr(posed, "T1", options, misplacement, progress=part(progress, 0.6, 0.8))
-    t2 = render_mr(posed, "T2", options, misplacement, progress=part(progress, 0.8, 1.0))
+    moved = None
+    if options.soft_tissue_motion_mm > 0:
+        moved = SoftTissueDeformation.draw(spine, options.soft_tissue_motion_mm, options.seed)
+    t1 = render_mr(posed, "T1", options, misplacement, moved, progress=part(progress, 0.6, 0.8))
+    t2 = render_mr(posed, "T2", options, misplacement, moved, progress=part(progress, 0.8, 1.0))
     progress(1.0, "generated")
     return Patient(
         options=options,
@@ -130,6 +154,7 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
         wedge_fracture=spine.wedge_fracture,
         low_density=spine.low_density,
         spine=spine,
+        deformation=moved,
     )
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..frames import FloatArray, invert_rigid, transform_points
-from ..volume import Volume
+from ..volume import Modality, Volume
+from .point_map import grid_over, voxel_points_ras
 
 #: Shares of what counts besides the two halves' disagreement: the choice of tissue, and what no evidence within one pair
 #: can show. From generated pairs and RIRE; see docs/methods.md.
@@ -53,17 +54,9 @@ class Refits:
 
     def error_map(self, fixed: Volume, step_mm: float) -> Volume:
         """Return `error_mm` on a grid of `step_mm` over an image of the frame that the fits start from."""
-        size = np.maximum(np.ceil(fixed.extent_mm / step_mm).astype(int) + 1, 2)
-        grid = Volume(
-            np.zeros(size[::-1], np.float32),
-            fixed.origin_ras,
-            np.full(3, step_mm),
-            fixed.directions_ras,
-            name="expected error in mm",
-        )
-        k, j, i = np.meshgrid(*[np.arange(n) for n in grid.voxels.shape], indexing="ij")
-        points = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
-        return grid.with_voxels(self.error_mm(points).astype(np.float32))
+        grid = grid_over(fixed, step_mm, "expected error in mm")
+        errors = self.error_mm(voxel_points_ras(grid)).astype(np.float32)
+        return grid.with_voxels(errors, modality=Modality.UNKNOWN)
 
     def inverted(self) -> Refits:
         """Return the same fits the other way round."""

@@ -21,7 +21,7 @@ from .mutual_information import mean_apart_mm, pose_distance_mm
 from .pair import Pair
 from .polyrigid import PolyrigidMap
 from .quality import Evidence, agreement_of_blocks, judge
-from .result import BoneMap, BonePose, RegistrationResult, Verdict
+from .result import BendingMap, BonePose, RegistrationResult, Verdict
 from .rigid import register_rigid
 
 METHOD = "piecewise rigid: one common motion, then every bone on its own, log-Euclidean blend between bones"
@@ -90,12 +90,10 @@ def register_piecewise(
     evidence = weigh_poses(fitting, ct_to_mr, seed, part(progress, 0.45, 0.75))
     poses = tuple(_bone_pose(n, fitting, evidence, ct_to_mr, ct_is_fixed) for n in names)
     trusted = {p.name: fitting.poses[p.name] for p in poses if p.verdict is Verdict.ACCEPTED}
-    numbers, fine_gain, bone_map = Evidence.from_dict(rigid.evidence), 0.0, None
+    numbers, fine_gain, ct_to_mr_map = Evidence.from_dict(rigid.evidence), 0.0, None
     if trusted:
-        bone_map = BoneMap(PolyrigidMap.of_poses(bones, trusted, ct_to_mr), ct_is_fixed)
-        numbers, fine_gain = _evidence(
-            numbers, pair, ct_to_mr, bone_map.ct_to_mr, evidence, seed, part(progress, 0.75, 1.0)
-        )
+        ct_to_mr_map = PolyrigidMap.of_poses(bones, trusted, ct_to_mr)
+        numbers, fine_gain = _evidence(numbers, pair, ct_to_mr, ct_to_mr_map, evidence, seed, part(progress, 0.75, 1.0))
     verdict, reasons = _verdict(numbers, fine_gain, poses)
     errors = [p.expected_error_mm for p in poses if p.expected_error_mm is not None]
     counted = numbers.as_dict() | {
@@ -103,8 +101,8 @@ def register_piecewise(
         "bones_placed": float(len(trusted)),
         "bones_asked": float(len(names)),
     }
-    if bone_map is not None:
-        counted["least_jacobian"], counted["folded_share"] = bone_map.ct_to_mr.least_jacobian()
+    if ct_to_mr_map is not None:
+        counted["least_jacobian"], counted["folded_share"] = ct_to_mr_map.least_jacobian()
     progress(1.0, f"registration {verdict.value}")
     return RegistrationResult(
         method=METHOD,
@@ -115,7 +113,7 @@ def register_piecewise(
         expected_error_mm=float(np.mean(errors)) if verdict is Verdict.ACCEPTED and errors else None,
         seconds=time.monotonic() - began + rigid.seconds,
         bones=poses,
-        bone_map=bone_map,
+        bending=None if ct_to_mr_map is None else BendingMap(ct_to_mr_map, ct_is_fixed),
     )
 
 

@@ -8,30 +8,29 @@ Arsigny, Commowick et al. 2009, doi 10.1007/s10851-008-0135-9). The weights fall
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import SimpleITK as sitk
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 
 from ..distance_map import signed_distance_mm
 from ..errors import InputError, ProcessingError
-from ..frames import FloatArray, flip_ras_lps, invert_rigid, transform_points
+from ..frames import FloatArray, invert_rigid, transform_points
 from ..interpolation import interpolate
 from ..segmentation.labels import Segmentation
 from ..volume import Modality, Volume
+from .point_map import solve_by_steps, volume_change
 
-#: Step of the displacements that are sampled for other programs.
-DISPLACEMENT_STEP_MM = 2.0
 #: Room about a bone in which distances from it are exact, and what belongs to a bone outside its label: the half voxel
 #: by which a surface and its label differ.
 _BOX_MARGIN_MM = 15.0
 _SKIN_MM = 0.4
 _NEAREST_MM = 1e-3
 _CHUNK = 200_000
-_INVERSION_ROUNDS, _INVERSION_MM = 40, 1e-3
+#: An inverse that misses by more says that the map folds.
+_FOLD_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,36 +93,19 @@ class PolyrigidMap:
         """
         target = np.asarray(points_ras, dtype=np.float64)
         goal = transform_points(invert_rigid(self.common_ras), target.reshape(-1, 3))
-        # From the goal itself, as if no bone moved against the common motion: x <- x - (motion(x) - goal), which
-        # converges where bones move by less against each other than lies between them, with half steps where it swings.
-        found = goal.copy()
-        active = np.arange(len(goal))
-        error = np.full(len(goal), np.inf)
-        step = np.ones(len(goal))
-        for _ in range(_INVERSION_ROUNDS):
-            at = found[active]
-            miss = exp_motion(self._weights(at) @ self.motions, at) - goal[active]
-            size = np.linalg.norm(miss, axis=1)
-            step[active] = np.where(size > 0.9 * error[active], 0.5 * step[active], step[active])
-            error[active] = size
-            going = size > _INVERSION_MM
-            active = active[going]
-            if not len(active):
-                break
-            found[active] -= np.maximum(step[active], 0.1)[:, None] * miss[going]
-        if len(active) and float(error[active].max()) > 0.5:
-            worst = target.reshape(-1, 3)[active[int(error[active].argmax())]]
-            raise ProcessingError(
-                f"the bones move so differently near {np.round(worst, 0)} RAS mm that the map between them folds"
-            )
+        found, miss_mm, worst = solve_by_steps(lambda at: exp_motion(self._weights(at) @ self.motions, at), goal)
+        if miss_mm > _FOLD_MM:
+            where = np.round(target.reshape(-1, 3)[worst], 0)
+            raise ProcessingError(f"the bones move so differently near {where} RAS mm that the map between them folds")
         return found.reshape(target.shape)
 
     def least_jacobian(self, step_mm: float = 3.0) -> tuple[float, float]:
         """Return the least volume change (1: none, 0 and less: folded) and the folded share, around the bones."""
-        counts = np.maximum(np.floor(self.labels.extent_mm / step_mm).astype(int), 3)
-        moved = self(_grid_over(self.labels, counts, step_mm)[1])
-        slopes = np.stack([np.gradient(moved, step_mm, axis=a) for a in (2, 1, 0)], axis=-1)
-        change = np.linalg.det(slopes) * np.linalg.det(self.labels.directions_ras)
+        box = self.labels
+        counts = np.maximum(np.floor(box.extent_mm / step_mm).astype(int), 3)
+        k, j, i = np.meshgrid(*[np.arange(n) for n in counts[::-1]], indexing="ij")
+        local = np.stack([i, j, k], axis=-1) * step_mm / box.spacing_mm
+        change = volume_change(self(transform_points(box.ijk_to_ras, local)), step_mm, box.directions_ras)
         return float(change.min()), float((change <= 0).mean())
 
     def _weights(self, points: FloatArray) -> FloatArray:
@@ -138,33 +120,6 @@ class PolyrigidMap:
         for n, value in enumerate(self.values):
             weights[here == value] = np.eye(len(self.values))[n]
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def displacement_to_sitk(
-    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
-) -> sitk.DisplacementFieldTransform:
-    """Return a map of points sampled over an image, as ITK wants it (points of the fixed image to the moving, LPS)."""
-    grid, displaced = displacements(take_along, fixed, step_mm=step_mm)
-    image = sitk.GetImageFromArray(flip_ras_lps(displaced), isVector=True)
-    image.CopyInformation(grid.to_sitk())
-    return sitk.DisplacementFieldTransform(sitk.Cast(image, sitk.sitkVectorFloat64))
-
-
-def displacements(
-    take_along: Callable[[FloatArray], FloatArray], fixed: Volume, *, step_mm: float = DISPLACEMENT_STEP_MM
-) -> tuple[Volume, FloatArray]:
-    """Return a grid over an image, and the displacement (K, J, I, 3; RAS mm) of each of its points under a map."""
-    counts = np.maximum(np.ceil((np.array(fixed.shape_ijk) - 1) * fixed.spacing_mm / step_mm).astype(int) + 1, 2)
-    grid, points = _grid_over(fixed, counts, step_mm)
-    return grid, take_along(points) - points
-
-
-def _grid_over(image: Volume, counts_ijk: NDArray[np.integer], step_mm: float) -> tuple[Volume, FloatArray]:
-    """Return a grid of so many points from an image's first voxel along its axes, and the points (K, J, I, 3; RAS mm)."""
-    empty = np.zeros(counts_ijk[::-1], dtype=np.uint8)
-    grid = Volume(empty, image.origin_ras, np.full(3, step_mm), image.directions_ras, Modality.LABEL, "displacement")
-    k, j, i = np.meshgrid(*[np.arange(n) for n in empty.shape], indexing="ij")
-    return grid, transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1))
 
 
 def log_motion(matrix: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..frames import FloatArray, flip_transform_ras_lps, transform_points
 from ..volume import Volume, resample_through, transform_to_sitk
 from .expected_error import Refits
-from .polyrigid import PolyrigidMap, displacement_to_sitk, displacements
+from .point_map import PointMap, displacement_to_sitk, displacements
 
 
 class Verdict(StrEnum):
@@ -45,18 +45,18 @@ class BonePose:
 
 
 @dataclass(frozen=True, eq=False)
-class BoneMap:
-    """The bending part of a registration, and which way round it is needed.
+class BendingMap:
+    """A map that bends from the CT to the MR, and which way round it is needed.
 
     Parameters
     ----------
     ct_to_mr
-        From the CT, in which the bones are labelled.
+        From the CT, in which the bones are.
     ct_is_fixed
         Whether that is the way from the fixed to the moving image, or its inverse is.
     """
 
-    ct_to_mr: PolyrigidMap
+    ct_to_mr: PointMap
     ct_is_fixed: bool
 
     def __call__(self, fixed_ras: ArrayLike) -> FloatArray:
@@ -82,7 +82,7 @@ class RegistrationResult:
     Parameters
     ----------
     fixed_to_moving_ras
-        4x4; takes a RAS point of the fixed image to the same anatomy in the moving image. Where `bone_map` is given this
+        4x4; takes a RAS point of the fixed image to the same anatomy in the moving image. Where `bending` is given this
         is only the common part, the best that one rigid motion can do.
     reasons
         Why, in words; never empty for a rejected result.
@@ -92,8 +92,10 @@ class RegistrationResult:
         Estimated mean error over the overlap, from evidence that the optimiser did not maximise; None where rejected.
     refits
         Of a rigid registration: other fits of the same pair, which tell the expected error at any point.
-    bones, bone_map
-        Of a piecewise registration: each bone's pose, and the map that all of them and what lies between follow.
+    bones
+        Of a piecewise registration: each bone's pose.
+    bending
+        The map that everything follows where that is more than one rigid motion.
     """
 
     method: str
@@ -104,7 +106,7 @@ class RegistrationResult:
     expected_error_mm: float | None = None
     seconds: float = 0.0
     bones: tuple[BonePose, ...] = ()
-    bone_map: BoneMap | None = None
+    bending: BendingMap | None = None
     refits: Refits | None = None
 
     @property
@@ -114,13 +116,13 @@ class RegistrationResult:
 
     def apply_to_points(self, fixed_ras: ArrayLike) -> FloatArray:
         """Take RAS points (..., 3) of the fixed image to the moving image."""
-        if self.bone_map is not None:
-            return self.bone_map(fixed_ras)
+        if self.bending is not None:
+            return self.bending(fixed_ras)
         return transform_points(self.fixed_to_moving_ras, fixed_ras)
 
     def to_sitk(self, fixed: Volume) -> sitk.Transform:
         """Return the transform as ITK wants it for resampling: points of the fixed image to the moving, LPS."""
-        return transform_to_sitk(self.fixed_to_moving_ras) if self.bone_map is None else self.bone_map.to_sitk(fixed)
+        return transform_to_sitk(self.fixed_to_moving_ras) if self.bending is None else self.bending.to_sitk(fixed)
 
     def resample(self, moving: Volume, fixed: Volume) -> Volume:
         """Return the moving image on the fixed image's grid."""

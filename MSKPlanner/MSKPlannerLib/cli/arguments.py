@@ -39,14 +39,23 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument("moving", metavar="MOVING", help=_IMAGE)
     register.add_argument(
         "--method",
-        choices=["rigid", "piecewise"],
+        choices=["rigid", "piecewise", "deformable"],
         default="rigid",
-        help="one motion for all (default), or one for every bone: the spine lay differently in the two scans",
+        help="one motion for all (default), one for every bone: the spine lay differently in the two scans, or a field "
+        "that bends soft tissue round bones that stay as they are (needs PyTorch)",
     )
     register.add_argument(
         "--bones",
         metavar="LABELMAP",
-        help="for piecewise: the CT's bones (.seg.nrrd, .nii.gz); found in the CT if left out",
+        help="for piecewise and deformable: the CT's bones (.seg.nrrd, .nii.gz); found in the CT if left out",
+    )
+    register.add_argument(
+        "--start",
+        choices=["rigid", "piecewise"],
+        help="for deformable: what places the bones (default rigid)",
+    )
+    register.add_argument(
+        "--device", metavar="NAME", help="for deformable: auto (default: a GPU where there is one), cpu, cuda or cuda:1"
     )
     _numbering(register)
     register.add_argument("--fixed-modality", choices=["ct", "mr"], help="where the file does not tell")

@@ -10,7 +10,14 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
-from MSKFusionLib.registration import RegistrationResult, Verdict, register_piecewise, register_rigid
+from MSKFusionLib.registration import (
+    RegistrationResult,
+    Verdict,
+    register_deformable,
+    register_piecewise,
+    register_rigid,
+)
+from MSKFusionLib.registration.torch_device import choose_device
 from MSKFusionLib.segmentation import segment_bones_ct
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
 from MSKFusionLib.volume import Modality, Volume
@@ -90,12 +97,7 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
     check_output(args.out, force=args.force)
     fixed = load_image(args.fixed, modality=_modality(args.fixed_modality), series=args.fixed_series)
     moving = load_image(args.moving, modality=_modality(args.moving_modality), series=args.moving_series)
-    if args.method == "piecewise":
-        result = _register_bones(fixed, moving, args, part(progress, 0.0, 0.9))
-    elif args.bones is not None:
-        raise InputError("--bones is for --method piecewise; one rigid motion takes all of the image along")
-    else:
-        result = register_rigid(fixed, moving, seed=args.seed, progress=part(progress, 0.0, 0.9))
+    result = _register(fixed, moving, args, part(progress, 0.0, 0.9))
     with output_folder(args.out, force=args.force) as folder:
         write_registered(result, folder, fixed, moving, fused=args.fused, progress=part(progress, 0.9, 1.0))
     progress(1.0, "Done")
@@ -117,15 +119,43 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
     return DONE if result.verdict is Verdict.ACCEPTED else REJECTED
 
 
-def _register_bones(fixed: Volume, moving: Volume, args: argparse.Namespace, progress: Progress) -> RegistrationResult:
+def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress: Progress) -> RegistrationResult:
+    """Register by the method that was asked for."""
+    soft = args.method == "deformable"
+    if not soft and (args.start is not None or args.device is not None):
+        raise InputError("--start and --device are for --method deformable")
+    if args.method == "rigid":
+        if args.bones is not None:
+            raise InputError(
+                "--bones is for --method piecewise and deformable; one rigid motion takes all of the image along"
+            )
+        return register_rigid(fixed, moving, seed=args.seed, progress=progress)
+    device = choose_device(args.device or "auto") if soft else ""
     ct = fixed if fixed.modality is Modality.CT else moving
     if ct.modality is not Modality.CT:
-        raise InputError("a piecewise registration needs a CT", "Say which image is the CT (--fixed-modality ct).")
-    if args.bones is None:
-        bones = segment_bones_ct(ct, progress=part(progress, 0.0, 0.3))
-    else:
+        raise InputError(f"a {args.method} registration needs a CT", "Say which image is the CT (--fixed-modality ct).")
+    bone_by_bone = not soft or args.start == "piecewise"
+    bones = None
+    if args.bones is not None:
         bones = read_segmentation(args.bones, reference=ct, numbering=args.numbering)
-    return register_piecewise(fixed, moving, bones, seed=args.seed, progress=part(progress, 0.3, 1.0))
+    elif bone_by_bone:
+        bones = segment_bones_ct(ct, progress=part(progress, 0.0, 0.2))
+    placing = part(progress, 0.2, 0.4 if soft else 1.0)
+    if bone_by_bone and bones is not None:
+        placed = register_piecewise(fixed, moving, bones, seed=args.seed, progress=placing)
+    else:
+        placed = register_rigid(fixed, moving, seed=args.seed, progress=placing)
+    if not soft:
+        return placed
+    return register_deformable(
+        fixed,
+        moving,
+        initial=placed,
+        bones=bones,
+        device=device,
+        seed=args.seed,
+        progress=part(progress, 0.4, 1.0),
+    )
 
 
 def segment(args: argparse.Namespace, progress: Progress) -> int:

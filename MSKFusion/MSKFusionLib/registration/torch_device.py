@@ -1,0 +1,47 @@
+"""PyTorch, where it is installed, and the device that it computes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import InputError, MissingComponentError
+
+#: A torch tensor; torch is imported only where something is computed with it.
+Tensor = Any
+
+
+def load_torch() -> Any:
+    """Return the module `torch`.
+
+    Raises
+    ------
+    MissingComponentError
+        When it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingComponentError(
+            "deformable registration needs PyTorch, which is not installed here. Install it with "
+            "pip install 'mskplanner[deformable]' (in Slicer: the PyTorch extension), or register rigidly or bone by bone."
+        ) from error
+    return torch
+
+
+def choose_device(name: str) -> str:
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for; auto takes a GPU where there is one.
+
+    Raises
+    ------
+    MissingComponentError
+        When a GPU is asked for and there is none that torch can use.
+    """
+    torch = load_torch()
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise InputError(f"'{name}' is no device to compute on", "Choose auto, cpu or cuda.")
+    if kind == "cuda" and (not torch.cuda.is_available() or int(number or 0) >= torch.cuda.device_count()):
+        raise MissingComponentError(f"there is no GPU '{name}' that PyTorch can use here. Choose auto or cpu.")
+    return name
