@@ -62,6 +62,8 @@ def describe_registration(result: RegistrationResult) -> dict[str, Any]:
         "evidence": {k: float(v) for k, v in result.evidence.items()},
         "seconds": round(result.seconds, 2),
     }
+    if result.landmark_tre_mm:
+        entry["landmark_tre_mm"] = dict(result.landmark_tre_mm)
     if result.bones:
         entry["bones"] = [_describe_bone(b) for b in result.bones]
     return entry

@@ -118,6 +118,10 @@ class LandmarkPairs:
         """Return how far (N,) the fixed landmarks, taken to the moving image as `moved_ras`, lie from those there."""
         return np.asarray(np.linalg.norm(np.asarray(moved_ras) - self.moving_ras, axis=1))
 
+    def distances_by_name(self, moved_ras: ArrayLike) -> dict[str, float]:
+        """Return `distances_mm` by the landmarks' names."""
+        return dict(zip(self.names, self.distances_mm(moved_ras).tolist(), strict=True))
+
     def price(self, fixed_to_moving_ras: FloatArray, centre_ras: FloatArray) -> tuple[float, FloatArray]:
         """Return what a pose costs in nats a sample, and its gradient (6,).
 

@@ -92,6 +92,9 @@ class RegistrationResult:
         Estimated mean error over the overlap, from evidence that the optimiser did not maximise; None where rejected.
     refits
         Of a rigid registration: other fits of the same pair, which tell the expected error at any point.
+    landmark_tre_mm
+        How far landmarks that the user placed, and that were not used, miss their places; the placing's own error is in
+        it. By name; empty where there are none.
     bones
         Of a piecewise registration: each bone's pose.
     bending
@@ -108,6 +111,7 @@ class RegistrationResult:
     bones: tuple[BonePose, ...] = ()
     bending: BendingMap | None = None
     refits: Refits | None = None
+    landmark_tre_mm: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def fixed_to_moving_lps(self) -> FloatArray:

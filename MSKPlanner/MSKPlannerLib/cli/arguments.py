@@ -64,6 +64,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--fixed-series", metavar="N", help="the series of a DICOM folder: number, UID or description"
     )
     register.add_argument("--moving-series", metavar="N", help="the same for MOVING")
+    both = ("FIXED.mrk.json", "MOVING.mrk.json")
+    register.add_argument(
+        "--landmarks",
+        nargs=2,
+        metavar=both,
+        help="the same points in both images, as Slicer saves them: they start a rigid registration and count in it",
+    )
+    register.add_argument(
+        "--landmark-sd", type=float, default=2.0, metavar="MM", help="how exactly they were placed (default 2 mm)"
+    )
+    register.add_argument(
+        "--check-landmarks",
+        nargs=2,
+        metavar=both,
+        help="points to measure the result by; they are not used in making it",
+    )
     register.add_argument("--fused", action="store_true", help="also write both images as one in colour (large)")
     register.add_argument("--seed", type=int, default=0, help="of the random samples (default 0)")
     _output(register)

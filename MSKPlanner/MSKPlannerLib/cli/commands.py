@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from MSKFusionLib.registration import (
     register_piecewise,
     register_rigid,
 )
+from MSKFusionLib.registration.landmark_files import read_landmarks
+from MSKFusionLib.registration.landmarks import LandmarkPairs
 from MSKFusionLib.registration.torch_device import choose_device
 from MSKFusionLib.segmentation import segment_bones_ct
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
@@ -97,7 +100,10 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
     check_output(args.out, force=args.force)
     fixed = load_image(args.fixed, modality=_modality(args.fixed_modality), series=args.fixed_series)
     moving = load_image(args.moving, modality=_modality(args.moving_modality), series=args.moving_series)
+    checks = None if args.check_landmarks is None else _landmarks(args.check_landmarks, args.landmark_sd)
     result = _register(fixed, moving, args, part(progress, 0.0, 0.9))
+    if checks is not None:
+        result = replace(result, landmark_tre_mm=checks.distances_by_name(result.apply_to_points(checks.fixed_ras)))
     with output_folder(args.out, force=args.force) as folder:
         write_registered(result, folder, fixed, moving, fused=args.fused, progress=part(progress, 0.9, 1.0))
     progress(1.0, "Done")
@@ -115,6 +121,10 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
             for b in result.bones
         ]
         words += "\n" + table(["Bone", "Moved on its own", "Turned", "Expected error", ""], rows)
+    if result.landmark_tre_mm:
+        worst, most = max(result.landmark_tre_mm.items(), key=lambda item: item[1])
+        mean = sum(result.landmark_tre_mm.values()) / len(result.landmark_tre_mm)
+        words += f"\nLandmarks not used: {mean:.1f} mm on average, {most:.1f} mm at most ({worst})."
     say(words.strip(), describe_registration(result), as_json=args.json)
     return DONE if result.verdict is Verdict.ACCEPTED else REJECTED
 
@@ -124,12 +134,15 @@ def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress:
     soft = args.method == "deformable"
     if not soft and (args.start is not None or args.device is not None):
         raise InputError("--start and --device are for --method deformable")
+    if args.landmarks is not None and args.method != "rigid":
+        raise InputError("--landmarks is for --method rigid", "Use --check-landmarks to measure the others.")
     if args.method == "rigid":
         if args.bones is not None:
             raise InputError(
                 "--bones is for --method piecewise and deformable; one rigid motion takes all of the image along"
             )
-        return register_rigid(fixed, moving, seed=args.seed, progress=progress)
+        marks = None if args.landmarks is None else _landmarks(args.landmarks, args.landmark_sd)
+        return register_rigid(fixed, moving, landmarks=marks, seed=args.seed, progress=progress)
     device = choose_device(args.device or "auto") if soft else ""
     ct = fixed if fixed.modality is Modality.CT else moving
     if ct.modality is not Modality.CT:
@@ -156,6 +169,10 @@ def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress:
         seed=args.seed,
         progress=part(progress, 0.4, 1.0),
     )
+
+
+def _landmarks(files: Sequence[str], sd_mm: float) -> LandmarkPairs:
+    return LandmarkPairs.by_name(read_landmarks(files[0]), read_landmarks(files[1]), sd_mm)
 
 
 def segment(args: argparse.Namespace, progress: Progress) -> int:

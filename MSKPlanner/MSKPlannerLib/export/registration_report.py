@@ -106,7 +106,7 @@ def render_registration_report(
         verdict=escape(words),
         reasons=bullets(result.reasons),
         evidence=registration_table(entry),
-        bones=_bone_table(entry),
+        bones=_bone_table(entry) + _landmark_table(entry),
         inputs=input_table(inputs),
         place=escape(", ".join(f"{c:.0f}" for c in centre)),
         errors=_errors(result, planes, slices),
@@ -141,6 +141,14 @@ def _bone_table(entry: Mapping[str, Any]) -> str:
     return "<h2>Bones</h2>" + table(
         ["Bone", "Verdict", "Expected error, mm", "Why"], rows, [str(b["verdict"]) for b in bones]
     )
+
+
+def _landmark_table(entry: Mapping[str, Any]) -> str:
+    missed = entry.get("landmark_tre_mm", {})
+    if not missed:
+        return ""
+    note = "<p>Placed by the user and not used in the registration. How exactly they were placed is part of the distance.</p>"
+    return f"<h2>Landmarks</h2>{note}" + table(["Landmark", "Misses its place by, mm"], missed.items())
 
 
 def _png(picture: fusion.Picture) -> bytes:
