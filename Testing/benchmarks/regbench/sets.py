@@ -77,12 +77,14 @@ def near(source: Source) -> list[Recipe]:
 def lumbar(source: Source) -> list[Recipe]:
     """Generated lumbar pairs from far starts."""
     limits = (LUMBAR_MM, LUMBAR_DEG)
-    return [
-        _generated(source, "lumbar", seed, weighting, (seed, n, 71, start), limits)
-        for start in range(source.starts)
-        for seed in source.seeds
-        for n, weighting in _weightings()
-    ]
+    # The first pairs shall be of many patients and of both weightings.
+    found = []
+    for start in range(source.starts):
+        for turn in range(2):
+            for number, seed in enumerate(source.seeds):
+                n, weighting = _weightings()[(number + turn) % 2]
+                found.append(_generated(source, "lumbar", seed, weighting, (seed, n, 71, start), limits))
+    return found
 
 
 def turns(source: Source) -> list[Recipe]:

@@ -60,6 +60,7 @@ def _numbers(set_name: str, method: str, group: list[Record]) -> Record:
         "refused": sum(r["status"] == "refused" for r in group),
         "crashed_or_late": sum(r["status"] in ("crash", "timeout", "failed") for r in group),
         "median_seconds": _median([r["seconds"] for r in group if "seconds" in r]),
+        "median_cpu_seconds": _median([r["cpu_seconds"] for r in done]),
         "most_seconds": max((r["seconds"] for r in group if "seconds" in r), default=None),
         "peak_mib": max((r["peak_mib"] for r in done), default=None),
         "categories": {
@@ -133,6 +134,7 @@ def as_text(summary: dict[str, Any]) -> str:
             "wrong acc.",
             "right rej.",
             "s",
+            "CPU s",
             "MiB",
             "failed",
         ),
@@ -151,6 +153,7 @@ def as_text(summary: dict[str, Any]) -> str:
                 _text(n["median_right_error_mm"], 2),
                 *verdicts,
                 _text(n["median_seconds"], 1),
+                _text(n["median_cpu_seconds"], 1),
                 _text(n["peak_mib"], 0),
                 str(n["refused"] + n["crashed_or_late"]),
             )
@@ -188,7 +191,7 @@ def _case_text(case: Record) -> str:
 
 
 def _row(*cells: str) -> str:
-    widths = (10, 15, 10, 10, 9, 9, 10, 10, 7, 6, 6)
+    widths = (10, 15, 10, 10, 9, 9, 10, 10, 7, 7, 6, 6)
     return " ".join(c.ljust(w) if n < 2 else c.rjust(w) for n, (c, w) in enumerate(zip(cells, widths, strict=True)))
 
 
