@@ -72,6 +72,8 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     lines.write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
     have = {(r["set"], r["pair"], r["method"]) for r in records}
+    if not args.data.is_dir():
+        print(f"pairs of real images are left out: there is no {args.data} (set MSK_TEST_DATA)", flush=True)
     source = Source(PatientStore(args.cache), seeds_of(args.seeds), args.starts, args.data)
     for set_name in SETS if "all" in args.set else args.set:
         methods = args.methods.split(",") if args.methods else USUAL_METHODS.get(set_name, ("ours", *PEERS))

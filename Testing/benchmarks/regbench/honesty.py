@@ -168,7 +168,9 @@ def _three_slices(store: PatientStore, seed: int, weighting: str) -> tuple[Image
 
 def _body_parts(store: PatientStore, data: Path) -> list[Recipe]:
     """Return real CTs with real MRs of another person, nearly all of another part of the body."""
-    recipes = []
+    recipes: list[Recipe] = []
+    if not data.is_dir():
+        return recipes
     for shift in range(len(_REAL_MR)):
         for n, (ct_name, ct_path) in enumerate(_REAL_CT.items()):
             mr_name, mr_path = list(_REAL_MR.items())[(n + shift) % len(_REAL_MR)]

@@ -39,7 +39,7 @@ class Source:
     starts
         How many starts each patient and weighting has in `lumbar`.
     data
-        The folder of real images.
+        The folder of real images; pairs of them are left out where it is not there.
     """
 
     store: PatientStore
@@ -124,12 +124,16 @@ def postures(source: Source) -> list[Recipe]:
 
 def real(source: Source) -> list[Recipe]:
     """The RIRE head, CT and T1 in turn the fixed image, from far starts."""
-    return [_rire(source, "real", n, (REAL_MM, REAL_DEG)) for n in range(REAL_STARTS)]
+    return _head(source, "real", REAL_STARTS, (REAL_MM, REAL_DEG))
 
 
 def real_near(source: Source) -> list[Recipe]:
     """The RIRE head from near starts, where the peers work too."""
-    return [_rire(source, "real_near", n, (REAL_NEAR_MM, REAL_NEAR_DEG)) for n in range(REAL_NEAR_STARTS)]
+    return _head(source, "real_near", REAL_NEAR_STARTS, (REAL_NEAR_MM, REAL_NEAR_DEG))
+
+
+def _head(source: Source, set_name: str, count: int, limits: tuple[float, float]) -> list[Recipe]:
+    return [_rire(source, set_name, n, limits) for n in range(count)] if source.data.is_dir() else []
 
 
 def _rire(source: Source, set_name: str, number: int, limits: tuple[float, float]) -> Recipe:

@@ -35,7 +35,10 @@ def summarise(records: Sequence[Record]) -> dict[str, Any]:
         "accepted": _accepted(records),
         "wrong_accepted": [_case(r) for r in records if is_accepted(r) and not is_right(r)],
         "right_rejected": [_case(r) for r in records if is_right(r) and r.get("verdict") == "rejected"],
-        "not_done": [_case(r) for r in records if r["status"] != "done"],
+        # What must fail may be refused.
+        "not_done": [
+            _case(r) for r in records if r["status"] != "done" and (r["has_answer"] or r["status"] != "refused")
+        ],
     }
 
 
@@ -85,7 +88,8 @@ def _parts(ended: list[Record]) -> dict[str, Record]:
     for r in ended:
         for name, errors in r["part_errors_mm"].items():
             points.setdefault(name, []).extend(errors)
-            points.setdefault("all", []).extend(errors)
+    if len(points) > 1:
+        points["all"] = [e for errors in points.values() for e in errors]
     return {
         n: {"median_mm": float(np.median(e)), "p95_mm": float(np.percentile(e, 95)), "points": len(e)}
         for n, e in points.items()
