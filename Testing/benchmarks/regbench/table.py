@@ -70,6 +70,7 @@ def _numbers(set_name: str, method: str, group: list[Record]) -> Record:
             c: _category([r for r in group if r["category"] == c]) for c in _unique(r["category"] for r in group)
         },
         "parts": _parts(ended),
+        **_own_motion(group),
     }
 
 
@@ -94,6 +95,12 @@ def _parts(ended: list[Record]) -> dict[str, Record]:
         n: {"median_mm": float(np.median(e)), "p95_mm": float(np.percentile(e, 95)), "points": len(e)}
         for n, e in points.items()
     }
+
+
+def _own_motion(group: list[Record]) -> Record:
+    """Return the farthest that any bone of these pairs moved against the others."""
+    own = [m for r in group for m in r.get("facts", {}).get("own_motion", {}).values()]
+    return {f"most_own_{k}": max(m[k] for m in own) for k in ("turn_deg", "shift_mm")} if own else {}
 
 
 def _accepted(records: Sequence[Record]) -> list[Record]:
@@ -168,6 +175,10 @@ def as_text(summary: dict[str, Any]) -> str:
             lines += [f"  {c:18s} {v['accepted']} of {v['runs']}" for c, v in n["categories"].items()]
         if n["set"] in ("postures", "real", "real_near") and n["parts"]:
             lines += ["", f"{n['set']}, {n['method']}: error over the points in mm"]
+            if "most_own_turn_deg" in n:
+                lines[-1] += (
+                    f", bones moved by up to {n['most_own_turn_deg']:.1f} degrees and {n['most_own_shift_mm']:.1f} mm"
+                )
             lines += [f"  {p:10s} median {v['median_mm']:.2f}, 95 % {v['p95_mm']:.2f}" for p, v in n["parts"].items()]
     for n in summary["accepted"]:
         lines += [
