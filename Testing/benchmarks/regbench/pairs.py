@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 from MSKFusionLib.volume import Modality, Volume, read_image
 
 from .motions import with_moved_header
@@ -109,6 +109,6 @@ def start_at(
     -------
     The moving image with its header moved, and where `fixed_points_ras` truly are in it.
     """
-    header = motion_ras @ np.linalg.inv(fixed_to_moving_ras)
+    header = motion_ras @ invert_rigid(fixed_to_moving_ras)
     there = {n: transform_points(motion_ras, p) for n, p in fixed_points_ras.items()}
     return ImageFile(moving.path, moving.modality, header @ moving.moved_ras), there

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray, fit_rigid, flip_ras_lps, flip_transform_ras_lps, invert_rigid
+from MSKFusionLib.frames import (
+    FloatArray,
+    fit_rigid,
+    flip_ras_lps,
+    flip_transform_ras_lps,
+    invert_rigid,
+    transform_points,
+)
 from MSKFusionLib.volume import Modality
 
 from .honesty import honesty
@@ -146,7 +153,7 @@ def _rire(source: Source, set_name: str, number: int, limits: tuple[float, float
         points, truth = rire_truth(folder / "ct_T1.standard")
         fixed, moving = (ct, mr) if ct_is_fixed else (mr, ct)
         if not ct_is_fixed:
-            points = {n: p @ truth[:3, :3].T + truth[:3, 3] for n, p in points.items()}
+            points = {n: transform_points(truth, p) for n, p in points.items()}
             truth = invert_rigid(truth)
         rng = np.random.default_rng((number, 73 if set_name == "real" else 74))
         motion = draw_motion(rng, fixed.read().centre_ras, *limits)
