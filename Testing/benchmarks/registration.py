@@ -33,7 +33,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", choices=[*SETS, "all"], required=True, help="may be given more than once"
     )
-    parser.add_argument("--pairs", type=int, help="only the first so many of each set")
+    parser.add_argument("--only", default="", help="only pairs with this text in their names, as mirrored")
+    parser.add_argument("--pairs", type=int, help="only the first so many of each set (of those that --only leaves)")
     parser.add_argument(
         "--methods", help=f"with commas between them: {', '.join(METHODS)}; default: what the set is about"
     )
@@ -77,7 +78,8 @@ def main() -> None:
     source = Source(PatientStore(args.cache), seeds_of(args.seeds), args.starts, args.data)
     for set_name in SETS if "all" in args.set else args.set:
         methods = args.methods.split(",") if args.methods else USUAL_METHODS.get(set_name, ("ours", *PEERS))
-        for recipe in SETS[set_name](source)[: args.pairs]:
+        recipes = [r for r in SETS[set_name](source) if args.only in r.name]
+        for recipe in recipes[: args.pairs]:
             wanted = [m for m in methods if (set_name, recipe.name, m) not in have]
             if not wanted:
                 continue

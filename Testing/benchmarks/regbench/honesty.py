@@ -61,7 +61,7 @@ def _others(store: PatientStore, seeds: Sequence[int]) -> list[Recipe]:
         weighting = _WEIGHTINGS[(seed + other) % 2]
 
         def make(seed: int = seed, other: int = other, weighting: str = weighting) -> Pair:
-            return Pair(store.get(seed).ct, store.get(other).mr(weighting))
+            return _with_whole_ct(store, seed, store.get(other).mr(weighting))
 
         recipes.append(Recipe("honesty", f"other-{seed:02d}-{other:02d}-{weighting}", "other patient", make))
     return recipes
@@ -72,7 +72,7 @@ def _own(
     seeds: Sequence[int],
     kind: str,
     count: int,
-    spoil: Callable[[PatientStore, int, str], tuple[ImageFile, ImageFile]],
+    spoil: Callable[[PatientStore, int, str], Pair],
 ) -> list[Recipe]:
     """Return pairs of one generated patient with something done to them."""
     recipes = []
@@ -80,10 +80,15 @@ def _own(
         seed, weighting = seeds[n % len(seeds)], _WEIGHTINGS[(n + n // len(seeds)) % 2]
 
         def make(seed: int = seed, weighting: str = weighting) -> Pair:
-            return Pair(*spoil(store, seed, weighting))
+            return spoil(store, seed, weighting)
 
         recipes.append(Recipe("honesty", f"{kind.replace(' ', '_')}-{seed:02d}-{weighting}", kind, make))
     return recipes
+
+
+def _with_whole_ct(store: PatientStore, seed: int, mr: ImageFile) -> Pair:
+    patient = store.get(seed)
+    return Pair(patient.ct, mr, labels=patient.labels)
 
 
 def _derived(store: PatientStore, name: str, modality: Modality, make: Callable[[], Volume]) -> ImageFile:
@@ -93,7 +98,7 @@ def _derived(store: PatientStore, name: str, modality: Modality, make: Callable[
     return ImageFile(path, modality)
 
 
-def _mirrored(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile, ImageFile]:
+def _mirrored(store: PatientStore, seed: int, weighting: str) -> Pair:
     """Flip the MR's voxels left to right, its header kept: the aorta and the vena cava change places."""
     patient = store.get(seed)
 
@@ -103,10 +108,10 @@ def _mirrored(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile
         axis = int(np.argmax(np.abs(mr.directions_ras.T @ right)))
         return mr.with_voxels(np.ascontiguousarray(np.flip(mr.voxels, 2 - axis)), step="mirrored left to right")
 
-    return patient.ct, _derived(store, f"mirrored_{seed:02d}_{weighting}", Modality.MR, make)
+    return _with_whole_ct(store, seed, _derived(store, f"mirrored_{seed:02d}_{weighting}", Modality.MR, make))
 
 
-def _no_overlap(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile, ImageFile]:
+def _no_overlap(store: PatientStore, seed: int, weighting: str) -> Pair:
     """Keep the upper half of the spine in the CT and the lower in the MR: no point of the body is in both."""
     patient = store.get(seed)
     middle_ras = patient.ct_points_ras["L3"].mean(0)
@@ -120,7 +125,7 @@ def _no_overlap(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFi
             patient.mr(weighting).read(), transform_points(patient.ct_to_mr_ras, middle_ras) + _APART_MM * down, down
         )
 
-    return (
+    return Pair(
         _derived(store, f"upper_{seed:02d}_CT", Modality.CT, upper),
         _derived(store, f"lower_{seed:02d}_{weighting}", Modality.MR, lower),
     )
@@ -144,7 +149,7 @@ def _part_beyond(volume: Volume, point_ras: FloatArray, direction_ras: FloatArra
     return replace(part, voxels=np.ascontiguousarray(part.voxels))
 
 
-def _noise(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile, ImageFile]:
+def _noise(store: PatientStore, seed: int, weighting: str) -> Pair:
     patient = store.get(seed)
 
     def make() -> Volume:
@@ -152,10 +157,10 @@ def _noise(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile, I
         rng = np.random.default_rng((seed, 81))
         return mr.with_voxels(np.hypot(*rng.normal(0, 100, (2, *mr.voxels.shape))).astype(np.float32))
 
-    return patient.ct, _derived(store, f"noise_{seed:02d}_{weighting}", Modality.MR, make)
+    return _with_whole_ct(store, seed, _derived(store, f"noise_{seed:02d}_{weighting}", Modality.MR, make))
 
 
-def _three_slices(store: PatientStore, seed: int, weighting: str) -> tuple[ImageFile, ImageFile]:
+def _three_slices(store: PatientStore, seed: int, weighting: str) -> Pair:
     patient = store.get(seed)
 
     def make() -> Volume:
@@ -163,7 +168,7 @@ def _three_slices(store: PatientStore, seed: int, weighting: str) -> tuple[Image
         middle = mr.shape_ijk[2] // 2
         return mr.cropped((0, 0, middle - 1), (*mr.shape_ijk[:2], middle + 2))
 
-    return patient.ct, _derived(store, f"three_{seed:02d}_{weighting}", Modality.MR, make)
+    return _with_whole_ct(store, seed, _derived(store, f"three_{seed:02d}_{weighting}", Modality.MR, make))
 
 
 def _body_parts(store: PatientStore, data: Path) -> list[Recipe]:
