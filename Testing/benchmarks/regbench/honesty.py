@@ -77,7 +77,7 @@ def _own(
     """Return pairs of one generated patient with something done to them."""
     recipes = []
     for n in range(min(count, 2 * len(seeds))):
-        seed, weighting = seeds[n % len(seeds)], _WEIGHTINGS[(n + n // len(seeds)) % 2]
+        seed, weighting = seeds[n % len(seeds)], _WEIGHTINGS[(n % len(seeds) + n // len(seeds)) % 2]
 
         def make(seed: int = seed, weighting: str = weighting) -> Pair:
             return spoil(store, seed, weighting)
