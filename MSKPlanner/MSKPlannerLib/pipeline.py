@@ -230,6 +230,8 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
     notes = [str(s) for s in skipped if not s.whole]
     if registration is not None and registration.verdict is Verdict.REJECTED:
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
+    if registration is not None:
+        notes += [f"registration: {w}" for w in registration.warnings]
     reasons += _rejections(plan.screws)
     if not plan.screws:
         reasons.append("no vertebra wholly in view could be planned on")

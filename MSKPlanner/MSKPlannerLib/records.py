@@ -56,6 +56,7 @@ def describe_registration(result: RegistrationResult) -> dict[str, Any]:
         "method": result.method,
         "verdict": str(result.verdict),
         "reasons": list(result.reasons),
+        "warnings": list(result.warnings),
         "fixed_to_moving_ras": result.fixed_to_moving_ras.tolist(),
         "fixed_to_moving_lps": result.fixed_to_moving_lps.tolist(),
         "expected_error_mm": result.expected_error_mm,

@@ -4,17 +4,50 @@ import json
 import re
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 from MSKFusionLib.frames import transform_points
 from MSKFusionLib.volume import read_image, write_image
 
 
-def test_a_registration_can_be_looked_at(mskplanner, tmp_path, small_patient):
-    ct, mr, out = tmp_path / "ct.nrrd", tmp_path / "mr.nrrd", tmp_path / "out"
-    write_image(small_patient.ct, ct)
-    write_image(small_patient.mr_t2, mr)
-    run = mskplanner("register", ct, mr, "--fused", "--fixed-modality", "ct", "--moving-modality", "mr", "--out", out)
+def _point_list(path, names, points_ras):
+    points = [
+        {"label": n, "position": (p * [-1, -1, 1]).tolist(), "positionStatus": "defined"}
+        for n, p in zip(names, points_ras, strict=True)
+    ]
+    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": points}]}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory, small_patient):
+    """The call that registers the patient's images, and the folder they are in."""
+    folder = tmp_path_factory.mktemp("register")
+    write_image(small_patient.ct, folder / "ct.nrrd")
+    write_image(small_patient.mr_t2, folder / "mr.nrrd")
+    return folder, [
+        "register",
+        folder / "ct.nrrd",
+        folder / "mr.nrrd",
+        "--fixed-modality",
+        "ct",
+        "--moving-modality",
+        "mr",
+    ]
+
+
+def test_a_registration_is_started_measured_and_looked_at(mskplanner, images, small_patient):
+    folder, call = images
+    out = folder / "out"
+    marks = np.concatenate(
+        [small_patient.bone_points_ras(level, 2, seed=5) for level in list(small_patient.vertebrae)[:3]]
+    )
+    names = [f"p{n}" for n in range(len(marks))]
+    sides = (("ct", marks), ("mr", transform_points(small_patient.ct_to_mr_ras, marks)))
+    used = [_point_list(folder / f"{side}.mrk.json", names[:4], p[:4]) for side, p in sides]
+    kept = [_point_list(folder / f"{side}2.mrk.json", names[4:], p[4:]) for side, p in sides]
+    run = mskplanner(*call, "--fused", "--landmarks", *used, "--check-landmarks", *kept, "--out", out)
     assert run.status == 0, run.err + run.out
     document = json.loads((out / "registration.json").read_text())
     points = np.concatenate([small_patient.bone_points_ras(level, 100) for level in small_patient.vertebrae])
@@ -30,42 +63,24 @@ def test_a_registration_can_be_looked_at(mskplanner, tmp_path, small_patient):
     fused = sitk.ReadImage(str(out / "fused.nrrd"))
     assert fused.GetSize() == small_patient.ct.shape_ijk
     assert fused.GetNumberOfComponentsPerPixel() == 3
+    # Landmarks that were not used measure it.
+    assert "Landmarks not used" in run.out
+    assert set(document["landmark_tre_mm"]) == set(names[4:])
+    assert max(document["landmark_tre_mm"].values()) < 0.6
     html = (out / "registration.html").read_text(encoding="utf-8")
     assert html.count("data:image/png;base64,") == 15, "five kinds of pictures of three planes"
     assert "Accepted by its own checks" in html
+    assert "<h2>Landmarks</h2>" in html
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']https?://", html)
-    assert str(tmp_path) not in html
+    assert str(folder) not in html
 
 
-def _point_list(path, names, points_ras):
-    points = [
-        {"label": n, "position": (p * [-1, -1, 1]).tolist(), "positionStatus": "defined"}
-        for n, p in zip(names, points_ras, strict=True)
-    ]
-    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": points}]}))
-    return path
-
-
-def test_landmarks_start_it_and_others_measure_it(mskplanner, tmp_path, small_patient):
-    ct, mr, out = tmp_path / "ct.nrrd", tmp_path / "mr.nrrd", tmp_path / "out"
-    write_image(small_patient.ct, ct)
-    write_image(small_patient.mr_t2, mr)
-    levels = list(small_patient.vertebrae)[:3]
-    points = np.concatenate([small_patient.bone_points_ras(level, 2, seed=5) for level in levels])
-    true = transform_points(small_patient.ct_to_mr_ras, points)
-    names = [f"p{n}" for n in range(len(points))]
-    used = [_point_list(tmp_path / f"{k}.mrk.json", names[:4], p[:4]) for k, p in (("ct", points), ("mr", true))]
-    kept = [_point_list(tmp_path / f"{k}2.mrk.json", names[4:], p[4:]) for k, p in (("ct", points), ("mr", true))]
-    call = ["register", ct, mr, "--fixed-modality", "ct", "--moving-modality", "mr", "--out", out]
-    run = mskplanner(*call, "--landmarks", *used, "--check-landmarks", *kept)
-    assert run.status == 0, run.err + run.out
-    assert "Landmarks not used" in run.out
-    document = json.loads((out / "registration.json").read_text())
-    assert set(document["landmark_tre_mm"]) == set(names[4:])
-    assert max(document["landmark_tre_mm"].values()) < 0.6
-    assert "<h2>Landmarks</h2>" in (out / "registration.html").read_text(encoding="utf-8")
-
-    wrong = _point_list(tmp_path / "wrong.mrk.json", names[:3], true[:3])
-    run = mskplanner(*call, "--force", "--landmarks", used[0], wrong)
+def test_landmarks_of_one_image_only_are_named(mskplanner, images):
+    folder, call = images
+    points = np.eye(4, 3) * 40
+    here = _point_list(folder / "here.mrk.json", ["p0", "p1", "p2", "p3"], points)
+    there = _point_list(folder / "there.mrk.json", ["p0", "p1", "p2"], points[:3])
+    run = mskplanner(*call, "--landmarks", here, there, "--out", folder / "none")
     assert run.status == 2
     assert "'p3' stands in one image only" in run.error
+    assert not (folder / "none").exists()

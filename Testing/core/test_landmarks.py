@@ -141,6 +141,7 @@ def test_rough_landmarks_start_the_search_and_the_images_finish_it(far: BodyPair
     assert far.error_mm(found.fixed_to_moving_ras) < 0.4
 
 
+@pytest.mark.slow
 def test_landmarks_that_the_images_contradict_reject_the_result(far: BodyPair):
     wrong = _marks_of(far, off_mm=(0.0, 0.0, 35.0))
     found = register_rigid(far.ct, far.mr, landmarks=wrong, anywhere=False)

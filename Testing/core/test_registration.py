@@ -58,6 +58,15 @@ def test_far_away_and_turned(seed: int):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("seed", "turn_deg"), [(1, 180.0), (2, 95.0), (3, 170.0), (4, 130.0)])
+def test_a_body_turned_over_is_found_without_a_start(seed: int, turn_deg: float):
+    over = body_pair(seed, shift_mm=(20.0, -30.0, 10.0), turn_deg=turn_deg)
+    found = register_rigid(over.ct, over.mr)
+    assert over.error_mm(found.fixed_to_moving_ras) < 0.4
+    assert found.verdict == Verdict.ACCEPTED
+
+
+@pytest.mark.slow
 def test_a_start_carries_the_search_to_any_turn():
     upside_down = body_pair(3, turn_deg=170.0)
     start = rigid_about(np.zeros(3), rotation_about((1, 0, 0), 8.0)) @ upside_down.ct_to_mr_ras
@@ -65,10 +74,11 @@ def test_a_start_carries_the_search_to_any_turn():
     assert upside_down.error_mm(found.fixed_to_moving_ras) < 0.4
 
 
-def test_noise_is_rejected(pair: BodyPair):
+@pytest.mark.parametrize("anywhere", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_noise_is_rejected(pair: BodyPair, anywhere: bool):
     rng = np.random.default_rng(0)
     noise = pair.mr.with_voxels(np.hypot(*rng.normal(0, 100, (2, *pair.mr.voxels.shape))).astype(np.float32))
-    found = register_rigid(pair.ct, noise)
+    found = register_rigid(pair.ct, noise, anywhere=anywhere)
     assert found.verdict == Verdict.REJECTED
     assert found.reasons
     assert found.expected_error_mm is None

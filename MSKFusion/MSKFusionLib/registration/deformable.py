@@ -113,6 +113,7 @@ def register_deformable(
         evidence=evidence,
         expected_error_mm=_expected_error_mm(evidence) if verdict is Verdict.ACCEPTED else None,
         seconds=time.monotonic() - began + initial.seconds,
+        warnings=initial.warnings,
         bones=initial.bones,
         bending=BendingMap(found, ct_is_fixed),
     )

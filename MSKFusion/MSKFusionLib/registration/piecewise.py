@@ -112,6 +112,7 @@ def register_piecewise(
         evidence=counted,
         expected_error_mm=float(np.mean(errors)) if verdict is Verdict.ACCEPTED and errors else None,
         seconds=time.monotonic() - began + rigid.seconds,
+        warnings=rigid.warnings,
         bones=poses,
         bending=None if ct_to_mr_map is None else BendingMap(ct_to_mr_map, ct_is_fixed),
     )

@@ -13,6 +13,7 @@ from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
 from .expected_error import Refits, combined_mm
+from .laterality import mirror_share
 from .mutual_information import MutualInformation, information_table, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
@@ -24,6 +25,8 @@ LEAST_RETURN = 0.5  # true 0.8 and more; knee and noise 0
 LEAST_GAIN = 0.82  # true 0.91 and more; another patient 0.70, mirrored head 0.77
 LEAST_INFORMATION_NATS = 0.15  # true 0.29 and more; other bones under the same skin 0.10
 MOST_SPLIT_MM = 2.5
+#: Above the second the mirror image fits better, between the two it fits as well as images can tell.
+SYMMETRIC, MIRRORED = 0.93, 1.05
 BLOCK_MM, BLOCK_STEP_MM = 40.0, 2.5
 LEAST_BLOCK_SAMPLES = 160
 AGREEING_STEPS = 1.8
@@ -60,6 +63,8 @@ class Evidence:
         How far the fit around bone and the fit on the whole body lie apart, over the bone.
     mr_voxel_mm
         The MR's longest voxel edge.
+    mirror_share
+        What the CT mirrored left to right says of the MR at its own best place, as a share of what the CT says of it.
     """
 
     return_share: float
@@ -73,6 +78,7 @@ class Evidence:
     split_half_mm: float
     selection_mm: float
     mr_voxel_mm: float
+    mirror_share: float
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, float]) -> Evidence:
@@ -99,13 +105,25 @@ def weigh(
     ranks
         Of the coarse optimum at the result, and of its rivals (other distinct optima), best first.
     """
-    return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.5))
-    agreement, gain, blocks, information = agreement_of_blocks(fit, ct_to_mr_ras, seed, part(progress, 0.5, 0.8))
-    refits, bone_ras = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.8, 1.0))
+    return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.45))
+    agreement, gain, blocks, information = agreement_of_blocks(fit, ct_to_mr_ras, seed, part(progress, 0.45, 0.7))
+    refits, bone_ras = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.7, 0.85))
     split, selection = (float(f(bone_ras).mean()) for f in (refits.split_half_mm, refits.selection_mm))
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
+    mirror = mirror_share(pair, fit, ct_to_mr_ras, seed, part(progress, 0.85, 1.0))
     evidence = Evidence(
-        return_share, drift, gap, overlap, information, agreement, gain, blocks, split, selection, fit.mr_voxel_mm
+        return_share,
+        drift,
+        gap,
+        overlap,
+        information,
+        agreement,
+        gain,
+        blocks,
+        split,
+        selection,
+        fit.mr_voxel_mm,
+        mirror,
     )
     return evidence, refits
 
@@ -132,10 +150,25 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if e.split_half_mm > MOST_SPLIT_MM:
         reasons.append(f"two halves of the anatomy lead to positions {e.split_half_mm:.1f} mm apart")
+    if e.mirror_share > MIRRORED:
+        reasons.append(
+            f"mirrored left to right, the CT fits this MR better ({e.mirror_share:.2f} times as well): one of the images is "
+            "mirrored, or they are of two people; check the orientation that their files give"
+        )
     if reasons:
         return Verdict.REJECTED, tuple(reasons), None
     expected = combined_mm(e.split_half_mm, e.selection_mm, e.mr_voxel_mm)
     return Verdict.ACCEPTED, (), float(expected)
+
+
+def warnings_of(evidence: Evidence) -> tuple[str, ...]:
+    """Return what a result does not tell although it may be accepted."""
+    if SYMMETRIC < evidence.mirror_share <= MIRRORED:
+        return (
+            "left and right cannot be told apart here: mirrored left to right, the CT fits this MR "
+            f"{evidence.mirror_share:.2f} times as well; make sure of the side by other means",
+        )
+    return ()
 
 
 def _perturb_and_return(

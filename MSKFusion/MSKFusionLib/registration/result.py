@@ -95,6 +95,8 @@ class RegistrationResult:
     landmark_tre_mm
         How far landmarks that the user placed, and that were not used, miss their places; the placing's own error is in
         it. By name; empty where there are none.
+    warnings
+        What the result does not tell although it may be accepted, in words: which side is which, for example.
     bones
         Of a piecewise registration: each bone's pose.
     bending
@@ -108,6 +110,7 @@ class RegistrationResult:
     evidence: Mapping[str, float] = field(default_factory=dict)
     expected_error_mm: float | None = None
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
     bones: tuple[BonePose, ...] = ()
     bending: BendingMap | None = None
     refits: Refits | None = None

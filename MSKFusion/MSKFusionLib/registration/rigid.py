@@ -20,12 +20,14 @@ from .landmarks import LandmarkPairs
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
 from .preprocess import check_body, check_image
-from .quality import Evidence, judge, weigh
+from .quality import Evidence, judge, warnings_of, weigh
 from .result import RegistrationResult, Verdict
 from .turns import all_turns, turns_within
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
+#: Of the places found when all turns are searched, so many are climbed twice.
+_BEST = 50
 #: Landmarks that lie farther from the result than so many of their standard deviations contradict it.
 _MOST_OFF_SD = 5.0
 
@@ -117,6 +119,7 @@ def register_rigid(
         evidence=found.evidence.as_dict(),
         expected_error_mm=found.expected_error_mm,
         seconds=time.monotonic() - began,
+        warnings=warnings_of(found.evidence),
         refits=found.refits if ct_is_fixed else found.refits.inverted(),
     )
 
@@ -132,11 +135,13 @@ def _anywhere(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> l
     options = SearchOptions(spacing_mm=12.0, candidates=150)
     turns = all_turns(24.0) @ start[:3, :3]
     found = search(*pair.at(2.0), pair.signal, turns, options, part(progress, 0.0, 0.8))
-    coarse = pair.information(10.0, 3000, seed, bins=16)
+    # Coarse images are climbed from far, but their summits may lie elsewhere: the best are climbed on finer ones too.
+    climbs = [(10.0, pose.ct_to_mr_ras) for pose in found] + [(6.0, pose.ct_to_mr_ras) for pose in found[:_BEST]]
+    levels = {spacing_mm: pair.information(spacing_mm, 3000, seed, bins=16) for spacing_mm in (10.0, 6.0)}
     poses = []
-    for number, candidate in enumerate(found):
-        part(progress, 0.8, 1.0)(number / len(found), "climbing from coarse poses")
-        poses.append(climb(coarse, candidate.ct_to_mr_ras, pair.centre_mr_ras, bound_mm=16.0, restarts=2)[1])
+    for number, (spacing_mm, pose) in enumerate(climbs):
+        part(progress, 0.8, 1.0)(number / len(climbs), "climbing from coarse poses")
+        poses.append(climb(levels[spacing_mm], pose, pair.centre_mr_ras, bound_mm=16.0, restarts=2)[1])
     return poses
 
 

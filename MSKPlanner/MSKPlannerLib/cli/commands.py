@@ -108,7 +108,7 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
         write_registered(result, folder, fixed, moving, fused=args.fused, progress=part(progress, 0.9, 1.0))
     progress(1.0, "Done")
     error = "" if result.expected_error_mm is None else f", expected error {result.expected_error_mm:.1f} mm"
-    words = f"Registration {result.verdict}{error}, {result.seconds:.0f} s. {'; '.join(result.reasons)}"
+    words = f"Registration {result.verdict}{error}, {result.seconds:.0f} s. {'; '.join((*result.reasons, *result.warnings))}"
     if result.bones:
         rows = [
             [

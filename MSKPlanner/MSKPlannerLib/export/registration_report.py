@@ -29,6 +29,7 @@ _EVIDENCE_WORDS = {
     "block_count": "Parts compared",
     "split_half_mm": "Two halves fitted apart differ by, mm",
     "selection_mm": "A fit of the whole body differs by, mm",
+    "mirror_share": "What the CT mirrored left to right says, as a share of what it says (1 and more: side not certain)",
     "mr_voxel_mm": "Longest edge of the MR's voxels, mm",
 }
 
@@ -104,7 +105,7 @@ def render_registration_report(
         "registration.html",
         verdict_class=str(result.verdict),
         verdict=escape(words),
-        reasons=bullets(result.reasons),
+        reasons=bullets((*result.reasons, *result.warnings)),
         evidence=registration_table(entry),
         bones=_bone_table(entry) + _landmark_table(entry),
         inputs=input_table(inputs),

@@ -126,7 +126,9 @@ def _check_table(plan: Plan) -> str:
 def _registration(plan: Plan) -> str:
     if plan.registration is None:
         return "<p>No MR was given: nothing was registered.</p>"
-    return bullets(plan.registration["reasons"]) + registration_table(plan.registration)
+    return bullets((*plan.registration["reasons"], *plan.registration.get("warnings", ()))) + registration_table(
+        plan.registration
+    )
 
 
 def _segment_table(plan: Plan) -> str:
