@@ -9,6 +9,7 @@ from core.body_pair import BodyPair, body_pair
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about
 from MSKFusionLib.registration import RegistrationResult, Verdict, register_rigid
+from MSKFusionLib.registration.quality import MIRRORED, SYMMETRIC, Evidence, judge, warnings_of
 from MSKFusionLib.volume import Modality, Volume, read_image
 
 
@@ -47,6 +48,31 @@ def test_the_other_way_round_gives_the_inverse(pair: BodyPair, result: Registrat
     np.testing.assert_allclose(turned.fixed_to_moving_ras, invert_rigid(result.fixed_to_moving_ras), atol=1e-9)
     assert turned.verdict == result.verdict
     assert turned.evidence == result.evidence  # the same input gives the same result
+
+
+def test_the_right_body_fits_better_than_its_mirror_image(result: RegistrationResult):
+    assert result.evidence["mirror_share"] < 0.9
+    assert result.warnings == ()
+
+
+def test_a_mirrored_body_is_rejected(pair: BodyPair):
+    axis = int(np.argmax(np.abs(pair.mr.directions_ras[0])))
+    mirrored = pair.mr.with_voxels(np.ascontiguousarray(np.flip(pair.mr.voxels, 2 - axis)))
+    turned = register_rigid(pair.ct, mirrored, anywhere=False)
+    assert turned.verdict is Verdict.REJECTED
+    assert turned.evidence["mirror_share"] > 1.05
+
+
+def test_what_the_mirror_image_means_for_the_verdict(result: RegistrationResult):
+    evidence = Evidence.from_dict(result.evidence)
+    verdict, reasons, expected_mm = judge(replace(evidence, mirror_share=MIRRORED + 0.01))
+    assert verdict is Verdict.REJECTED
+    assert "mirrored" in reasons[-1]
+    assert expected_mm is None
+    alike = replace(evidence, mirror_share=1.0)
+    assert judge(alike)[0] is Verdict.ACCEPTED
+    assert "left and right cannot be told" in warnings_of(alike)[0]
+    assert warnings_of(replace(evidence, mirror_share=SYMMETRIC - 0.01)) == ()
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in (2, 3, 4))])

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..frames import FloatArray, rigid_about, rotation_about
 from ..progress import Progress
-from .bone_fit import BoneFit
 from .climb import climb
 from .mutual_information import MutualInformation, Samples, pose_distance_mm
 from .pair import Pair
@@ -21,7 +20,7 @@ _APART_MM = 5.0
 _KEPT = 3
 
 
-def mirror_share(pair: Pair, fit: BoneFit, ct_to_mr_ras: FloatArray, seed: int, progress: Progress) -> float:
+def mirror_share(pair: Pair, ct_to_mr_ras: FloatArray, seed: int, progress: Progress) -> float:
     """Return how much the mirrored CT says of the MR at its own best place, as a share of what the CT says at its place.
 
     About 1 where the anatomy is symmetric as far as the images show; more than 1 where one of the images is mirrored.
@@ -29,8 +28,6 @@ def mirror_share(pair: Pair, fit: BoneFit, ct_to_mr_ras: FloatArray, seed: int, 
 
     Parameters
     ----------
-    pair, fit
-        The images, coarse and as the result was fitted.
     ct_to_mr_ras
         4x4 of the result.
     """
@@ -51,10 +48,10 @@ def mirror_share(pair: Pair, fit: BoneFit, ct_to_mr_ras: FloatArray, seed: int, 
     for _, pose in sorted(found, key=lambda item: -item[0]):
         if all(pose_distance_mm(pose, other, centre) > _APART_MM for other in kept):
             kept.append(pose)
-    samples = fit.samples(ct_to_mr_ras, seed + 7, 25_000, whole_body=True)
-    plain = _highest(fit, samples, [ct_to_mr_ras])
     progress(0.7, "checking: left and right")
-    return _highest(fit, _mirrored(samples, middle), kept[:_KEPT]) / max(plain, 1e-9)
+    fine = pair.information(2.0, 20_000, seed + 7, ct_to_mr_ras)
+    mirrored = MutualInformation(_mirrored(fine.samples, middle), fine.image, fine.bins)
+    return _highest(mirrored, kept[:_KEPT], centre) / max(_highest(fine, [ct_to_mr_ras], centre), 1e-9)
 
 
 def _mirrored(samples: Samples, middle_ras: FloatArray) -> Samples:
@@ -64,11 +61,10 @@ def _mirrored(samples: Samples, middle_ras: FloatArray) -> Samples:
     return Samples(reflected, samples.classes)
 
 
-def _highest(fit: BoneFit, samples: Samples, poses: list[FloatArray]) -> float:
-    """Return the most information that the samples have about the MR near any of some places."""
-    information = MutualInformation(samples, fit.mr)
+def _highest(information: MutualInformation, poses: list[FloatArray], centre_ras: FloatArray) -> float:
+    """Return the most that samples say of the MR near any of some places; less overlap counts for less."""
     values = []
     for pose in poses:
-        value, share = information.value(climb(information, pose, fit.mr.centre_ras, bound_mm=8.0)[1])
+        value, share = information.value(climb(information, pose, centre_ras, bound_mm=8.0, restarts=2)[1])
         values.append(value * float(np.sqrt(share)))
     return max(values)

@@ -110,7 +110,7 @@ def weigh(
     refits, bone_ras = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.7, 0.85))
     split, selection = (float(f(bone_ras).mean()) for f in (refits.split_half_mm, refits.selection_mm))
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
-    mirror = mirror_share(pair, fit, ct_to_mr_ras, seed, part(progress, 0.85, 1.0))
+    mirror = mirror_share(pair, ct_to_mr_ras, seed, part(progress, 0.85, 1.0))
     evidence = Evidence(
         return_share,
         drift,
