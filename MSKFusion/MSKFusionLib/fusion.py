@@ -27,7 +27,7 @@ Picture = NDArray[np.uint8]
 _CT_WINDOW_HU = (-200.0, 600.0)
 #: From here on the CT is shown as bone, in full colour from the second value on.
 _BONE_HU = (150.0, 450.0)
-_OUTLINE_HU = 220.0
+_OUTLINE_HU, _SPECK_MM2 = 220.0, 60.0
 #: Share of the MR's values that its window leaves out at the bright end.
 _MR_BRIGHTEST_SHARE = 0.005
 #: Of Okabe and Ito's palette: orange for bone over the MR, sky blue for outlines.
@@ -155,6 +155,12 @@ def checkerboard(fused: FusedSlice, tile_mm: float = 20.0) -> Picture:
 def bone_outlined(fused: FusedSlice) -> Picture:
     """Return the MR with the outline of the CT's bone."""
     bone = ndimage.gaussian_filter(fused.hu, 0.7 / fused.step_mm) > _OUTLINE_HU
+    # Marrow of middling density is all specks and holes; a canal is larger than any of them.
+    for mask in (bone, ~bone):
+        parts, count = ndimage.label(mask)
+        small = np.bincount(parts.ravel(), minlength=count + 1) * fused.step_mm**2 < _SPECK_MM2
+        small[0] = False
+        bone ^= small[parts]
     edge = bone & ~ndimage.binary_erosion(bone) & fused.in_mr
     picture = _grey(fused.mr)
     picture[edge] = _OUTLINE_RGB

@@ -114,6 +114,26 @@ def test_the_outline_runs_round_the_bone(ct: Volume, mr: Volume, result):
     assert np.abs(np.linalg.norm(at - BONE_RAS, axis=1) - BONE_MM).max() < 1.5
 
 
+def test_specks_of_marrow_get_no_outline_and_a_canal_does():
+    """In a disc of bone: a hole of 3 mm, and one of 8 mm radius; beside it an island of 3 mm."""
+    hu = np.full((200, 200), 50.0)
+    rows, columns = np.mgrid[:200, :200] * 0.5
+
+    def disc(row, column, radius):
+        return np.hypot(rows - row, columns - column) < radius
+
+    hu[disc(50, 50, 30)] = 600
+    hu[disc(50, 65, 3)] = 50
+    hu[disc(50, 40, 8)] = 50
+    hu[disc(10, 10, 3)] = 600
+    everywhere = np.ones(hu.shape, bool)
+    outlined = fusion.bone_outlined(fusion.FusedSlice(0.5, hu * 0, hu * 0, hu, everywhere, everywhere))
+    edge = outlined[..., 2] > 0
+    assert edge[disc(50, 40, 10)].any()
+    assert not edge[disc(50, 65, 5)].any()
+    assert not edge[disc(10, 10, 5)].any()
+
+
 def test_the_colour_volume_lies_on_the_fixed_grid(ct: Volume, mr: Volume, result):
     image = fusion.fused_volume(ct, mr, result)
     assert image.GetNumberOfComponentsPerPixel() == 3
