@@ -203,7 +203,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 def registrationText(result: Any) -> str:
     """Return the verdict on a registration, in words."""
-    reasons = "; ".join(result.reasons)
+    reasons = "; ".join((*result.reasons, *result.warnings))
     if result.verdict.value == "rejected":
         return _("Rejected: {reasons}. The MR was not moved.").format(reasons=reasons)
     error = result.expected_error_mm

@@ -33,11 +33,11 @@ def choose(panel, pair):
     panel.ui.mrSelector.setCurrentNode(pair[1])
 
 
-def registration(verdict=Verdict.ACCEPTED, reasons=(), error=0.6):
+def registration(verdict=Verdict.ACCEPTED, reasons=(), error=0.6, warnings=()):
     def register_rigid(fixed, moving, **keywords):
         keywords["progress"](0.5, "half")
         assert (fixed.name, moving.name) == ("CT of P", "T1 of P")
-        return RegistrationResult("rigid", TRUTH, verdict, reasons, expected_error_mm=error)
+        return RegistrationResult("rigid", TRUTH, verdict, reasons, expected_error_mm=error, warnings=warnings)
 
     return register_rigid
 
@@ -74,9 +74,8 @@ def test_images_that_say_what_they_are_are_chosen_on_entering(session, pair):
 
 
 def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
-    replace_function(
-        monkeypatch, "MSKFusionLib.registration.register_rigid", registration(reasons=("bone edges agree",))
-    )
+    registered = registration(reasons=("bone edges agree",), warnings=("the side cannot be told",))
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registered)
     voxels_before = pair[1].GetImageData()
     choose(panel, pair)
     press(panel.ui.registerButton)
@@ -89,6 +88,8 @@ def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
     assert "Accepted" in text
     assert "0.6 mm" in text
     assert "bone edges agree" in text
+    assert "the side cannot be told" in text
+    assert "the side cannot be told" in transform.GetDescription()
     assert panel.ui.workArea.enabled
     assert not panel.ui.cancelButton.enabled
 

@@ -41,7 +41,7 @@ def place_registration(
     -------
     RegistrationNodes
         A linear transform; of a registration bone by bone a grid transform, and a linear one for each bone that was
-        placed. Fixed to moving as TransformFromParent, with role and verdict as attributes and the reasons as
+        placed. Fixed to moving as TransformFromParent, with role and verdict as attributes; reasons and warnings as
         description.
     """
     accepted = result.verdict is Verdict.ACCEPTED
@@ -57,7 +57,7 @@ def place_registration(
                 bones[bone.name].SetAttribute(ROLE_ATTRIBUTE, "bone-registration")
     whole.SetAttribute(ROLE_ATTRIBUTE, "registration")
     whole.SetAttribute(VERDICT_ATTRIBUTE, result.verdict.value)
-    whole.SetDescription("; ".join(result.reasons))
+    whole.SetDescription("; ".join((*result.reasons, *result.warnings)))
     if accepted and moving_node is not None:
         place_under(moving_node, whole)
     return RegistrationNodes(whole, bones)
