@@ -7,18 +7,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import InputError
 from ..frames import FloatArray, invert_rigid
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
-from ..volume import Modality, Volume
+from ..volume import Volume
 from .bone_fit import BoneFit
 from .dense_field import DenseFieldMap
 from .field_search import SMOOTHNESS, Images, disagreement_mm, displacement_ras
 from .instance_optimisation import ControlField
 from .pair import Pair
 from .point_map import PointMap
-from .preprocess import check_body, check_image
+from .preprocess import check_pair
 from .quality import agreement_of_blocks
 from .result import BendingMap, RegistrationResult, Verdict
 from .sampling import crop_to_overlap
@@ -76,13 +75,8 @@ def register_deformable(
     """
     began = time.monotonic()
     where = choose_device(device)
-    for volume in (fixed, moving):
-        check_image(volume)
-    if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
-        raise InputError(f"both images are {fixed.modality.value}", "Give one CT and one MR.", where=fixed.name)
-    ct_is_fixed = fixed.modality is Modality.CT
-    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
-    check_body(ct)
+    ct, mr = check_pair(fixed, moving)
+    ct_is_fixed = ct is fixed
     common = initial.fixed_to_moving_ras if ct_is_fixed else invert_rigid(initial.fixed_to_moving_ras)
     before = None if initial.bending is None else initial.bending.ct_to_mr
     progress(0.0, "preparing the images")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..frames import FloatArray, invert_rigid, transform_points
+from ..frames import FloatArray, invert_rigid
 from ..volume import Modality, Volume
+from .mutual_information import apart_mm
 from .point_map import grid_over, voxel_points_ras
 
 #: Shares of what counts besides the two halves' disagreement: the choice of tissue, and what no evidence within one pair
@@ -39,11 +40,11 @@ class Refits:
 
     def split_half_mm(self, points_ras: ArrayLike) -> FloatArray:
         """Return how far apart (...,) the two halves' fits put points (..., 3)."""
-        return _apart_mm(*self.halves_ras, points_ras)
+        return apart_mm(*self.halves_ras, points_ras)
 
     def selection_mm(self, points_ras: ArrayLike) -> FloatArray:
         """Return how far apart (...,) the result and the fit of the whole body put points (..., 3)."""
-        return _apart_mm(self.whole_body_ras, self.pose_ras, points_ras)
+        return apart_mm(self.whole_body_ras, self.pose_ras, points_ras)
 
     def error_mm(self, points_ras: ArrayLike) -> FloatArray:
         """Return the expected error (...,) in mm at points (..., 3) that move with the bones.
@@ -73,7 +74,3 @@ def combined_mm(split_half_mm: ArrayLike, selection_mm: ArrayLike, mr_voxel_mm: 
     """Return the expected error from what chance in the sample gives, the choice of tissue, and the MR's resolution."""
     split, selection = np.asarray(split_half_mm, dtype=np.float64), np.asarray(selection_mm, dtype=np.float64)
     return np.asarray(np.sqrt(split**2 + (_SELECTION_SHARE * selection) ** 2 + (_VOXEL_SHARE * mr_voxel_mm) ** 2))
-
-
-def _apart_mm(a: FloatArray, b: FloatArray, points_ras: ArrayLike) -> FloatArray:
-    return np.asarray(np.linalg.norm(transform_points(a, points_ras) - transform_points(b, points_ras), axis=-1))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..frames import FloatArray, rigid_about, rotation_about, transform_points, unit
 from ..volume import Volume
@@ -231,10 +231,14 @@ def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radiu
     return float(np.linalg.norm(transform_points(difference, arms) - arms, axis=1).mean())
 
 
+def apart_mm(a: FloatArray, b: FloatArray, points_ras: ArrayLike) -> FloatArray:
+    """Return how far apart (...,) two 4x4s put points (..., 3)."""
+    return np.asarray(np.linalg.norm(transform_points(a, points_ras) - transform_points(b, points_ras), axis=-1))
+
+
 def mean_apart_mm(a: FloatArray, b: FloatArray, points_ras: FloatArray) -> float:
     """Return how far apart two 4x4s put some points (N, 3), on average."""
-    apart = transform_points(a, points_ras) - transform_points(b, points_ras)
-    return float(np.linalg.norm(apart, axis=1).mean())
+    return float(apart_mm(a, b, points_ras).mean())
 
 
 def _rigid_gradient(arms: FloatArray, forces: NDArray[np.floating[Any]]) -> FloatArray:

@@ -58,6 +58,27 @@ def check_body(ct: Volume) -> None:
         )
 
 
+def check_pair(fixed: Volume, moving: Volume) -> tuple[Volume, Volume]:
+    """Return the CT and the MR of two images, whichever is fixed.
+
+    Raises
+    ------
+    InputError
+        When they are not one CT and one MR, one is empty or too thin, or the CT shows no body.
+    """
+    for volume in (fixed, moving):
+        check_image(volume)
+    if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
+        raise InputError(
+            f"both images are {fixed.modality.value}",
+            "Give one CT and one MR; this registration compares the two kinds.",
+            where=f"{fixed.name} and {moving.name}",
+        )
+    ct, mr = (fixed, moving) if fixed.modality is Modality.CT else (moving, fixed)
+    check_body(ct)
+    return ct, mr
+
+
 def thin(volume: Volume, max_voxels: int = MAX_VOXELS) -> Volume:
     """Return the image as float32 with at most about `max_voxels`, blocks averaged along the finest axes first."""
     shrink = np.ones(3, dtype=int)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
 from ..frames import FloatArray, check_rigid, invert_rigid, transform_points
 from ..progress import Progress, no_progress, part
-from ..volume import Modality, Volume
+from ..volume import Volume
 from .bone_fit import BoneFit
 from .climb import climb
 from .expected_error import Refits
@@ -19,7 +18,7 @@ from .global_search import SearchOptions, search
 from .landmarks import LandmarkPairs
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
-from .preprocess import check_body, check_image
+from .preprocess import check_pair
 from .quality import Evidence, judge, warnings_of, weigh
 from .result import RegistrationResult, Verdict
 from .turns import all_turns, turns_within
@@ -87,19 +86,10 @@ def register_rigid(
         landmarks are too few, on one line, or do not fit each other.
     """
     began = time.monotonic()
-    for volume in (fixed, moving):
-        check_image(volume)
-    if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
-        raise InputError(
-            f"both images are {fixed.modality.value}",
-            "Give one CT and one MR; this registration compares the two kinds.",
-            where=f"{fixed.name} and {moving.name}",
-        )
-    check_body(fixed if fixed.modality == Modality.CT else moving)
+    ct, mr = check_pair(fixed, moving)
+    ct_is_fixed = ct is fixed
     own = np.eye(4) if landmarks is None else landmarks.rigid_fit()
     start = own if start_ras is None else check_rigid(start_ras, "start_ras")
-    ct_is_fixed = fixed.modality == Modality.CT
-    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
     progress(0.0, "preparing the images")
     pair = Pair.prepare(ct, mr)
     ct_start = start if ct_is_fixed else invert_rigid(start)
