@@ -13,6 +13,8 @@ FloatArray = NDArray[np.float64]
 
 #: Turns RAS into LPS homogeneous coordinates and back (it is its own inverse).
 RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: A larger product is shared out between threads, which for matrices of three columns takes ten times as long.
+_ROWS_AT_ONCE = 6000
 
 
 def flip_ras_lps(points: ArrayLike) -> FloatArray:
@@ -27,8 +29,17 @@ def flip_transform_ras_lps(matrix: ArrayLike) -> FloatArray:
 
 def transform_points(matrix: ArrayLike, points: ArrayLike) -> FloatArray:
     """Apply a 4x4 transform to points (..., 3)."""
-    m = np.asarray(matrix, dtype=np.float64)
-    return np.asarray(points, dtype=np.float64) @ m[:3, :3].T + m[:3, 3]
+    m, p = np.asarray(matrix, dtype=np.float64), np.asarray(points, dtype=np.float64)
+    turn = np.ascontiguousarray(m[:3, :3].T)
+    if p.size <= 3 * _ROWS_AT_ONCE:
+        return p @ turn + m[:3, 3]
+    rows = p.reshape(-1, 3)
+    moved = np.empty_like(rows)
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        np.matmul(rows[some], turn, out=moved[some])
+    moved += m[:3, 3]
+    return moved.reshape(p.shape)
 
 
 def rotation_about(axis: ArrayLike, angle_deg: float) -> FloatArray:

@@ -3,7 +3,7 @@
     python Testing/benchmarks/registration.py --set lumbar --pairs 8 --out FILE.json
     python Testing/benchmarks/registration.py --set honesty --resume --out FILE.json
 
-Sets: near (5 mm, 3 degrees: every adapter must solve it), lumbar, turns, postures, real, real_near, honesty. The peers need
+Sets: near (5 mm, 3 degrees: every adapter must solve it), lumbar, turns, postures, real, real_near, real_mr, honesty. The peers need
 their packages (pip install itk-elastix antspyx picsl-greedy), which want another numpy than this project: give the
 interpreter of a virtual environment of their own with --peers-python. Every run is appended to FILE.jsonl as it ends.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 from regbench.methods import METHODS, OURS, PEERS
 from regbench.patients import PatientStore
 from regbench.runs import Record, read_records, run_method
-from regbench.sets import NOT_AVAILABLE, SETS, USUAL_METHODS, Source
+from regbench.sets import SETS, USUAL_METHODS, Source
 from regbench.table import as_text, summarise
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,6 @@ def main() -> None:
                     file.write(json.dumps(record) + "\n")
                 print(_line(record), flush=True)
     summary = summarise(records)
-    summary["not_available"] = list(NOT_AVAILABLE)
     summary["machine"] = {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
     args.out.write_text(json.dumps(summary, indent=1), encoding="utf-8")
     print(f"\n{as_text(summary)}\n\n{args.out}, {lines}")

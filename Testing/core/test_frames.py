@@ -105,3 +105,13 @@ def test_no_direction(vector):
 def test_rows_at_length_one_and_nothing_stays_nothing():
     rows = unit_rows([[[3.0, 4.0], [0.0, 0.0]], [[0.0, -1e-9], [2.0, 0.0]]])
     np.testing.assert_allclose(rows, [[[0.6, 0.8], [0, 0]], [[0, -1], [1, 0]]])
+
+
+def test_many_points_are_moved_as_each_alone():
+    rng = np.random.default_rng(0)
+    matrix = rigid_about((1.0, 2.0, 3.0), rotation_about((1, 2, -1), 37.0), (4.0, 5.0, 6.0))
+    points = rng.uniform(-200, 200, (3, 7001, 3))
+    moved = transform_points(matrix, points)
+    assert moved.shape == points.shape
+    for index in [(0, 0), (1, 6000), (2, 7000)]:
+        assert moved[index] == pytest.approx(matrix[:3, :3] @ points[index] + matrix[:3, 3], abs=1e-9)

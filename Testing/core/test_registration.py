@@ -7,7 +7,7 @@ import pytest
 from core.body_pair import BodyPair, body_pair
 
 from MSKFusionLib.errors import Cancelled, InputError
-from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about
+from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about, transform_points
 from MSKFusionLib.registration import RegistrationResult, Verdict, register_rigid
 from MSKFusionLib.registration.quality import MIRRORED, SYMMETRIC, Evidence, judge, warnings_of
 from MSKFusionLib.volume import Modality, Volume, read_image
@@ -98,6 +98,20 @@ def test_a_start_carries_the_search_to_any_turn():
     start = rigid_about(np.zeros(3), rotation_about((1, 0, 0), 8.0)) @ upside_down.ct_to_mr_ras
     found = register_rigid(upside_down.ct, upside_down.mr, start_ras=start)
     assert upside_down.error_mm(found.fixed_to_moving_ras) < 0.4
+
+
+def test_two_mr_images_of_other_contrast_are_registered(pair: BodyPair):
+    motion = rigid_about(pair.mr.centre_ras, rotation_about((1, -2, 1), 25.0), (12.0, -20.0, 15.0))
+    dark = np.where(pair.mr.voxels > 60, 1100.0 - pair.mr.voxels, pair.mr.voxels).astype(np.float32)
+    moved = motion @ pair.mr.ijk_to_ras
+    other = replace(
+        pair.mr.with_voxels(dark), origin_ras=moved[:3, 3], directions_ras=motion[:3, :3] @ pair.mr.directions_ras
+    )
+    found = register_rigid(pair.mr, other)
+    points = transform_points(pair.ct_to_mr_ras, pair.bone_points_ras())
+    apart = transform_points(found.fixed_to_moving_ras, points) - transform_points(motion, points)
+    assert np.linalg.norm(apart, axis=1).mean() < 0.2
+    assert found.verdict == Verdict.ACCEPTED
 
 
 @pytest.mark.parametrize("anywhere", [False, pytest.param(True, marks=pytest.mark.slow)])

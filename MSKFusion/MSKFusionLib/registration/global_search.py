@@ -15,10 +15,10 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from ..frames import RAS_LPS, FloatArray, rigid
+from ..frames import RAS_LPS, FloatArray, invert_rigid, rigid, transform_points
 from ..progress import Progress
 from ..volume import Volume, transform_to_sitk
-from .mutual_information import pose_distance_mm
+from .mutual_information import arms_ras
 from .preprocess import BODY_HU, FloatVoxels, IntArray, at_spacing, on_cubes
 
 #: Turns between two reports of progress, each of which may end the search.
@@ -132,10 +132,21 @@ def search(
             for poses in pool.map(best_shifts, turns[some], halves[some]):
                 found += poses
     found.sort(key=lambda item: -item[0])
+    return _distinct(found, centre_mr, options)
+
+
+def _distinct(found: list[tuple[float, FloatArray]], centre_mr: FloatArray, options: SearchOptions) -> list[Candidate]:
+    """Return the best poses, none within `apart_mm` (as `pose_distance_mm` measures) of a better one; best first."""
     kept: list[Candidate] = []
-    for value_here, pose in found:
-        if all(pose_distance_mm(pose, other.ct_to_mr_ras, centre_mr) > options.apart_mm for other in kept):
-            kept.append(Candidate(pose, value_here))
+    # Two poses are as far apart as where they come from: one inverse for each, and all kept ones compared at once.
+    arms = arms_ras(centre_mr)
+    sources = np.empty((options.candidates, *arms.shape))
+    for score, pose in found:
+        source = transform_points(invert_rigid(pose), arms)
+        apart_mm = np.linalg.norm(sources[: len(kept)] - source, axis=2).mean(axis=1)
+        if (apart_mm > options.apart_mm).all():
+            sources[len(kept)] = source
+            kept.append(Candidate(pose, score))
         if len(kept) >= options.candidates:
             break
     return kept

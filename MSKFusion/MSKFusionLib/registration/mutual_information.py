@@ -224,9 +224,14 @@ def parameter_gradient(parameters: FloatArray, gradient: FloatArray) -> FloatArr
     return np.r_[torque - a * turned + b * np.cross(omega, turned), gradient[3:]]
 
 
+def arms_ras(centre_ras: FloatArray, radius_mm: float = RADIUS_MM) -> FloatArray:
+    """Return the points (6, 3) around a centre by which two poses are compared."""
+    return radius_mm * np.vstack([np.eye(3), -np.eye(3)]) + centre_ras
+
+
 def pose_distance_mm(a: FloatArray, b: FloatArray, centre_ras: FloatArray, radius_mm: float = RADIUS_MM) -> float:
     """Return how far apart two rigid 4x4s into one frame put points at `radius_mm` around `centre_ras` there, on average."""
-    arms = radius_mm * np.vstack([np.eye(3), -np.eye(3)]) + centre_ras
+    arms = arms_ras(centre_ras, radius_mm)
     difference = a @ np.linalg.inv(b)
     return float(np.linalg.norm(transform_points(difference, arms) - arms, axis=1).mean())
 

@@ -1,11 +1,12 @@
-"""A CT and an MR image made ready for registration, coarse and fine."""
+"""A CT and an MR image, or two MR images, made ready for registration, coarse and fine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ..frames import FloatArray
-from ..volume import Volume
+from ..volume import Modality, Volume
+from .mr_reference import mr_as_reference
 from .mutual_information import MutualInformation
 from .preprocess import at_spacing, even_out_mr, thin
 from .sampling import body_mask, crop_to_overlap, draw_samples
@@ -18,20 +19,25 @@ class Pair:
     Parameters
     ----------
     ct
-        HU, float32.
+        HU, float32; another MR on that scale where `shows_bone` is false.
     mr, signal
         Values and foreground of `even_out_mr`.
+    shows_bone
+        Whether what is dense in `ct` is bone.
     """
 
     ct: Volume
     mr: Volume
     signal: Volume
+    shows_bone: bool = True
     _levels: dict[float, tuple[Volume, Volume]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def prepare(cls, ct: Volume, mr: Volume) -> Pair:
-        """Thin both, and take the coil's shading out of the MR."""
-        return cls(thin(ct), *even_out_mr(thin(mr)))
+        """Thin both, and take the coil's shading out of the MR. An MR in the CT's place is put on the CT's scale."""
+        shows_bone = ct.modality is not Modality.MR
+        reference = thin(ct) if shows_bone else mr_as_reference(thin(ct))
+        return cls(reference, *even_out_mr(thin(mr)), shows_bone)
 
     @property
     def centre_mr_ras(self) -> FloatArray:

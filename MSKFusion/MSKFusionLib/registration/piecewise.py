@@ -14,12 +14,13 @@ from ..errors import InputError
 from ..frames import FloatArray, invert_rigid, rotation_angle_deg
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
-from ..volume import Modality, Volume
+from ..volume import Volume
 from .bone_fit import BoneFit
 from .bone_poses import LEAST_SEEN, BoneFitting, PoseEvidence, weigh_poses
 from .mutual_information import mean_apart_mm, pose_distance_mm
 from .pair import Pair
 from .polyrigid import PolyrigidMap
+from .preprocess import check_pair
 from .quality import Evidence, agreement_of_blocks, judge
 from .result import BendingMap, BonePose, RegistrationResult, Verdict
 from .rigid import register_rigid
@@ -77,11 +78,11 @@ def register_piecewise(
     names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
     if not names:
         raise InputError("the labels name no bone", "Segment the CT first.", where=bones.labels.name)
+    ct, mr = check_pair(fixed, moving)
     if rigid is None:
         return _on_own_rigid(fixed, moving, bones, start_ras, seed, progress)
     began = time.monotonic()
-    ct_is_fixed = fixed.modality == Modality.CT
-    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
+    ct_is_fixed = ct is fixed
     ct_to_mr = rigid.fixed_to_moving_ras if ct_is_fixed else invert_rigid(rigid.fixed_to_moving_ras)
     progress(0.0, "preparing the bones")
     pair = Pair.prepare(ct, mr)
@@ -188,7 +189,7 @@ def _evidence(
     progress: Progress,
 ) -> tuple[Evidence, float]:
     """Return the common motion's evidence with what the bones' own motions change in it, and the gain in fine blocks."""
-    fit = BoneFit.prepare(pair.ct, pair.mr, ct_to_mr_ras)
+    fit = BoneFit.prepare(pair, ct_to_mr_ras)
     agreement, gain, blocks, information = agreement_of_blocks(
         fit, ct_to_mr_ras, seed, part(progress, 0.0, 0.5), ct_to_mr
     )

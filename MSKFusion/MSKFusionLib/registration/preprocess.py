@@ -58,8 +58,13 @@ def check_body(ct: Volume) -> None:
         )
 
 
-def check_pair(fixed: Volume, moving: Volume) -> tuple[Volume, Volume]:
-    """Return the CT and the MR of two images, whichever is fixed.
+def check_pair(fixed: Volume, moving: Volume, *, two_mr: bool = False) -> tuple[Volume, Volume]:
+    """Return the CT and the MR of two images, whichever is fixed; of two MR images the fixed one takes the CT's place.
+
+    Parameters
+    ----------
+    two_mr
+        Whether two MR images will do.
 
     Raises
     ------
@@ -68,10 +73,12 @@ def check_pair(fixed: Volume, moving: Volume) -> tuple[Volume, Volume]:
     """
     for volume in (fixed, moving):
         check_image(volume)
+    if two_mr and fixed.modality is moving.modality is Modality.MR:
+        return fixed, moving
     if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
         raise InputError(
             f"both images are {fixed.modality.value}",
-            "Give one CT and one MR; this registration compares the two kinds.",
+            "Give one CT and one MR" + (", or two MR." if two_mr else "; this registration compares the two kinds."),
             where=f"{fixed.name} and {moving.name}",
         )
     ct, mr = (fixed, moving) if fixed.modality is Modality.CT else (moving, fixed)

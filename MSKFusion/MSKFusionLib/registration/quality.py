@@ -133,7 +133,7 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
     e = evidence
     reasons = []
     if e.overlap_share < LEAST_OVERLAP:
-        reasons.append(f"only {e.overlap_share:.0%} of the compared part of the CT lies in the MR")
+        reasons.append(f"only {e.overlap_share:.0%} of the compared part of one image lies in the other")
     if e.return_share < LEAST_RETURN:
         reasons.append(
             f"only {e.return_share:.0%} of the poses moved 7 mm and 5 degrees away came back: this is no stable optimum"
@@ -145,14 +145,14 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if e.bone_information_nats < LEAST_INFORMATION_NATS:
         reasons.append(
-            f"what the CT shows around bone says too little about the MR there ({e.bone_information_nats:.2f} nats, at "
+            f"what one image shows says too little about the other there ({e.bone_information_nats:.2f} nats, at "
             f"least {LEAST_INFORMATION_NATS:.2f} are needed)"
         )
     if e.split_half_mm > MOST_SPLIT_MM:
         reasons.append(f"two halves of the anatomy lead to positions {e.split_half_mm:.1f} mm apart")
     if e.mirror_share > MIRRORED:
         reasons.append(
-            f"mirrored left to right, the CT fits this MR better ({e.mirror_share:.2f} times as well): one of the images is "
+            f"mirrored left to right, one image fits the other better ({e.mirror_share:.2f} times as well): one of the images is "
             "mirrored, or they are of two people; check the orientation that their files give"
         )
     if reasons:
@@ -165,7 +165,7 @@ def warnings_of(evidence: Evidence) -> tuple[str, ...]:
     """Return what a result does not tell although it may be accepted."""
     if SYMMETRIC < evidence.mirror_share <= MIRRORED:
         return (
-            "left and right cannot be told apart here: mirrored left to right, the CT fits this MR "
+            "left and right cannot be told apart here: mirrored left to right, one image fits the other "
             f"{evidence.mirror_share:.2f} times as well; make sure of the side by other means",
         )
     return ()
@@ -209,7 +209,7 @@ def agreement_of_blocks(
     agreement, gain, blocks, information
         See `Evidence`.
     """
-    drawn = fit.samples(pose, seed + 3, 40_000)
+    drawn = fit.samples(pose, seed + 3, max(40_000, int(1.25 * LEAST_BLOCK_SAMPLES * fit.mask_mm3 / block_mm**3)))
     information = MutualInformation(drawn, fit.mr, bins=24)
     placed = transform_points(pose, drawn.points_ras) if ct_to_mr is None else ct_to_mr(drawn.points_ras)
     inside, value = information.values(placed)

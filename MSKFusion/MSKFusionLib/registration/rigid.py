@@ -1,4 +1,4 @@
-"""Rigid registration of CT and MR without a start, with a verdict."""
+"""Rigid registration of CT and MR, or of two MR, without a start, with a verdict."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def register_rigid(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> RegistrationResult:
-    """Register a CT and an MR image of one body part, whichever is fixed, from any start.
+    """Register a CT and an MR image of one body part, whichever is fixed, or two MR images, from any start.
 
     Parameters
     ----------
     fixed, moving
-        One CT and one MR.
+        One CT and one MR, or two MR; of these the fixed one stands in for the CT.
     start_ras
         4x4 from fixed RAS to moving RAS. Turns up to 60 degrees around it are searched, and every shift. None: the
         landmarks, and where there are none the images' own frames.
@@ -82,11 +82,11 @@ def register_rigid(
     Raises
     ------
     InputError
-        When the images are not one CT and one MR, are empty or too thin, or nowhere overlap enough to be compared; when
+        When the images are neither one CT and one MR nor two MR, are empty or too thin, or nowhere overlap enough to be compared; when
         landmarks are too few, on one line, or do not fit each other.
     """
     began = time.monotonic()
-    ct, mr = check_pair(fixed, moving)
+    ct, mr = check_pair(fixed, moving, two_mr=True)
     ct_is_fixed = ct is fixed
     own = np.eye(4) if landmarks is None else landmarks.rigid_fit()
     start = own if start_ras is None else check_rigid(start_ras, "start_ras")
@@ -173,8 +173,8 @@ def _register(
         leaders = _distinct(refined, centre, 4.0)
     progress(0.5, "fitting at the bone")
     pose = leaders[0].ct_to_mr_ras
-    fit = BoneFit.prepare(pair.ct, pair.mr, pose)
-    fitted = fit.fit(pose, seed, 80_000, marks)
+    fit = BoneFit.prepare(pair, pose)
+    fitted = fit.fit(pose, seed, 160_000, marks)
     # A fit that runs away has found something else than the bone it started at.
     if pose_distance_mm(fitted, pose, centre) <= 5.0:
         pose = fitted

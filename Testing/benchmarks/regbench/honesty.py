@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from MSKFusionLib.frames import FloatArray, transform_points
-from MSKFusionLib.volume import Modality, Volume, write_image
+from MSKFusionLib.volume import Modality, Volume
 
 from .pairs import ImageFile, Pair, Recipe
 from .patients import PatientStore
+from .real_mr import REAL_MR, derived, series
 
 #: How many pairs of each kind, 300 in all; fewer patients give fewer.
 OTHER_PATIENT, MIRRORED, NO_OVERLAP, NOISE, OTHER_BODY_PART, THREE_SLICES = 184, 40, 40, 10, 16, 10
@@ -27,12 +27,7 @@ _REAL_CT = {
     "lumbar": "spine_ct/totalseg_example_ct_lumbar_pelvis_3mm.nii.gz",
     "pelvis": "pelvis_ct/pengwin_001_bone_ct.nrrd",
 }
-_REAL_MR = {
-    "head": "rire/training_001_mr_T1.mha",
-    "pelvis": "pelvis_mr/cptac_C3N-01001_t1_cor_pelvis.nrrd",
-    "knee": "knee_mr/mese_t2_dicom_echo1",
-    "spine": "spine_mr/tptbox_sub-mri_label-6_T2w.nii.gz",
-}
+_REAL_MR = {"head": "rire/training_001_mr_T1.mha", **REAL_MR}
 
 
 def honesty(store: PatientStore, seeds: Sequence[int], data: Path) -> list[Recipe]:
@@ -91,13 +86,6 @@ def _with_whole_ct(store: PatientStore, seed: int, mr: ImageFile) -> Pair:
     return Pair(patient.ct, mr, labels=patient.labels)
 
 
-def _derived(store: PatientStore, name: str, modality: Modality, make: Callable[[], Volume]) -> ImageFile:
-    path = store.derived(name)
-    if not path.is_file():
-        write_image(make(), path)
-    return ImageFile(path, modality)
-
-
 def _mirrored(store: PatientStore, seed: int, weighting: str) -> Pair:
     """Flip the MR's voxels left to right, its header kept: the aorta and the vena cava change places."""
     patient = store.get(seed)
@@ -108,7 +96,7 @@ def _mirrored(store: PatientStore, seed: int, weighting: str) -> Pair:
         axis = int(np.argmax(np.abs(mr.directions_ras.T @ right)))
         return mr.with_voxels(np.ascontiguousarray(np.flip(mr.voxels, 2 - axis)), step="mirrored left to right")
 
-    return _with_whole_ct(store, seed, _derived(store, f"mirrored_{seed:02d}_{weighting}", Modality.MR, make))
+    return _with_whole_ct(store, seed, derived(store, f"mirrored_{seed:02d}_{weighting}", make))
 
 
 def _no_overlap(store: PatientStore, seed: int, weighting: str) -> Pair:
@@ -126,8 +114,8 @@ def _no_overlap(store: PatientStore, seed: int, weighting: str) -> Pair:
         )
 
     return Pair(
-        _derived(store, f"upper_{seed:02d}_CT", Modality.CT, upper),
-        _derived(store, f"lower_{seed:02d}_{weighting}", Modality.MR, lower),
+        derived(store, f"upper_{seed:02d}_CT", upper, Modality.CT),
+        derived(store, f"lower_{seed:02d}_{weighting}", lower),
     )
 
 
@@ -157,7 +145,7 @@ def _noise(store: PatientStore, seed: int, weighting: str) -> Pair:
         rng = np.random.default_rng((seed, 81))
         return mr.with_voxels(np.hypot(*rng.normal(0, 100, (2, *mr.voxels.shape))).astype(np.float32))
 
-    return _with_whole_ct(store, seed, _derived(store, f"noise_{seed:02d}_{weighting}", Modality.MR, make))
+    return _with_whole_ct(store, seed, derived(store, f"noise_{seed:02d}_{weighting}", make))
 
 
 def _three_slices(store: PatientStore, seed: int, weighting: str) -> Pair:
@@ -168,7 +156,7 @@ def _three_slices(store: PatientStore, seed: int, weighting: str) -> Pair:
         middle = mr.shape_ijk[2] // 2
         return mr.cropped((0, 0, middle - 1), (*mr.shape_ijk[:2], middle + 2))
 
-    return _with_whole_ct(store, seed, _derived(store, f"three_{seed:02d}_{weighting}", Modality.MR, make))
+    return _with_whole_ct(store, seed, derived(store, f"three_{seed:02d}_{weighting}", make))
 
 
 def _body_parts(store: PatientStore, data: Path) -> list[Recipe]:
@@ -188,15 +176,9 @@ def _body_parts(store: PatientStore, data: Path) -> list[Recipe]:
             def make(ct_path: str = ct_path, mr_name: str = mr_name, mr_path: str = mr_path) -> Pair:
                 ct, mr = ImageFile(data / ct_path, Modality.CT), ImageFile(data / mr_path, Modality.MR)
                 if mr.path.is_dir():
-                    mr = _derived(store, f"real_{mr_name}", Modality.MR, lambda: _series(data / mr_path))
+                    mr = derived(store, f"real_{mr_name}", lambda: series(data / mr_path))
                 return Pair(ct, mr)
 
             name = f"part-{ct_name.replace(' ', '')}-{mr_name}"
             recipes.append(Recipe("honesty", name, "other body part", make))
     return recipes
-
-
-def _series(folder: Path) -> Volume:
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    return Volume.from_sitk(reader.Execute(), modality=Modality.MR, name=folder.name)
