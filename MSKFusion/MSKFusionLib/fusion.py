@@ -1,6 +1,6 @@
 """Two registered images in one picture: blended, as a checkerboard, with outlines, in colour, with the expected error.
 
-Pictures are (H, W, 3) arrays of 8-bit red, green and blue. They are sampled straight from both images through the
+Of two MR images the fixed one stands where the CT does, and what is bright in it where bone does. Pictures are (H, W, 3) arrays of 8-bit red, green and blue. They are sampled straight from both images through the
 transform, so that neither is resampled first.
 """
 
@@ -28,6 +28,8 @@ _CT_WINDOW_HU = (-200.0, 600.0)
 #: From here on the CT is shown as bone, in full colour from the second value on.
 _BONE_HU = (150.0, 450.0)
 _OUTLINE_HU, _SPECK_MM2 = 220.0, 60.0
+#: An MR image's darkest and brightest in the CT's place.
+_MR_AS_HU = (0.0, 500.0)
 #: Share of the MR's values that its window leaves out at the bright end.
 _MR_BRIGHTEST_SHARE = 0.005
 #: Of Okabe and Ito's palette: orange for bone over the MR, sky blue for outlines.
@@ -133,10 +135,10 @@ def fused_slices(
     Raises
     ------
     InputError
-        When the images are not one CT and one MR.
+        When the images are neither one CT and one MR nor two MR.
     """
-    window = _mr_window(fixed, moving)
-    return tuple(_fused(fixed, moving, result, window, p.points_ras(), p.step_mm) for p in planes)
+    windows = _windows(fixed, moving)
+    return tuple(_fused(fixed, moving, result, windows, p.points_ras(), p.step_mm) for p in planes)
 
 
 def blended(fused: FusedSlice, mr_share: float = 0.5) -> Picture:
@@ -185,24 +187,31 @@ def fused_volume(
     fixed: Volume, moving: Volume, result: RegistrationResult, progress: Progress = no_progress
 ) -> sitk.Image:
     """Return `in_colour` for every voxel of the fixed image, as ITK's RGB image; made slice by slice, to bound memory."""
-    window = _mr_window(fixed, moving)
+    windows = _windows(fixed, moving)
     ni, nj, nk = fixed.shape_ijk
     colours = np.empty((nk, nj, ni, 3), dtype=np.uint8)
     ij = np.stack(np.meshgrid(np.arange(ni), np.arange(nj)), axis=-1)
     for k in range(nk):
         progress(k / nk, "colouring")
         points = transform_points(fixed.ijk_to_ras, np.concatenate([ij, np.full((nj, ni, 1), k)], axis=-1))
-        colours[k] = in_colour(_fused(fixed, moving, result, window, points, float(fixed.spacing_mm[0])))
+        colours[k] = in_colour(_fused(fixed, moving, result, windows, points, float(fixed.spacing_mm[0])))
     image = sitk.GetImageFromArray(colours, isVector=True)
     image.CopyInformation(fixed.to_sitk())
     return image
 
 
-def _mr_window(fixed: Volume, moving: Volume) -> tuple[float, float]:
-    if {fixed.modality, moving.modality} != {Modality.CT, Modality.MR}:
-        raise InputError("these pictures need one CT and one MR", where=f"{fixed.name} and {moving.name}")
-    mr = fixed if fixed.modality == Modality.MR else moving
-    darkest, brightest = np.quantile(mr.voxels[:, ::2, ::2], [0.01, 1 - _MR_BRIGHTEST_SHARE])
+def _windows(fixed: Volume, moving: Volume) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the darkest and brightest values of the fixed and of the moving image."""
+    kinds = fixed.modality, moving.modality
+    if Modality.MR not in kinds or not set(kinds) <= {Modality.CT, Modality.MR}:
+        raise InputError("these pictures need one CT and one MR, or two MR", where=f"{fixed.name} and {moving.name}")
+    return _window(fixed), _window(moving)
+
+
+def _window(volume: Volume) -> tuple[float, float]:
+    if volume.modality is Modality.CT:
+        return _CT_WINDOW_HU
+    darkest, brightest = np.quantile(volume.voxels[:, ::2, ::2], [0.01, 1 - _MR_BRIGHTEST_SHARE])
     return float(darkest), float(brightest)
 
 
@@ -210,17 +219,24 @@ def _fused(
     fixed: Volume,
     moving: Volume,
     result: RegistrationResult,
-    mr_window: tuple[float, float],
+    windows: tuple[tuple[float, float], tuple[float, float]],
     points_ras: FloatArray,
     step_mm: float,
 ) -> FusedSlice:
-    here, there = _values(fixed, points_ras), _values(moving, result.apply_to_points(points_ras))
-    (in_ct, hu), (in_mr, signal) = (here, there) if fixed.modality == Modality.CT else (there, here)
+    images = [
+        (*_values(fixed, points_ras), windows[0]),
+        (*_values(moving, result.apply_to_points(points_ras)), windows[1]),
+    ]
+    ct_first = moving.modality is Modality.MR
+    (in_ct, ct, ct_window), (in_mr, mr, mr_window) = images if ct_first else images[::-1]
+    ct_brightness = _brightness(ct, *ct_window) * in_ct
+    is_ct = Modality.CT in (fixed.modality, moving.modality)
+    low, high = _MR_AS_HU
     return FusedSlice(
         step_mm,
-        _brightness(hu, *_CT_WINDOW_HU) * in_ct,
-        _brightness(signal, *mr_window) * in_mr,
-        np.where(in_ct, hu, -1000.0),
+        ct_brightness,
+        _brightness(mr, *mr_window) * in_mr,
+        np.where(in_ct, ct if is_ct else low + (high - low) * ct_brightness, -1000.0),
         in_ct,
         in_mr,
     )

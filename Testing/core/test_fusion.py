@@ -180,3 +180,13 @@ def test_the_middle_of_the_overlap(ct: Volume, mr: Volume, result):
 def test_two_of_a_kind_are_refused(ct: Volume, result):
     with pytest.raises(InputError, match="one CT and one MR"):
         fusion.fused_slices(ct, ct, result, fusion.anatomical_planes(ct, (0, 0, 0)))
+
+
+def test_of_two_mr_images_the_bright_part_of_the_fixed_one_is_coloured(mr: Volume):
+    still = RegistrationResult("test", np.eye(4), Verdict.ACCEPTED, ())
+    centre = mr.centre_ras
+    (axial, *_) = fusion.fused_slices(mr, mr, still, fusion.anatomical_planes(mr, centre))
+    np.testing.assert_allclose(axial.ct, axial.mr)
+    coloured = np.ptp(fusion.in_colour(axial).astype(int), axis=-1) > 20
+    assert (axial.ct[coloured] > 0.3).all()
+    assert coloured[axial.ct > 0.9].all()

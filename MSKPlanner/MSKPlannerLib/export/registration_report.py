@@ -32,6 +32,7 @@ _EVIDENCE_WORDS = {
     "mirror_share": "What the CT mirrored left to right says, as a share of what it says (1 and more: side not certain)",
     "mr_voxel_mm": "Longest edge of the MR's voxels, mm",
 }
+_TWO_MR = "<p>Two MR images: where this page says CT it is the fixed one, and what is bright in that one is drawn as bone.</p>"
 
 
 def registration_table(entry: Mapping[str, Any]) -> str:
@@ -75,7 +76,7 @@ def render_registration_report(
     Raises
     ------
     InputError
-        When the images are not one CT and one MR.
+        When the images are neither one CT and one MR nor two MR.
     """
     accepted = result.verdict is Verdict.ACCEPTED
     error = result.expected_error_mm
@@ -109,6 +110,7 @@ def render_registration_report(
         evidence=registration_table(entry),
         bones=_bone_table(entry) + _landmark_table(entry),
         inputs=input_table(inputs),
+        note=_TWO_MR if fixed.modality is moving.modality else "",
         place=escape(", ".join(f"{c:.0f}" for c in centre)),
         errors=_errors(result, planes, slices),
         **shown,
