@@ -230,6 +230,7 @@ def fillScrewTable(table: Any, screws: Any) -> None:
         "Length": _("Length (mm)"),
         "Grade": _("Grade"),
         "Clearance": _("Clearance (mm)"),
+        "Breach risk": _("Breach risk (%)"),
         "Mean": _("Mean (HU)"),
         "Verdict": _("Verdict"),
         "Remarks": _("Remarks"),

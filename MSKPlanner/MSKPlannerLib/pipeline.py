@@ -35,6 +35,7 @@ from .records import (
     plan_id,
     software_versions,
 )
+from .screws.error_budget import load_error_budget
 from .screws.implants import ImplantTable
 from .screws.pedicle import ScrewOptions, Skipped, plan_levels
 
@@ -260,5 +261,6 @@ def describe_options(options: CaseOptions) -> dict[str, Any]:
         "levels": None if options.levels is None else list(options.levels),
         "seed": options.seed,
         "screws": dict(vars(options.screws)),
+        "error_budget": dict(vars(load_error_budget(budget))) if (budget := options.screws.error_budget) else None,
         "guides": dict(vars(options.guides)),
     }

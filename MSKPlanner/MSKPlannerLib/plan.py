@@ -24,6 +24,37 @@ class _Judged:
 
 
 @dataclass(frozen=True)
+class BreachRisk:
+    """What the errors between plan and patient do to one screw.
+
+    Parameters
+    ----------
+    probability
+        That its surface leaves the bone beyond its entry.
+    grade_shares
+        Share of each Gertzbein-Robbins grade, A to E.
+    direction
+        Where it breaches most often (as `Screw.breach_direction`); empty where that is not known.
+    mean_clearance_mm
+        Expected clearance, breaches counted as negative.
+    standard_error
+        Of `probability`, from independent repetitions of the sampling.
+    samples
+        How many displaced screws were measured.
+    budget
+        Name of the error budget.
+    """
+
+    probability: float
+    grade_shares: Mapping[str, float]
+    direction: str
+    mean_clearance_mm: float
+    standard_error: float
+    samples: int
+    budget: str
+
+
+@dataclass(frozen=True)
 class Screw(_Judged):
     """One planned screw with everything that was measured on it.
 
@@ -40,6 +71,8 @@ class Screw(_Judged):
         Gertzbein-Robbins A to E (Gertzbein & Robbins 1990, doi 10.1097/00007632-199001000-00004).
     hu_mean, hu_min
         CT values in the cylinder; None without a CT.
+    risk
+        None where no error budget was asked for.
     """
 
     name: str
@@ -58,6 +91,7 @@ class Screw(_Judged):
     hu_min: float | None = None
     pedicle_width_mm: float | None = None
     largest_diameter_mm: float | None = None
+    risk: BreachRisk | None = None
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

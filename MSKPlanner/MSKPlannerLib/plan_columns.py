@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .plan import BreachRisk
+
 _UNKNOWN = "–"
 
 
@@ -57,6 +59,12 @@ def _point(point_ras: Sequence[float]) -> str:
     return " ".join(f"{v:z.1f}" for v in point_ras)
 
 
+def _grades(risk: BreachRisk | None) -> str | None:
+    if risk is None:
+        return None
+    return ", ".join(f"{grade} {share:.0%}" for grade, share in risk.grade_shares.items() if share >= 0.005)
+
+
 SCREW_COLUMNS = (
     Column("Screw", "Name in the plan document", lambda s: s.name),
     Column("Level", "Vertebra", lambda s: s.level),
@@ -67,6 +75,14 @@ SCREW_COLUMNS = (
     Column("Grade", "Gertzbein-Robbins, A to E", lambda s: s.grade),
     Column("Breach", "How far the screw leaves the bone", lambda s: s.breach_mm, "mm", 1),
     Column("Breach direction", "Where it leaves the bone", lambda s: s.breach_direction),
+    Column(
+        "Breach risk",
+        "How often the screw leaves the bone, by the error budget",
+        lambda s: None if s.risk is None else 100 * s.risk.probability,
+        "%",
+        0,
+    ),
+    Column("Grades to expect", "Share of each grade, by the error budget", lambda s: _grades(s.risk)),
     Column("Pedicle width", "At the isthmus", lambda s: s.pedicle_width_mm, "mm", 1),
     Column("Mean", "Mean CT value in the screw's cylinder", lambda s: s.hu_mean, "HU", 0),
     Column("Minimum", "Lowest CT value in the screw's cylinder", lambda s: s.hu_min, "HU", 0),

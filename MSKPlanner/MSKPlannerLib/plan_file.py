@@ -21,7 +21,7 @@ from MSKFusionLib.errors import InputError
 from .plan import Plan
 
 #: Raised by one with every change that an older reader cannot follow.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA_KEY = "schema"
 _SCHEMA_NAME = "mskplanner-plan"
 

@@ -220,6 +220,7 @@ def test_levels_are_chosen_and_doubtful_ones_named():
         {"pedicle_fill": 0.0},
         {"convergence_deg": (30.0, 10.0)},
         {"sagittal_deg": (-90.0, 90.0)},
+        {"error_budget": "none such"},
     ],
 )
 def test_options_that_contradict_themselves(changes):
@@ -244,3 +245,5 @@ def test_every_screw_is_in_the_true_bone_of_a_generated_patient(small_patient):
             assert found.clearance_mm >= 0.5
         assert screw.pedicle_width_mm == pytest.approx(true_width, abs=1.0)
         assert screw.hu_mean > 50
+        assert screw.risk.budget == "printed_guide"
+        assert 0.01 < screw.risk.probability < 0.9

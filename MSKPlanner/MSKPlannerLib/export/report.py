@@ -63,7 +63,7 @@ def render_report(
         notes=bullets((*plan.notes, *notes)),
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
-        screws=_metrics_table(SCREW_COLUMNS, plan.screws),
+        screws=_metrics_table(SCREW_COLUMNS, plan.screws) + _risk_words(plan),
         screw_pictures=_pictures(p for p in pictures if p.section == "screws"),
         guides=_metrics_table(GUIDE_COLUMNS, plan.guides),
         checks=_check_table(plan),
@@ -109,6 +109,29 @@ def _metrics_table(columns: Sequence[Column], parts: Sequence[Screw] | Sequence[
     shown = [c for c in columns if c.heading not in ("Level", "Side")]
     rows = [[c.text(part) for c in shown] for part in parts]
     return table([c.title for c in shown], rows, [str(part.verdict) for part in parts])
+
+
+def _risk_words(plan: Plan) -> str:
+    """Say what the risks were counted with."""
+    budget = plan.parameters.get("error_budget")
+    if not budget or not any(s.risk for s in plan.screws):
+        return ""
+    sizes = ", ".join(
+        f"{words} {budget[key]:g} {unit}"
+        for key, words, unit in (
+            ("entry_sd_mm", "entry", "mm"),
+            ("turn_sd_deg", "direction", "degrees"),
+            ("depth_sd_mm", "depth", "mm"),
+            ("registration_sd_mm", "registration", "mm"),
+            ("surface_sd_mm", "surface of the bone", "mm"),
+        )
+        if budget.get(key)
+    )
+    return (
+        f'<p class="soft">Breach risk and grades to expect are counted with the error budget {escape(str(budget["name"]))}'
+        f" (standard deviation along each axis: {sizes}; {escape(str(budget['source']))}). They are as good as these numbers:"
+        " put in your own.</p>"
+    )
 
 
 def _check_table(plan: Plan) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.resources import resource_path
 
+from ..preset_files import number, read_preset
 from .options import GuideOptions
 
 
@@ -54,7 +53,7 @@ def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
     InputError
         When there is no such preset or file, or it holds a key or a value that is not known.
     """
-    data, where = _read_preset(preset, "Guides")
+    data, where = read_preset(preset, "Guides")
     chosen: dict[str, Any] = {"name": str(data.get("name", Path(preset).stem))}
     for table, content in data.items():
         if table in ("name", "description"):
@@ -68,7 +67,7 @@ def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
             if (table, key) not in _GUIDE_KEYS:
                 known = ", ".join(k for t, k in _GUIDE_KEYS if t == table)
                 raise InputError(f"unknown key {table}.{key}", f"Known in [{table}]: {known}.", where=where)
-            chosen[_GUIDE_KEYS[table, key]] = _number(value, f"{table}.{key}", where)
+            chosen[_GUIDE_KEYS[table, key]] = number(value, f"{table}.{key}", where)
     return GuideOptions(**chosen)
 
 
@@ -81,7 +80,7 @@ def load_printer(preset: str | Path | None = None) -> PrinterPreset:
         When there is no such preset or file, or it holds a key or a value that is not known.
     """
     preset = "sla" if preset is None else preset
-    data, where = _read_preset(preset, "Printers")
+    data, where = read_preset(preset, "Printers")
     printer = PrinterPreset(name=str(data.get("name", Path(preset).stem)), description=str(data.get("description", "")))
     known = [f.name for f in fields(PrinterPreset)]
     changes: dict[str, Any] = {}
@@ -91,28 +90,7 @@ def load_printer(preset: str | Path | None = None) -> PrinterPreset:
         if key == "bed_mm":
             if not isinstance(value, list) or len(value) != 3:
                 raise InputError("bed_mm is not three lengths", where=where)
-            changes[key] = tuple(_number(v, key, where) for v in value)
+            changes[key] = tuple(number(v, key, where) for v in value)
         elif key not in ("name", "description"):
-            changes[key] = _number(value, key, where)
+            changes[key] = number(value, key, where)
     return replace(printer, **changes)
-
-
-def _read_preset(preset: str | Path, folder: str) -> tuple[dict[str, Any], str]:
-    path = Path(preset)
-    if path.suffix.lower() != ".toml":
-        names = sorted(p.stem for p in resource_path(folder).glob("*.toml"))
-        if str(preset).lower() not in names:
-            raise InputError(f"there is no preset '{preset}'", f"There are: {', '.join(names)}; or give a .toml file.")
-        path = resource_path(folder, f"{str(preset).lower()}.toml")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")), path.name
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", "Check the path.", where=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"this is not valid TOML ({error})", where=str(path)) from error
-
-
-def _number(value: object, key: str, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise InputError(f"{key} = {value!r} is not a length in mm", where=where)
-    return float(value)

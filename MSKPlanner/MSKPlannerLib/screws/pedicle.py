@@ -21,7 +21,9 @@ from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields, SmoothBone
 from ..plan import Screw
+from .breach_risk import PlannedCylinder, breach_risk
 from .corridor import Corridor, LineFamily, widest_corridor
+from .error_budget import DEFAULT_BUDGET, load_error_budget
 from .implants import ImplantTable, load_implants
 from .safety import assess_screw, path_density
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
@@ -64,6 +66,8 @@ class ScrewOptions:
         cortex without its danger to the vessels (Krag et al. 1988, J Spinal Disord 1:287).
     convergence_deg, sagittal_deg
         Limits of the direction: towards the midline, and up from the plane of the endplates.
+    error_budget
+        Name or TOML file of the errors between plan and patient that a screw's risk is counted with; empty for none.
     """
 
     wished_clearance_mm: float = 1.0
@@ -74,6 +78,7 @@ class ScrewOptions:
     body_depth: float = 0.8
     convergence_deg: tuple[float, float] = (-5.0, 35.0)
     sagittal_deg: tuple[float, float] = (-20.0, 20.0)
+    error_budget: str = DEFAULT_BUDGET
 
     def __post_init__(self) -> None:
         if not 0 <= self.minimum_clearance_mm <= self.wished_clearance_mm <= 5:
@@ -88,6 +93,8 @@ class ScrewOptions:
             and 0 <= self.joint_margin_mm <= 10
         ):
             raise InputError("pedicle fill, body depth, anterior or joint margin are outside what makes sense")
+        if self.error_budget:
+            load_error_budget(self.error_budget)  # a name or file that is not there is said before any work
         for low, high in (self.convergence_deg, self.sagittal_deg):
             if not -60 <= low < high <= 60:
                 raise InputError(f"direction limits of {low} to {high} degrees leave no screw", "Give (low, high).")
@@ -374,15 +381,25 @@ def _describe(
     pedicle = frame.pedicles[side]
     axis = (choice.tip_ras - choice.entry_ras) / choice.length_mm
     to_isthmus = float((pedicle.centre_ras - choice.entry_ras) @ frame.anterior_ras / (axis @ frame.anterior_ras))
-    safety = assess_screw(
-        fine.depth_mm,
+    planned = PlannedCylinder(
         choice.entry_ras,
         choice.tip_ras,
         choice.diameter_mm,
+        counted_from_mm=to_isthmus - _CORRIDOR_BACK_MM / float(axis @ frame.anterior_ras),
         axes_ras=frame.axes_ras,
         side=side,
-        counted_from_mm=to_isthmus - _CORRIDOR_BACK_MM / float(axis @ frame.anterior_ras),
     )
+    safety = assess_screw(
+        fine.depth_mm,
+        planned.entry_ras,
+        planned.tip_ras,
+        planned.diameter_mm,
+        axes_ras=planned.axes_ras,
+        side=side,
+        counted_from_mm=planned.counted_from_mm,
+    )
+    budget = load_error_budget(options.error_budget) if options.error_budget else None
+    risk = None if budget is None else breach_risk(fine.depth_mm, planned, budget)
     density = None if ct is None else path_density(ct, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
     room = max(corridor.clearance_mm, choice.diameter_mm / 2 + safety.clearance_mm)
     fitting = [d for d in diameters if d / 2 <= room]
@@ -425,6 +442,7 @@ def _describe(
         hu_min=None if density is None else density.hu_min,
         pedicle_width_mm=pedicle.width_mm,
         largest_diameter_mm=largest,
+        risk=risk,
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons=tuple(reasons),
         notes=tuple(notes),

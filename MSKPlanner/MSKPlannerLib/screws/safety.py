@@ -98,25 +98,36 @@ def screw_surface(
     *,
     counted_from_mm: float | None = None,
 ) -> ScrewSurface:
-    """Sample the surface of a screw every 0.5 mm and 15 degrees, the tip's disc on three rings; see `assess_screw`."""
+    """Sample the depth of a screw's surface every 0.5 mm and 15 degrees, the tip's disc on three rings; see `assess_screw`."""
     entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
     length = float(np.linalg.norm(tip - entry))
     if not (np.isfinite(length) and length > 1.0 and np.isfinite(diameter_mm) and diameter_mm > 0):
         raise GeometryError(f"a screw of {diameter_mm} x {length:.3g} mm cannot be", "Give entry and tip in RAS mm.")
-    radius = diameter_mm / 2
     axis = unit(tip - entry)
-    start = min(entry_zone_mm(diameter_mm), length)
-    if counted_from_mm is not None:
-        start = min(start, max(counted_from_mm, 0.0))
-    along = np.linspace(start, length, max(2, int(np.ceil((length - start) / _STEP_MM)) + 1))
-    on_axis = entry + along[:, None] * axis
-    u, v = perpendicular_axes(axis)
-    angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
-    ring = np.cos(angles)[:, None] * u + np.sin(angles)[:, None] * v
-    wall = (on_axis[:, None] + radius * ring).reshape(-1, 3)
-    cap = (tip + radius * np.array([0.0, 0.35, 0.7])[:, None, None] * ring).reshape(-1, 3)
-    points = np.concatenate([wall, cap])
-    return ScrewSurface(points, np.asarray(depth(points)), len(cap), axis, length, start)
+    start = counted_zone_start_mm(length, diameter_mm, counted_from_mm)
+    local, cap_count = cylinder_points(length, diameter_mm, start)
+    points = entry + local @ np.vstack([*perpendicular_axes(axis), axis])
+    return ScrewSurface(points, np.asarray(depth(points)), cap_count, axis, length, start)
+
+
+def counted_zone_start_mm(length_mm: float, diameter_mm: float, counted_from_mm: float | None) -> float:
+    """Return where along a screw its surface begins to count: behind the entry zone, or where the pedicle begins."""
+    start = min(entry_zone_mm(diameter_mm), length_mm)
+    return start if counted_from_mm is None else min(start, max(counted_from_mm, 0.0))
+
+
+def cylinder_points(
+    length_mm: float, diameter_mm: float, start_mm: float, *, step_mm: float = _STEP_MM, angles: int = _ANGLES
+) -> tuple[FloatArray, int]:
+    """Return points (N, 3) of a cylinder along z from `start_mm` to `length_mm`, and how many are on its tip's disc (last)."""
+    radius = diameter_mm / 2
+    along = np.linspace(start_mm, length_mm, max(2, int(np.ceil((length_mm - start_mm) / step_mm)) + 1))
+    angle = np.linspace(0, 2 * np.pi, angles, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(angles)], axis=-1)
+    wall = (along[:, None, None] * np.array([0.0, 0.0, 1.0]) + radius * ring).reshape(-1, 3)
+    rings = np.array([0.0, 0.35, 0.7])[:, None, None]
+    cap = (np.array([0.0, 0.0, length_mm]) + radius * rings * ring).reshape(-1, 3)
+    return np.concatenate([wall, cap]), len(cap)
 
 
 def assess_screw(
@@ -163,7 +174,7 @@ def assess_screw(
         if cap_depth[0] < 0 and length - along_worst < 1e-6:
             direction = "anterior"
         else:
-            direction = _direction(points[worst] - entry - along_worst * axis, np.asarray(axes_ras), side)
+            direction = breach_direction(points[worst] - entry - along_worst * axis, np.asarray(axes_ras), side)
     x, y, z = (float(c) for c in points[worst])
     return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), surface.entry_zone_mm)
 
@@ -173,8 +184,8 @@ def screw_clearance_mm(depth: DepthFunction, entry_ras: ArrayLike, tip_ras: Arra
     return assess_screw(depth, entry_ras, tip_ras, diameter_mm).clearance_mm
 
 
-def _direction(radial: FloatArray, axes: FloatArray, side: str) -> str:
-    """Name the direction from a screw's axis to a point of its surface."""
+def breach_direction(radial: FloatArray, axes: FloatArray, side: str) -> str:
+    """Name the direction from a screw's axis to a point of its surface; `axes` are right, anterior, superior as columns."""
     lateral = float(radial @ axes[:, 0]) * (1.0 if side == "right" else -1.0)
     cranial = float(radial @ axes[:, 2])
     if abs(lateral) >= abs(cranial):
