@@ -78,3 +78,13 @@ def test_a_family_in_words_of_its_parameters():
     assert np.allclose(start[0], u + [0, 0, 2.0])
     assert np.allclose(end[0], [0, 10.0, 0] + 3 * u + [0, 0, 4.0])
     assert lines.outside_limits_mm(np.array([[1.0, 2.0, 3.0, 4.0]]))[0] == pytest.approx(1.0)
+
+
+def test_a_line_is_found_again_by_any_two_of_its_points():
+    turn = rotation_about((1, 2, 3), 25.0)
+    family = LineFamily(np.array([1.0, 2, 3]), turn @ [0, 40.0, 0] + [1, 2, 3], turn[:, 0], turn[:, 2], (9, 9), (9, 9))
+    x = np.array([1.5, -2.0, 3.0, 0.5])
+    start, end = (p[0] for p in family.ends_ras(x[None]))
+    np.testing.assert_allclose(
+        family.parameters_of(start + 0.3 * (end - start), start + 1.7 * (end - start)), x, atol=1e-9
+    )

@@ -221,6 +221,8 @@ def test_levels_are_chosen_and_doubtful_ones_named():
         {"convergence_deg": (30.0, 10.0)},
         {"sagittal_deg": (-90.0, 90.0)},
         {"error_budget": "none such"},
+        {"objective": "speed"},
+        {"objective": "risk", "error_budget": ""},
     ],
 )
 def test_options_that_contradict_themselves(changes):
@@ -247,3 +249,20 @@ def test_every_screw_is_in_the_true_bone_of_a_generated_patient(small_patient):
         assert screw.hu_mean > 50
         assert screw.risk.budget == "printed_guide"
         assert 0.01 < screw.risk.probability < 0.9
+
+
+@pytest.mark.slow
+def test_the_screw_of_least_risk_is_of_the_same_size_and_breaches_less():
+    _, segmentation = make(pose(), left=11.0, right=11.0)
+    labels = segmentation.labels
+    # Denser upwards, so that the path with most hold runs near the upper wall.
+    height = voxel_centres(labels) @ pose()[:3, 2]
+    ct = labels.with_voxels((200 + 60 * (height - height.mean())).astype(np.float32), modality=Modality.CT)
+    thin = {"wished_clearance_mm": 0.5, "pedicle_fill": 0.5}
+    held = plan_pedicle_screws(ct, segmentation, options=ScrewOptions(**thin))
+    safer = plan_pedicle_screws(ct, segmentation, options=ScrewOptions(**thin, objective="risk"))
+    for a, b in zip(held, safer, strict=True):
+        assert (a.diameter_mm, a.length_mm) == (b.diameter_mm, b.length_mm)
+        assert b.risk.probability < a.risk.probability - 0.02
+        assert "least risk" in b.notes[-1]
+        assert b.grade == "A"

@@ -92,7 +92,7 @@ def breach_risk(
         every = np.concatenate(clearances, axis=1)
         shares = (every < 0).mean(axis=1)
         # Where no draw breached, the next might have.
-        error = max(float(shares.std(ddof=1)) / np.sqrt(_SCRAMBLES), 0.5 / every.size)
+        error = max(float(shares.std(ddof=1) / np.sqrt(_SCRAMBLES)), 0.5 / every.size)
         if error <= wanted_standard_error or every.shape[1] >= _MOST:
             break
         count = every.shape[1]
@@ -106,6 +106,27 @@ def breach_risk(
         int(every.size),
         budget.name,
     )
+
+
+def normal_draws(count: int, seed: int) -> FloatArray:
+    """Return standard normal draws (count, 9) of all errors of a budget, spread as evenly as a power of two allows."""
+    return _normal(qmc.Sobol(_DIMENSIONS, scramble=True, rng=np.random.default_rng(seed)).random(count))
+
+
+def axis_clearances_mm(
+    depth: DepthFunction, screw: PlannedCylinder, budget: ErrorBudget, draws: FloatArray
+) -> FloatArray:
+    """Return the clearance (N,) of a screw under drawn errors (N, 9) by the depth of its axis alone.
+
+    Quick, and on the safe side: a ball about every point of the axis holds the screw's section there.
+    """
+    surface = _Surface.of(screw)
+    turn, shift_ras, offset = surface.displacements(budget, draws)
+    start, end = surface.points[:, 2].min(), surface.points[:, 2].max() - screw.diameter_mm / 2
+    along = np.linspace(start, max(end, start), max(2, int((end - start) / _STEP_MM) + 1))
+    axis = turn @ np.array([0.0, 0.0, 1.0]) @ surface.to_ras.T
+    points = surface.entry_ras + shift_ras[:, None] + along[:, None] * axis[:, None]
+    return np.asarray(depth(points).min(axis=1) + offset - screw.diameter_mm / 2)
 
 
 @dataclass(frozen=True, eq=False)

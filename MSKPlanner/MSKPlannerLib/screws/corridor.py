@@ -47,6 +47,16 @@ class LineFamily:
         end = self.end_ras + x[:, 2:3] * self.u_ras + x[:, 3:4] * self.v_ras
         return start, end
 
+    def parameters_of(self, first_ras: FloatArray, second_ras: FloatArray) -> FloatArray:
+        """Return the parameters (4,) of the line through two points (3,), wherever they lie on it."""
+        normal = np.cross(self.u_ras, self.v_ras)
+        direction = np.asarray(second_ras) - first_ras
+        out = []
+        for middle in (self.start_ras, self.end_ras):
+            point = first_ras + direction * float((middle - first_ras) @ normal / (direction @ normal))
+            out += [float((point - middle) @ self.u_ras), float((point - middle) @ self.v_ras)]
+        return np.array(out)
+
     def outside_limits_mm(self, x: FloatArray) -> FloatArray:
         """Return how far (N,) the shifts of lines (N, 4) are outside their limits, 0 where they are within."""
         between = self.end_ras - self.start_ras

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import FloatArray, transform_points, unit
 from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import Verdict
@@ -68,6 +68,9 @@ class ScrewOptions:
         Limits of the direction: towards the midline, and up from the plane of the endplates.
     error_budget
         Name or TOML file of the errors between plan and patient that a screw's risk is counted with; empty for none.
+    objective
+        ``hold``: the longest and densest path among those with the wished clearance. ``risk``: the screw of that size
+        is then moved to where it is least likely to breach by the error budget.
     """
 
     wished_clearance_mm: float = 1.0
@@ -79,6 +82,7 @@ class ScrewOptions:
     convergence_deg: tuple[float, float] = (-5.0, 35.0)
     sagittal_deg: tuple[float, float] = (-20.0, 20.0)
     error_budget: str = DEFAULT_BUDGET
+    objective: str = "hold"
 
     def __post_init__(self) -> None:
         if not 0 <= self.minimum_clearance_mm <= self.wished_clearance_mm <= 5:
@@ -93,6 +97,8 @@ class ScrewOptions:
             and 0 <= self.joint_margin_mm <= 10
         ):
             raise InputError("pedicle fill, body depth, anterior or joint margin are outside what makes sense")
+        if self.objective not in ("hold", "risk") or (self.objective == "risk" and not self.error_budget):
+            raise InputError(f"'{self.objective}' is no objective here", "Give hold, or risk with an error budget.")
         if self.error_budget:
             load_error_budget(self.error_budget)  # a name or file that is not there is said before any work
         for low, high in (self.convergence_deg, self.sagittal_deg):
@@ -328,7 +334,28 @@ def _plan_side(
         raise ProcessingError(
             f"no line through the {side} pedicle of {level} reaches the body within the direction limits"
         )
-    return _describe(ct, level, side, frame, fine, corridor, choice, narrow, obstructed, diameters, options)
+    described = _describe(ct, level, side, frame, fine, corridor, choice, narrow, obstructed, diameters, options)
+    if options.objective != "risk":
+        return described
+    search = next((s for s in searches if s.allows(choice)), searches[-1])
+    moved = search.least_risk(choice, load_error_budget(options.error_budget))
+    safer = _describe(ct, level, side, frame, fine, corridor, moved, narrow, obstructed, diameters, options)
+    return _of_less_risk(described, safer)
+
+
+def _of_less_risk(held: Screw, safer: Screw) -> Screw:
+    """Return the screw that breaches less often, of the one with most hold and the one moved for its risk, and say so."""
+    if held.risk is None or safer.risk is None or safer.risk.probability >= held.risk.probability:
+        note = "the path with most hold is also the one of least risk"
+        return replace(held, notes=(*held.notes, note))
+    apart_mm = float(np.linalg.norm(np.subtract(held.entry_ras, safer.entry_ras)))
+    ways = [unit(np.subtract(s.tip_ras, s.entry_ras)) for s in (held, safer)]
+    turned_deg = float(np.degrees(np.arccos(np.clip(ways[0] @ ways[1], -1, 1))))
+    note = (
+        f"least risk: breaches in {safer.risk.probability:.0%} instead of {held.risk.probability:.0%} of cases by the error "
+        f"budget; the path with most hold enters {apart_mm:.1f} mm and {turned_deg:.0f} degrees off this one"
+    )
+    return replace(safer, notes=(*safer.notes, note))
 
 
 def _first_choice(

@@ -10,14 +10,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import qmc
+from scipy.stats import norm, qmc
 
 from MSKFusionLib.frames import FloatArray, transform_points, unit_rows
 from MSKFusionLib.interpolation import sample_volume
 from MSKFusionLib.volume import Volume
 
 from ..bone.depth_field import DepthField
+from .breach_risk import PlannedCylinder, axis_clearances_mm, normal_draws
 from .corridor import Corridor, LineFamily
+from .error_budget import ErrorBudget
 from .safety import entry_zone_mm, screw_surface
 
 #: Distance in mm (...,) of RAS points (..., 3) from something; large where it is far.
@@ -39,6 +41,8 @@ _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
 #: They go by the mean depth of this share of the screw's surface, the part nearest to the cortex. A surface found in an
 #: image has errors of its own: where the least depth alone decides, the line is taken whose errors flatter it most.
 _NEAREST_SHARE = 0.03
+#: Errors that lines are compared under by their risk, and how far a breach is blurred for that.
+_DRAWS, _BLUR_MM = 512, 0.2
 #: Behind the entry a sleeve of this radius needs a free way of this length.
 _APPROACH_RADIUS_MM = 2.5
 _APPROACH_MM = 50.0
@@ -190,24 +194,48 @@ class TrajectorySearch:
             n = int(clearance.argmax())
             if length[n] > 0 and (top is None or clearance[n] > top[0]):
                 top = (float(clearance[n]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
-        return self._polished(top[1], top[2]) if top else None
+        if top is None:
+            return None
+        # The sampling goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of a thin
+        # pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low. The surface is not.
+        return self._polished(top[1], top[2], self._room)
 
-    def _polished(self, x: FloatArray, choice: Choice) -> tuple[Choice, float]:
-        """Move a screw of fixed size to where its *surface* has the most bone round it; return it and its clearance.
+    def allows(self, choice: Choice) -> bool:
+        """Tell whether a screw keeps to the limits and to the room for neighbours."""
+        x = self._family.parameters_of(choice.entry_ras, choice.tip_ras)
+        return bool(self._fits(self._follow(x[None]), choice)[0])
+
+    def least_risk(self, choice: Choice, budget: ErrorBudget) -> Choice:
+        """Return the screw of the same size near `choice` that is least likely to breach by an error budget.
+
+        The errors are drawn once, so that all lines are compared under the same ones.
+        """
+        draws = normal_draws(_DRAWS, seed=0)
+
+        def room(lines: _Lines, n: int, size: Choice) -> tuple[float, float]:
+            tip = lines.entry_ras[n] + size.length_mm * lines.direction_ras[n]
+            cylinder = PlannedCylinder(lines.entry_ras[n], tip, size.diameter_mm, float(lines.pedicle_mm[n]))
+            clearance = axis_clearances_mm(self._fine.depth_mm, cylinder, budget, draws)
+            # A share of draws moves in steps; blurred by this it has a slope to follow.
+            return -float(norm.cdf(-clearance / _BLUR_MM).mean()), float(clearance.min())
+
+        return self._polished(self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, room)[0]
+
+    def _polished(
+        self, x: FloatArray, choice: Choice, room_of: Callable[[_Lines, int, Choice], tuple[float, float]]
+    ) -> tuple[Choice, float]:
+        """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
         A pattern search over the 80 neighbours of a place in four dimensions: along fewer it stays caught in the creases
-        that a least depth has. The sampling before goes by the depth of the axis, which is blunt where it counts: on the ridge
-        in the middle of a thin pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low.
+        that a least depth has.
         """
         moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
         moves /= np.linalg.norm(moves, axis=1, keepdims=True)
-        room, step = self._room(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
+        room, step = room_of(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
         while step > _POLISH_TO_MM:
             around = x + step * moves
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
-            fits = lines.usable & (choice.length_mm <= lines.reach_mm) & (choice.length_mm >= lines.least_mm)
-            fits &= lines.neighbour_mm >= choice.diameter_mm / 2 + self._joint_margin
-            found = [(self._room(lines, int(n), choice), int(n)) for n in np.flatnonzero(fits)]
+            found = [(room_of(lines, int(n), choice), int(n)) for n in np.flatnonzero(self._fits(lines, choice))]
             best, n = max(found, default=((-np.inf, -np.inf), 0))
             if best[0] > room[0] + 1e-4:
                 x, room = lines.parameters[n], best
@@ -215,6 +243,10 @@ class TrajectorySearch:
             else:
                 step /= 2
         return choice, room[1]
+
+    def _fits(self, lines: _Lines, size: Choice) -> NDArray[np.bool_]:
+        fits = lines.usable & (size.length_mm <= lines.reach_mm) & (size.length_mm >= lines.least_mm)
+        return np.asarray(fits & (lines.neighbour_mm >= size.diameter_mm / 2 + self._joint_margin))
 
     def _room(self, lines: _Lines, n: int, size: Choice) -> tuple[float, float]:
         """Return the mean depth in mm of the part of a screw's surface that is nearest to the cortex, and the least."""
