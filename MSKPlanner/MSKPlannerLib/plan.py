@@ -69,8 +69,18 @@ class Screw(_Judged):
         the tip; negative outside bone (see `screws.safety` for where the entry ends).
     grade
         Gertzbein-Robbins A to E (Gertzbein & Robbins 1990, doi 10.1097/00007632-199001000-00004).
+    breaches_mm
+        How far the screw leaves the bone in each direction; empty where it does not.
+    heary
+        Grade I to V (Heary et al. 2004); empty where it does not apply.
+    convergence_deg, sagittal_deg
+        Towards the midline, and up from the plane of the endplates.
+    nearest_screw, nearest_screw_mm
+        The other screw of the plan that comes nearest, and the free distance to it.
     hu_mean, hu_min
         CT values in the cylinder; None without a CT.
+    body_hu
+        Mean CT value of the trabecular bone of the vertebral body.
     risk
         None where no error budget was asked for.
     """
@@ -87,8 +97,15 @@ class Screw(_Judged):
     grade: str
     breach_mm: float = 0.0
     breach_direction: str = ""
+    breaches_mm: Mapping[str, float] = field(default_factory=dict)
+    heary: str = ""
+    convergence_deg: float | None = None
+    sagittal_deg: float | None = None
+    nearest_screw: str = ""
+    nearest_screw_mm: float | None = None
     hu_mean: float | None = None
     hu_min: float | None = None
+    body_hu: float | None = None
     pedicle_width_mm: float | None = None
     largest_diameter_mm: float | None = None
     risk: BreachRisk | None = None

@@ -128,8 +128,8 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
     table = panel.ui.screwsTable
     rows = [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
     assert rows == [
-        ["L3 left", "6.5", "40", "A", "1.20", "310", "accepted", ""],
-        ["L3 right", "6.5", "40", "B", "-0.40", "310", "rejected", "too narrow"],
+        ["L3 left", "6.5", "40", "A", "1.20", "–", "310", "accepted", ""],
+        ["L3 right", "6.5", "40", "B", "-0.40", "–", "310", "rejected", "too narrow"],
     ]
     heads = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)]
     assert heads == [c.title for c in pick(SCREW_COLUMNS, *(head.split(" (")[0] for head in heads))]

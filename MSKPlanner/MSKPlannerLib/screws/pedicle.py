@@ -25,7 +25,15 @@ from .breach_risk import PlannedCylinder, breach_risk
 from .corridor import Corridor, LineFamily, widest_corridor
 from .error_budget import DEFAULT_BUDGET, load_error_budget
 from .implants import ImplantTable, load_implants
-from .safety import assess_screw, path_density
+from .measures import (
+    LOW_DENSITY_HU,
+    body_density_hu,
+    gap_mm,
+    heary_grade,
+    screw_angles_deg,
+    wall_breaches,
+)
+from .safety import assess_screw, path_density, screw_surface
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
 
 SIDES: tuple[tuple[str, float], ...] = (("left", -1.0), ("right", 1.0))
@@ -209,7 +217,25 @@ def plan_levels(
         except (GeometryError, ProcessingError) as error:
             skipped.append(Skipped(name, None, str(error).removeprefix(f"{name}: "), whole=True))
     progress(1.0, "screws planned")
-    return PedicleScrewPlan(tuple(screws), tuple(skipped))
+    return PedicleScrewPlan(tuple(with_neighbours(screws)), tuple(skipped))
+
+
+def with_neighbours(screws: Sequence[Screw]) -> list[Screw]:
+    """Return screws with the nearest other one of each; two that meet are rejected."""
+    cylinders = [(s.entry_ras, s.tip_ras, s.diameter_mm) for s in screws]
+    out = []
+    for n, screw in enumerate(screws):
+        gaps = [(gap_mm(cylinders[n], other), m) for m, other in enumerate(cylinders) if m != n]
+        if not gaps:
+            out.append(screw)
+            continue
+        nearest_mm, m = min(gaps)
+        screw = replace(screw, nearest_screw=screws[m].name, nearest_screw_mm=nearest_mm)
+        if nearest_mm < 0:
+            meets = f"it meets the screw {screws[m].name} by {-nearest_mm:.1f} mm"
+            screw = replace(screw, verdict=Verdict.REJECTED, reasons=(*screw.reasons, meets))
+        out.append(screw)
+    return out
 
 
 def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options: ScrewOptions) -> PedicleScrewPlan:
@@ -425,6 +451,16 @@ def _describe(
         side=side,
         counted_from_mm=planned.counted_from_mm,
     )
+    surface = screw_surface(
+        fine.depth_mm, choice.entry_ras, choice.tip_ras, choice.diameter_mm, counted_from_mm=planned.counted_from_mm
+    )
+    to_body_mm = float(
+        (frame.to_ras(np.array([0, -0.5 * frame.body_depth_mm, 0])) - choice.entry_ras)
+        @ frame.anterior_ras
+        / (axis @ frame.anterior_ras)
+    )
+    walls = wall_breaches(surface, choice.entry_ras, frame.axes_ras, side, to_body_mm)
+    convergence_deg, sagittal_deg = screw_angles_deg(choice.entry_ras, choice.tip_ras, frame.axes_ras, side)
     budget = load_error_budget(options.error_budget) if options.error_budget else None
     risk = None if budget is None else breach_risk(fine.depth_mm, planned, budget)
     density = None if ct is None else path_density(ct, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
@@ -436,6 +472,12 @@ def _describe(
         f"widest corridor: {2 * corridor.clearance_mm:.1f} mm through the pedicle "
         f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)"
     ]
+    body_hu = None if ct is None else body_density_hu(ct, frame)
+    if body_hu is not None and body_hu < LOW_DENSITY_HU:
+        notes.append(
+            f"low density: {body_hu:.0f} HU in the body of {level}, below {LOW_DENSITY_HU:.0f} (Pickhardt 2013; holds for CT "
+            "at 120 kV without contrast medium)"
+        )
     if obstructed:
         notes.append("another vertebra lies in the straight way to the entry: it has to be passed or taken down")
     if narrow and safety.clearance_mm < options.wished_clearance_mm:
@@ -465,8 +507,13 @@ def _describe(
         grade=safety.grade,
         breach_mm=safety.breach_mm,
         breach_direction=safety.breach_direction,
+        breaches_mm=walls.deepest,
+        heary=heary_grade(walls) if level.startswith("T") else "",
+        convergence_deg=convergence_deg,
+        sagittal_deg=sagittal_deg,
         hu_mean=None if density is None else density.hu_mean,
         hu_min=None if density is None else density.hu_min,
+        body_hu=body_hu,
         pedicle_width_mm=pedicle.width_mm,
         largest_diameter_mm=largest,
         risk=risk,
