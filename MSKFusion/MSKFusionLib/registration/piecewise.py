@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,12 +14,13 @@ from ..errors import InputError
 from ..frames import FloatArray, invert_rigid, rotation_angle_deg
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
-from ..volume import Modality, Volume
+from ..volume import Volume
 from .bone_fit import BoneFit
 from .bone_poses import LEAST_SEEN, BoneFitting, PoseEvidence, weigh_poses
 from .mutual_information import mean_apart_mm, pose_distance_mm
 from .pair import Pair
 from .polyrigid import PolyrigidMap
+from .preprocess import check_pair
 from .quality import Evidence, agreement_of_blocks, judge
 from .result import BendingMap, BonePose, RegistrationResult, Verdict
 from .rigid import register_rigid
@@ -72,7 +73,7 @@ def register_piecewise(
     Raises
     ------
     InputError
-        When the images cannot be registered, or the MR shows none of the bones.
+        When the images cannot be registered, the MR shows none of the bones, or `rigid` has no evidence.
     """
     names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
     if not names:
@@ -80,8 +81,13 @@ def register_piecewise(
     if rigid is None:
         return _on_own_rigid(fixed, moving, bones, start_ras, seed, progress)
     began = time.monotonic()
-    ct_is_fixed = fixed.modality == Modality.CT
-    ct, mr = (fixed, moving) if ct_is_fixed else (moving, fixed)
+    ct, mr = check_pair(fixed, moving)
+    if not {f.name for f in fields(Evidence)} <= set(rigid.evidence):
+        raise InputError(
+            "the rigid registration says nothing of what its verdict rests on",
+            "Give a result of register_rigid, or none.",
+        )
+    ct_is_fixed = ct is fixed
     ct_to_mr = rigid.fixed_to_moving_ras if ct_is_fixed else invert_rigid(rigid.fixed_to_moving_ras)
     progress(0.0, "preparing the bones")
     pair = Pair.prepare(ct, mr)
