@@ -54,17 +54,17 @@ def check_body(ct: Volume) -> None:
     """Raise `InputError` where values are not Hounsfield units, or show no body or too little of one to tell anything."""
     every = tuple(slice(None, None, max(1, n // 64)) for n in ct.voxels.shape)
     some = ct.voxels[every]
-    if float((some < FAT_HU).mean()) < LEAST_FAT_SHARE:
-        raise InputError(
-            f"nothing in this CT is as thin as fat or air (below {FAT_HU:.0f} HU): these are no Hounsfield units",
-            "Check which of the images is the CT, and whether it was exported with its rescale intercept.",
-            where=ct.name,
-        )
     litres = float((some > BODY_HU).mean()) * ct.voxel_mm3 * ct.voxels.size / 1e6
     if litres < LEAST_BODY_LITRES:
         raise InputError(
             f"there is no body in this CT, or only {litres * 1000:.0f} ml of one ({BODY_HU:.0f} HU and more)",
             "Check that the values are Hounsfield units, and that the image is the CT.",
+            where=ct.name,
+        )
+    if float((some < FAT_HU).mean()) < LEAST_FAT_SHARE:
+        raise InputError(
+            f"nothing in this CT is as thin as fat or air (below {FAT_HU:.0f} HU): these are no Hounsfield units",
+            "Check which of the images is the CT, and whether it was exported with its rescale intercept.",
             where=ct.name,
         )
 
