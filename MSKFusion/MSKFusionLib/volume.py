@@ -291,8 +291,9 @@ def check_values(volume: Volume, where: str = "") -> None:
     place = where or volume.name
     if v.dtype.kind not in "iufb":
         raise InputError(f"voxels of type {v.dtype} are not grey values", "Give a grey-value image.", where=place)
-    if v.dtype.kind == "f" and not np.all(np.isfinite(v)):
-        count = int(np.size(v) - np.isfinite(v).sum())
+    # Slice by slice: what is checked may fill most of the memory.
+    if v.dtype.kind == "f" and not all(np.isfinite(layer).all() for layer in v):
+        count = sum(int(layer.size - np.isfinite(layer).sum()) for layer in v)
         raise InputError(f"{count} voxels are not numbers (NaN or infinite)", "Export the image again.", where=place)
     if v.min() == v.max():
         raise InputError(

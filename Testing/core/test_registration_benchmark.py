@@ -95,9 +95,10 @@ def test_the_matrix_of_an_itk_transform_has_its_centre_in_it():
 def test_every_set_is_listed_without_making_an_image(tmp_path):
     source = Source(PatientStore(tmp_path), range(1, 21), 1, tmp_path)
     recipes = {name: make(source) for name, make in SETS.items()}
-    assert {n: len(r) for n, r in recipes.items() if n in ("lumbar", "turns", "real", "honesty")} == {
+    assert {n: len(r) for n, r in recipes.items() if n in ("lumbar", "turns", "contrasts", "real", "honesty")} == {
         "lumbar": 40,
         "turns": 40,
+        "contrasts": 8,
         "real": 100,
         "honesty": 300,
     }

@@ -1,4 +1,4 @@
-"""Generated patients: a lumbar spine in CT, T1 and T2 whose truth is known in closed form."""
+"""Generated patients: a lumbar spine in CT and MR whose truth is known in closed form."""
 
 from .options import PatientOptions
 from .patient import Patient, generate_patient

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from ..frames import FloatArray, rigid, rotation_about
-from ..progress import Progress, no_progress
+from ..progress import Progress, no_progress, part
 from ..volume import Modality, Provenance, Volume
 from .grid import Grid
+from .metal import screws
+from .metal_ct import add_metal
 from .options import PatientOptions
 from .render import Body, Signals, render
 from .spine import Spine
@@ -65,6 +67,10 @@ def render_ct(
     image = gaussian_filter(
         image, (0.42 / spacing[0], 0.42 / spacing[1], 0.42 / spacing[2]), truncate=3.0, output=np.float32
     )
+    if options.screws_in_ct:
+        # Metal comes with the blur of its own reconstruction, so after the point spread.
+        metal = screws(body.spine, options.screws_in_ct)
+        add_metal(image, grid, metal, np.random.default_rng([options.seed, 43]), part(progress, 0.97, 1.0))
     for k in range(grid.shape[0]):
         noise = gaussian_filter(rng.standard_normal(grid.shape[1:], dtype=np.float32), 0.6)
         noise *= options.ct_noise_hu / max(float(noise.std()), 1e-6)

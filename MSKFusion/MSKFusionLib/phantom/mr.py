@@ -1,4 +1,4 @@
-"""The generated MR images: T1 and T2, thick slices, coil bias and Rician noise."""
+"""The generated MR images: T1, T2, proton density and fat-suppressed; thick slices, coil bias and Rician noise."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ..frames import FloatArray, invert_rigid, rigid, rotation_about, transform_points
-from ..progress import Progress, no_progress
+from ..progress import Progress, no_progress, part
 from ..volume import Modality, Provenance, Volume
 from .deformation import SoftTissueDeformation
 from .grid import Grid
+from .metal import screws
+from .metal_mr import spoil_with_metal
 from .options import PatientOptions
+from .relaxation import SEQUENCES, relaxed_signals
 from .render import Body, Signals, render
 
 # Air, skin, fat, muscle, viscera, gas, kidney, aorta, vena cava, annulus, nucleus, worn disc, epidural fat, CSF, cauda,
@@ -21,7 +24,11 @@ _SPREAD = (0.0, 0.02, 0.06, 0.035, 0.06, 0.01, 0.05, 0.015, 0.02, 0.02, 0.03, 0.
 _SIGNALS = {
     "T1": Signals(_T1, _SPREAD, 0.06, 0.05, 0.58, 0.04, 0.05, 0.07),
     "T2": Signals(_T2, _SPREAD, 0.05, 0.04, 0.44, 0.03, 0.05, 0.07),
+    **{name: relaxed_signals(sequence) for name, sequence in SEQUENCES.items()},
 }
+#: What each image is drawn from: its field of view (proton density and T2 are two echoes of one scan) and its noise.
+_VIEW_STREAM = {"T1": 52, "T2": 53, "PD": 53, "FS": 56}
+_NOISE_STREAM = {"T1": 54, "T2": 55, "PD": 57, "FS": 58}
 #: Sub-positions through a slice; the slice profile is their mean.
 _SUB_SLICES = 4
 
@@ -37,14 +44,14 @@ def draw_misplacement(seed: int, centre_ras: FloatArray) -> FloatArray:
 
 
 def mr_grid(body: Body, weighting: str, options: PatientOptions, ct_to_mr_ras: FloatArray) -> Grid:
-    """Return the voxel grid in MR RAS: sagittal slices along the spine, T1 and T2 each with a field of view of its own."""
-    rng = np.random.default_rng([options.seed, 52 if weighting == "T1" else 53])
+    """Return the voxel grid in MR RAS: sagittal slices along the spine; T1, T2 and fat-suppressed each with a field of view of its own."""
+    rng = np.random.default_rng([options.seed, _VIEW_STREAM[weighting]])
     in_plane, between = options.mr_spacing_mm
     if weighting == "T1":
         in_plane, between = 1.06 * in_plane, 1.1 * between
     z = [f[2, 3] for f in body.frames.values()]
     long = float(max(z) - min(z)) + 105.0
-    extent = np.array([min(long, 300.0), 190.0 if weighting == "T2" else 205.0, 92.0 if weighting == "T2" else 100.0])
+    extent = np.array([min(long, 300.0), 205.0 if weighting == "T1" else 190.0, 100.0 if weighting == "T1" else 92.0])
     tilt = rotation_about([0, 0, 1], float(rng.uniform(-5, 5))) @ rotation_about([0, 1, 0], float(rng.uniform(-4, 4)))
     # Columns: i from front to back, j from head to foot, k from the patient's left to right.
     axes = ct_to_mr_ras[:3, :3] @ tilt @ np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
@@ -67,16 +74,19 @@ def render_mr(
     *,
     progress: Progress = no_progress,
 ) -> Volume:
-    """Return a T1 or T2 weighted image; `deformation` says where soft tissue lies in this scanner."""
+    """Return an image of one weighting (T1, T2, PD, FS); `deformation` says where soft tissue lies in this scanner."""
     grid = mr_grid(body, weighting, options, ct_to_mr_ras)
-    rng = np.random.default_rng([options.seed, 54 if weighting == "T1" else 55])
+    rng = np.random.default_rng([options.seed, _NOISE_STREAM[weighting]])
     fine = grid.ijk_to_world.copy()
     fine[:3, 2] /= _SUB_SLICES
     fine[:3, 3] -= fine[:3, 2] * (_SUB_SLICES - 1) / 2
     dense = Grid((grid.shape[0] * _SUB_SLICES, *grid.shape[1:]), invert_rigid(ct_to_mr_ras) @ fine)
-    if deformation is not None:
-        dense = deformation.bent(dense)
-    signal, _, _ = render(body, dense, _SIGNALS[weighting], slab=8, progress=progress)
+    seen = dense if deformation is None else deformation.bent(dense)
+    signal, _, _ = render(body, seen, _SIGNALS[weighting], slab=8, progress=part(progress, 0.0, 0.9))
+    if options.screws_in_mr:
+        spoil_with_metal(
+            signal, dense, screws(body.spine, options.screws_in_mr), ct_to_mr_ras, part(progress, 0.9, 1.0)
+        )
     image = signal.reshape(grid.shape[0], _SUB_SLICES, *grid.shape[1:]).mean(1)
     image = gaussian_filter(image, (0.0, 0.42, 0.42))
     image *= _bias(Grid(grid.shape, invert_rigid(ct_to_mr_ras) @ grid.ijk_to_world), rng)

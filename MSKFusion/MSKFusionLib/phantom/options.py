@@ -39,7 +39,12 @@ class PatientOptions:
     ct_spacing_mm, ct_margin_mm
         Voxels of the CT along right, back and up; what is imaged around the spine at the sides.
     mr_spacing_mm
-        In-plane spacing and slice distance of both MR images.
+        In-plane spacing and slice distance of the MR images.
+    more_weightings
+        MR images besides T1 and T2: "PD" (proton density), "FS" (fat-suppressed, STIR).
+    screws_in_ct, screws_in_mr
+        Levels, from head to foot, with a pair of titanium pedicle screws in the CT and in all MR images, and a rod along
+        each side between them. Not in MR with two postures.
     """
 
     seed: int = 1
@@ -55,6 +60,9 @@ class PatientOptions:
     ct_noise_hu: float = 22.0
     mr_spacing_mm: tuple[float, float] = (0.9, 3.5)
     mr_noise: float = 0.02
+    more_weightings: tuple[str, ...] = ()
+    screws_in_ct: tuple[str, ...] = ()
+    screws_in_mr: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int | np.integer) or self.seed < 0:
@@ -85,11 +93,30 @@ class PatientOptions:
                 f"Choose from {', '.join(LEVELS)}.",
                 where="patient",
             )
+        self._check_additions()
         fracturable = [n for n in self.levels if n != "S1"]
         if self.wedge_fracture not in (None, "none", *fracturable):
             raise InputError(
                 f"wedge_fracture {self.wedge_fracture!r} is not one of the generated vertebrae",
                 f"Choose from {', '.join(fracturable)} or none.",
+                where="patient",
+            )
+
+    def _check_additions(self) -> None:
+        if len(set(self.more_weightings)) < len(self.more_weightings) or set(self.more_weightings) - {"PD", "FS"}:
+            raise InputError(f"more_weightings {self.more_weightings} are not PD, FS or both", where="patient")
+        for name in ("screws_in_ct", "screws_in_mr"):
+            levels = getattr(self, name)
+            if levels != tuple(n for n in self.levels if n in levels and n != "S1"):
+                raise InputError(
+                    f"{name} {levels} are not generated vertebrae from head to foot, each once",
+                    f"Choose from {', '.join(n for n in self.levels if n != 'S1')}.",
+                    where="patient",
+                )
+        if self.two_postures and self.screws_in_mr:
+            raise InputError(
+                "screws hold vertebrae together, and two postures move them apart",
+                "Ask for two postures or for screws_in_mr.",
                 where="patient",
             )
 

@@ -1,8 +1,9 @@
-"""A generated patient: CT, T1 and T2 of one body, and what is true about it."""
+"""A generated patient: CT and MR images of one body, and what is true about it."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,11 +50,13 @@ class Patient:
     labels
         Bones by VerSe value (S1: the whole sacrum), discs, canal, nerve roots, vessels, muscle, kidneys on the CT grid.
     ct_to_mr_ras
-        4x4 from a RAS point of the CT to the same point of both MR images (for the sacrum, where every bone has a pose).
+        4x4 from a RAS point of the CT to the same point of all MR images (for the sacrum, where every bone has a pose).
     vertebra_poses_ras
         By level, a 4x4 in CT RAS that goes before `ct_to_mr_ras`; identity unless two postures were asked for.
     deformation
         Where soft tissue lies in MR, in CT RAS, before `ct_to_mr_ras`; None unless it was asked to move.
+    more_mr
+        By weighting, the MR images besides T1 and T2 that were asked for.
     """
 
     options: PatientOptions
@@ -69,10 +72,28 @@ class Patient:
     low_density: bool
     spine: Spine
     deformation: SoftTissueDeformation | None = None
+    more_mr: Mapping[str, Volume] = field(default_factory=dict)
     _surfaces: dict[str, BoneSurface] = field(default_factory=dict, repr=False)
 
+    def mr(self, weighting: str) -> Volume:
+        """Return the MR image of a weighting: "T1", "T2", and of "PD" and "FS" those that were asked for.
+
+        Raises
+        ------
+        InputError
+            When there is none.
+        """
+        images = {"T1": self.mr_t1, "T2": self.mr_t2, **self.more_mr}
+        if weighting not in images:
+            raise InputError(
+                f"there is no {weighting} image",
+                f"There are: {', '.join(images)}; see more_weightings.",
+                where="patient",
+            )
+        return images[weighting]
+
     def ct_to_mr(self, points_ras: ArrayLike) -> FloatArray:
-        """Take CT RAS points (..., 3) to the same tissue in both MR images, soft tissue where it has moved to.
+        """Take CT RAS points (..., 3) to the same tissue in the MR images, soft tissue where it has moved to.
 
         Raises
         ------
@@ -138,14 +159,17 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
     moved = None
     if options.soft_tissue_motion_mm > 0:
         moved = SoftTissueDeformation.draw(spine, options.soft_tissue_motion_mm, options.seed)
-    t1 = render_mr(posed, "T1", options, misplacement, moved, progress=part(progress, 0.6, 0.8))
-    t2 = render_mr(posed, "T2", options, misplacement, moved, progress=part(progress, 0.8, 1.0))
+    weightings = ("T1", "T2", *options.more_weightings)
+    images = {}
+    for n, weighting in enumerate(weightings):
+        step = part(progress, 0.6 + 0.4 * n / len(weightings), 0.6 + 0.4 * (n + 1) / len(weightings))
+        images[weighting] = render_mr(posed, weighting, options, misplacement, moved, progress=step)
     progress(1.0, "generated")
     return Patient(
         options=options,
         ct=ct,
-        mr_t1=t1,
-        mr_t2=t2,
+        mr_t1=images.pop("T1"),
+        mr_t2=images.pop("T2"),
         labels=labels,
         ct_to_mr_ras=misplacement,
         vertebra_poses_ras=dict(spine.poses),
@@ -155,6 +179,7 @@ def generate_patient(options: PatientOptions | None = None, progress: Progress =
         low_density=spine.low_density,
         spine=spine,
         deformation=moved,
+        more_mr=images,
     )
 
 

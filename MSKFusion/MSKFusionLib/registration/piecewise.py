@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -73,7 +73,7 @@ def register_piecewise(
     Raises
     ------
     InputError
-        When the images cannot be registered, or the MR shows none of the bones.
+        When the images cannot be registered, the MR shows none of the bones, or `rigid` has no evidence.
     """
     names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
     if not names:
@@ -82,6 +82,11 @@ def register_piecewise(
     if rigid is None:
         return _on_own_rigid(fixed, moving, bones, start_ras, seed, progress)
     began = time.monotonic()
+    if not {f.name for f in fields(Evidence)} <= set(rigid.evidence):
+        raise InputError(
+            "the rigid registration says nothing of what its verdict rests on",
+            "Give a result of register_rigid, or none.",
+        )
     ct_is_fixed = ct is fixed
     ct_to_mr = rigid.fixed_to_moving_ras if ct_is_fixed else invert_rigid(rigid.fixed_to_moving_ras)
     progress(0.0, "preparing the bones")

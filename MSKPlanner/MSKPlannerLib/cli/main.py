@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from MSKFusionLib.errors import Cancelled, InputError, MSKError
 
@@ -18,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status (0 done, 1 a bug, 2 wrong input, 3 rejected)."""
     args = build_parser().parse_args(arguments)
     try:
-        return _command(args.command)(args, console_progress())
+        with _told_to_stop():
+            return _command(args.command)(args, console_progress())
     except InputError as error:
         return _fail(str(error), WRONG_INPUT)
     except (Cancelled, KeyboardInterrupt):
@@ -38,6 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Set MSK_DEBUG=1 to see all of it.",
             BUG,
         )
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Take the signal that a cluster ends a job with as Ctrl-C: the work ends, and nothing half-written stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _command(name: str) -> Callable[..., int]:

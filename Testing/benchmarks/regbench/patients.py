@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,14 @@ from .pairs import ImageFile
 POINTS_PER_BONE = 100
 #: A bone counts as imaged by the MR where at least this share of its surface is.
 LEAST_IN_VIEW = 0.5
+#: What a patient may be generated with besides the seed, by name. Those of one seed are one body, lying the same in the MR.
+_SCREWS = ("L3", "L4", "L5")
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "postures": {"two_postures": True},
+    "weightings": {"more_weightings": ("PD", "FS")},
+    "screws": {"screws_in_ct": _SCREWS, "screws_in_mr": _SCREWS},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class StoredPatient:
         return self.folder / "labels.seg.nrrd"
 
     def mr(self, weighting: str) -> ImageFile:
-        """An MR image: "T1" or "T2"."""
+        """An MR image: "T1" or "T2", and of the kind `weightings` "PD" and "FS"."""
         return ImageFile(self.folder / f"mr_{weighting.lower()}.nrrd", Modality.MR)
 
     def levels_in_view(self, volume: Volume) -> list[str]:
@@ -73,12 +82,12 @@ class PatientStore:
     def __init__(self, cache: Path) -> None:
         self.cache = cache
 
-    def get(self, seed: int, two_postures: bool = False) -> StoredPatient:
-        """Return a patient, generating it the first time."""
-        folder = self.cache / f"patient_{seed:02d}{'_postures' if two_postures else ''}"
+    def get(self, seed: int, kind: str = "plain") -> StoredPatient:
+        """Return a patient of one of `KINDS`, generating it the first time."""
+        folder = self.cache / f"patient_{seed:02d}{'' if kind == 'plain' else f'_{kind}'}"
         if not (folder / "truth.json").is_file():
             print(f"generating {folder.name}", flush=True)
-            self._generate(folder, PatientOptions(seed=seed, two_postures=two_postures))
+            self._generate(folder, PatientOptions(seed=seed, **KINDS[kind]))
         truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
         return StoredPatient(
             folder,
@@ -97,8 +106,9 @@ class PatientStore:
         self.cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f"{folder.name}_draft_", dir=self.cache))
         patient = generate_patient(options)
-        for name, volume in (("ct", patient.ct), ("mr_t1", patient.mr_t1), ("mr_t2", patient.mr_t2)):
-            write_image(volume, draft / f"{name}.nrrd")
+        write_image(patient.ct, draft / "ct.nrrd")
+        for weighting in ("T1", "T2", *options.more_weightings):
+            write_image(patient.mr(weighting), draft / f"mr_{weighting.lower()}.nrrd")
         write_segmentation(patient.labels, draft / "labels.seg.nrrd")
         (draft / "truth.json").write_text(json.dumps(_truth(patient)), encoding="utf-8")
         # A run that is killed must not leave half a patient that looks whole, nor two at once mix theirs.

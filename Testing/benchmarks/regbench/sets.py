@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from MSKFusionLib.volume import Modality
 from .honesty import honesty
 from .motions import draw_motion
 from .pairs import ImageFile, Pair, Recipe, start_at
-from .patients import PatientStore
+from .patients import PatientStore, StoredPatient
 from .real_mr import with_themselves
 
 LUMBAR_MM, LUMBAR_DEG = 64.0, 45.0
@@ -29,6 +30,8 @@ NEAR_MM, NEAR_DEG = 5.0, 3.0
 REAL_MM, REAL_DEG, REAL_NEAR_MM, REAL_NEAR_DEG = 60.0, 45.0, 10.0, 6.0
 TURN_DEG, TURN_MM = 180.0, 20.0
 TURNS, POSTURES, REAL_STARTS, REAL_NEAR_STARTS, REAL_MR_STARTS = 40, 8, 100, 10, 10
+CONTRAST_PATIENTS = 2
+_CONTRASTS = ("PD", "FS", "metal in CT", "metal in MR")
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,19 @@ def _generated(
 
     def make() -> Pair:
         patient = source.store.get(seed)
-        mr = patient.mr(weighting)
-        motion = draw_motion(np.random.default_rng(key), mr.read().centre_ras, *limits)
-        fixed_points = patient.mr_points_ras
-        ct, moving_points = start_at(motion, invert_rigid(patient.ct_to_mr_ras), patient.ct, fixed_points)
-        return Pair(mr, ct, fixed_points, moving_points, labels=patient.labels, labels_moved_ras=ct.moved_ras)
+        return _from_wrong_start(patient, patient.ct, patient.mr(weighting), key, limits)
 
     return Recipe(set_name, f"{set_name}-{seed:02d}-{weighting}-{key[-1]}", weighting, make)
+
+
+def _from_wrong_start(
+    patient: StoredPatient, ct: ImageFile, mr: ImageFile, key: Sequence[int], limits: tuple[float, float]
+) -> Pair:
+    """Return an MR (fixed) and a CT (moving) of a patient, wrong at the start by a motion drawn from `key`."""
+    motion = draw_motion(np.random.default_rng(key), mr.read().centre_ras, *limits)
+    fixed_points = patient.mr_points_ras
+    moved, moving_points = start_at(motion, invert_rigid(patient.ct_to_mr_ras), ct, fixed_points)
+    return Pair(mr, moved, fixed_points, moving_points, labels=patient.labels, labels_moved_ras=moved.moved_ras)
 
 
 def near(source: Source) -> list[Recipe]:
@@ -101,11 +110,30 @@ def turns(source: Source) -> list[Recipe]:
     return found
 
 
+def contrasts(source: Source) -> list[Recipe]:
+    """Generated patients from far starts, in images that are neither plain T1 nor T2: other weightings, metal in one image."""
+
+    def make(seed: int, n: int, what: str) -> Pair:
+        plain = source.store.get(seed, "weightings")
+        ct, mr = plain.ct, plain.mr(what) if what in ("PD", "FS") else plain.mr(_weightings()[n % 2][1])
+        if what == "metal in CT":
+            ct = source.store.get(seed, "screws").ct
+        elif what == "metal in MR":
+            mr = source.store.get(seed, "screws").mr(_weightings()[n % 2][1])
+        return _from_wrong_start(plain, ct, mr, (seed, _CONTRASTS.index(what), 75), (LUMBAR_MM, LUMBAR_DEG))
+
+    return [
+        Recipe("contrasts", f"contrasts-{seed:02d}-{what.replace(' ', '_')}", what, partial(make, seed, n, what))
+        for n, seed in enumerate(source.seeds[:CONTRAST_PATIENTS])
+        for what in _CONTRASTS
+    ]
+
+
 def postures(source: Source) -> list[Recipe]:
     """Generated patients who lay differently in the MR: every vertebra has moved on its own."""
 
     def make(seed: int, weighting: str) -> Pair:
-        patient = source.store.get(seed, two_postures=True)
+        patient = source.store.get(seed, "postures")
         mr = patient.mr(weighting)
         levels = patient.levels_in_view(mr.read())
         own = {n: {"turn_deg": t, "shift_mm": s} for n, (t, s) in patient.own_motion.items() if n in levels}
@@ -191,6 +219,7 @@ SETS: dict[str, Callable[[Source], list[Recipe]]] = {
     "near": near,
     "lumbar": lumbar,
     "turns": turns,
+    "contrasts": contrasts,
     "postures": postures,
     "real": real,
     "real_near": real_near,
