@@ -75,6 +75,8 @@ class Screw(_Judged):
         Grade I to V (Heary et al. 2004); empty where it does not apply.
     convergence_deg, sagittal_deg
         Towards the midline, and up from the plane of the endplates.
+    structures_mm
+        Free distance to each structure at risk within 30 mm (see `screws.structures`); negative within it.
     nearest_screw, nearest_screw_mm
         The other screw of the plan that comes nearest, and the free distance to it.
     hu_mean, hu_min
@@ -101,6 +103,7 @@ class Screw(_Judged):
     heary: str = ""
     convergence_deg: float | None = None
     sagittal_deg: float | None = None
+    structures_mm: Mapping[str, float] = field(default_factory=dict)
     nearest_screw: str = ""
     nearest_screw_mm: float | None = None
     hu_mean: float | None = None

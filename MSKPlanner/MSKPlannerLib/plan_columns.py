@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .plan import BreachRisk
+from .plan import BreachRisk, Screw
 
 _UNKNOWN = "–"
 
@@ -65,6 +65,10 @@ def _grades(risk: BreachRisk | None) -> str | None:
     return ", ".join(f"{grade} {share:.0%}" for grade, share in risk.grade_shares.items() if share >= 0.005)
 
 
+def _nearest(screw: Screw) -> str:
+    return ", ".join(f"{name} {mm:z.1f}" for name, mm in list(screw.structures_mm.items())[:3])
+
+
 SCREW_COLUMNS = (
     Column("Screw", "Name in the plan document", lambda s: s.name),
     Column("Level", "Vertebra", lambda s: s.level),
@@ -87,6 +91,7 @@ SCREW_COLUMNS = (
     Column("Convergence", "Towards the midline", lambda s: s.convergence_deg, "degrees", 0),
     Column("Rise", "Up from the plane of the endplates", lambda s: s.sagittal_deg, "degrees", 0),
     Column("Nearest screw", "Free distance to the nearest other screw", lambda s: s.nearest_screw_mm, "mm", 1),
+    Column("Nearest structures", "Free distance to canal, nerves and vessels that the labels hold", _nearest, "mm"),
     Column("Pedicle width", "At the isthmus", lambda s: s.pedicle_width_mm, "mm", 1),
     Column("Mean", "Mean CT value in the screw's cylinder", lambda s: s.hu_mean, "HU", 0),
     Column("Minimum", "Lowest CT value in the screw's cylinder", lambda s: s.hu_min, "HU", 0),

@@ -34,6 +34,7 @@ from .measures import (
     wall_breaches,
 )
 from .safety import assess_screw, path_density, screw_surface
+from .structures import structure_distances
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
 
 SIDES: tuple[tuple[str, float], ...] = (("left", -1.0), ("right", 1.0))
@@ -216,8 +217,29 @@ def plan_levels(
             skipped += planned.skipped
         except (GeometryError, ProcessingError) as error:
             skipped.append(Skipped(name, None, str(error).removeprefix(f"{name}: "), whole=True))
+    screws = [_beside_structures(s, segmentation) for s in with_neighbours(screws)]
     progress(1.0, "screws planned")
-    return PedicleScrewPlan(tuple(with_neighbours(screws)), tuple(skipped))
+    return PedicleScrewPlan(tuple(screws), tuple(skipped))
+
+
+def _beside_structures(screw: Screw, segmentation: Segmentation) -> Screw:
+    """Return a screw with its distances to the structures at risk; one that runs into any is rejected."""
+    found = structure_distances(segmentation, screw.entry_ras, screw.tip_ras, screw.diameter_mm)
+    into = [f"it runs into {s.name} by {-s.distance_mm:.1f} mm" for s in found if s.distance_mm < 0]
+    close = [
+        f"{s.name} is {s.distance_mm:.1f} mm away, less than {s.margin_mm:g} mm"
+        for s in found
+        if 0 <= s.distance_mm < s.margin_mm
+    ]
+    return replace(
+        screw,
+        structures_mm={s.name: s.distance_mm for s in found},
+        # The canal lies against the pedicle: to be in it is what the fifth of Heary's grades is about.
+        heary="V" if screw.heary == "IV" and into else screw.heary,
+        verdict=Verdict.REJECTED if into else screw.verdict,
+        reasons=(*screw.reasons, *into),
+        notes=(*screw.notes, *close),
+    )
 
 
 def with_neighbours(screws: Sequence[Screw]) -> list[Screw]:
