@@ -70,6 +70,7 @@ def test_a_left_handed_header_is_kept_by_every_format(tmp_path, name):
         assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_left_handed_headers_on_both_sides_register_as_the_right_handed_ones():
     pair: BodyPair = body_pair(0)
     found = register_rigid(left_handed(pair.mr, 1), left_handed(pair.ct, 2), anywhere=False)
