@@ -26,7 +26,7 @@ from .turns import all_turns, turns_within
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
 #: Of the places found when all turns are searched, so many are climbed twice.
-_BEST = 50
+_BEST = 20
 #: Landmarks that lie farther from the result than so many of their standard deviations contradict it.
 _MOST_OFF_SD = 5.0
 
@@ -121,12 +121,15 @@ def _near(pair: Pair, start: FloatArray, progress: Progress) -> list[FloatArray]
 
 
 def _anywhere(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> list[FloatArray]:
-    """Return candidate poses turned in any way: searched on a coarser grid, each then climbed on coarse images."""
-    options = SearchOptions(spacing_mm=12.0, candidates=150)
+    """Return candidate poses turned in any way, each climbed on coarse images.
+
+    The grid is as fine as for turns near the start: on one of 12 mm the true place of small images is often no peak at all.
+    """
+    options = SearchOptions(candidates=60)
     turns = all_turns(24.0) @ start[:3, :3]
     found = search(*pair.at(2.0), pair.signal, turns, options, part(progress, 0.0, 0.8))
     # Coarse images are climbed from far, but their summits may lie elsewhere: the best are climbed on finer ones too.
-    climbs = [(10.0, pose.ct_to_mr_ras) for pose in found] + [(6.0, pose.ct_to_mr_ras) for pose in found[:_BEST]]
+    climbs = [(6.0, pose.ct_to_mr_ras) for pose in found] + [(10.0, pose.ct_to_mr_ras) for pose in found[:_BEST]]
     levels = {spacing_mm: pair.information(spacing_mm, 3000, seed, bins=16) for spacing_mm in (10.0, 6.0)}
     poses = []
     for number, (spacing_mm, pose) in enumerate(climbs):
