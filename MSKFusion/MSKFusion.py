@@ -44,6 +44,17 @@ class LevelPlace(enum.Enum):
         return {"LOWEST": _("lowest wholly in view"), "HIGHEST": _("highest wholly in view")}[self.name]
 
 
+class RegistrationMethod(enum.Enum):
+    """What may move on its own."""
+
+    RIGID = "rigid"
+    PIECEWISE = "piecewise"
+
+    def label(self) -> str:
+        """Return what the list shows."""
+        return {"RIGID": _("all bones as one"), "PIECEWISE": _("bone by bone")}[self.name]
+
+
 class MSKFusion(ScriptedLoadableModule):
     """What Slicer shows of the module."""
 
@@ -65,6 +76,8 @@ class MSKFusionParameterNode:
 
     ctVolume: vtkMRMLScalarVolumeNode
     mrVolume: vtkMRMLScalarVolumeNode
+    registrationMethod: RegistrationMethod = RegistrationMethod.RIGID
+    bonesSegmentation: vtkMRMLSegmentationNode
     levelName: Annotated[str, Choice(LEVELS)] = NO_LEVEL
     levelPlace: LevelPlace = LevelPlace.LOWEST
 
@@ -150,10 +163,18 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         ct, mr = (node.ctVolume, node.mrVolume) if node is not None else (None, None)
         both = ct is not None and mr is not None and ct is not mr
-        self.ui.registerButton.enabled = both
-        self.ui.registerButton.toolTip = (
-            _("Find the rigid transform that puts the MR on the CT.") if both else _("Choose a CT and an MR first.")
-        )
+        byBone = node is not None and node.registrationMethod is RegistrationMethod.PIECEWISE
+        self.ui.bonesSelector.enabled = byBone
+        self.ui.registerButton.enabled = both and (not byBone or node.bonesSegmentation is not None)
+        if not both:
+            tip = _("Choose a CT and an MR first.")
+        elif not self.ui.registerButton.enabled:
+            tip = _("Choose the bones of the CT first; segment them below where there are none.")
+        elif byBone:
+            tip = _("Find the motion of every bone between CT and MR, and what lies between them.")
+        else:
+            tip = _("Find the rigid transform that puts the MR on the CT.")
+        self.ui.registerButton.toolTip = tip
         self.ui.segmentButton.enabled = ct is not None
         self.ui.segmentButton.toolTip = (
             _("Find the bones in the CT, tell the vertebrae apart and name them.")
@@ -174,8 +195,15 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onRegister(self) -> None:
         """Register the MR to the CT."""
-        fixed, moving = self._parameterNode.ctVolume, self._parameterNode.mrVolume
-        done = self._run(_("The registration failed."), lambda report: self.logic.registerRigid(fixed, moving, report))
+        node = self._parameterNode
+        fixed, moving, bones = node.ctVolume, node.mrVolume, node.bonesSegmentation
+
+        def work(report: Any) -> Any:
+            if node.registrationMethod is RegistrationMethod.PIECEWISE:
+                return self.logic.registerBoneByBone(fixed, moving, bones, report)
+            return self.logic.registerRigid(fixed, moving, report)
+
+        done = self._run(_("The registration failed."), work)
         if done is not None:
             self._registered = (fixed, moving)
             self.ui.registrationLabel.text = registrationText(done[1])
@@ -190,6 +218,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             lambda report: self.logic.segmentBones(ct, None if level == NO_LEVEL else level, place.value, report),
         )
         if done is not None:
+            node.bonesSegmentation = done[0]
             self._segmented = (ct,)
             self.ui.bonesLabel.text = bonesText(done[1])
             self.ui.statusLabel.text = _("Done.")
@@ -206,6 +235,9 @@ def registrationText(result: Any) -> str:
     reasons = "; ".join((*result.reasons, *result.warnings))
     if result.verdict.value == "rejected":
         return _("Rejected: {reasons}. The MR was not moved.").format(reasons=reasons)
+    left = [b.name for b in result.bones if b.verdict.value == "rejected"]
+    if left:
+        reasons = "; ".join(filter(None, (reasons, _("not placed: {names}").format(names=", ".join(left)))))
     error = result.expected_error_mm
     text = _("Accepted.") if error is None else _("Accepted, expected error {error:.1f} mm.").format(error=error)
     return f"{text} {reasons}".strip()
@@ -244,24 +276,42 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume, place_registration, place_under
+        from MSKFusionLib.mrml import node_to_volume
         from MSKFusionLib.progress import no_progress
         from MSKFusionLib.registration import register_rigid
-        from MSKFusionLib.registration.result import Verdict
 
         report = progress or no_progress
         fixed = node_to_volume(fixedNode)
         result = register_rigid(fixed, node_to_volume(movingNode), progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        scene = fixedNode.GetScene()
-        _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
-        name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
-        node = place_registration(scene, result, fixed, name, movingNode).whole
-        node.SetNodeReferenceID("fixed", fixedNode.GetID())
-        node.SetNodeReferenceID("moving", movingNode.GetID())
-        # The result holds between the two grids; whatever moves the CT moves both.
-        place_under(node, fixedNode.GetParentTransformNode())
-        return node, result
+        return _place(result, fixed, fixedNode, movingNode), result
+
+    def registerBoneByBone(
+        self,
+        fixedNode: vtkMRMLScalarVolumeNode,
+        movingNode: vtkMRMLScalarVolumeNode,
+        bonesNode: vtkMRMLSegmentationNode,
+        progress: Any = None,
+    ) -> tuple[vtkMRMLTransformNode, Any]:
+        """Register each bone of `bonesNode`, a segmentation of the CT, on its own; see `registerRigid`.
+
+        Returns
+        -------
+        transform node, registration result
+            A grid transform; beside it there is a linear one for every bone that was placed.
+        """
+        from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
+        from MSKFusionLib.progress import no_progress
+        from MSKFusionLib.registration import register_piecewise
+        from MSKFusionLib.volume import Modality
+
+        report = progress or no_progress
+        fixed, moving = node_to_volume(fixedNode), node_to_volume(movingNode)
+        ct = fixed if fixed.modality is Modality.CT else moving
+        bones = node_to_segmentation(bonesNode, ct)
+        result = register_piecewise(fixed, moving, bones, progress=report)
+        report(1.0, _("Updating the scene"))
+        return _place(result, fixed, fixedNode, movingNode), result
 
     def segmentBones(
         self,
@@ -293,12 +343,27 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         return node, bones
 
 
+def _place(result: Any, fixed: Any, fixedNode: Any, movingNode: Any) -> Any:
+    """Put a registration into the scene in place of an earlier one of the same pair; return what the MR is put under."""
+    from MSKFusionLib.mrml import place_registration, place_under
+    from MSKFusionLib.registration.result import Verdict
+
+    scene = fixedNode.GetScene()
+    _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
+    name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
+    nodes = place_registration(scene, result, fixed, name, movingNode, fixedNode)
+    # The result holds between the two grids; whatever moves the CT moves both.
+    for node in (nodes.whole, *nodes.bones.values()):
+        place_under(node, fixedNode.GetParentTransformNode())
+    return nodes.whole
+
+
 def _removeEarlier(scene: Any, fixedNode: Any, movingNode: Any, onlyRejected: bool) -> None:
     """Remove what registering the same pair left before; a rejected result does not displace an accepted one."""
     from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
 
     for node in slicer.util.getNodesByClass("vtkMRMLTransformNode", scene):
-        ours = node.GetAttribute(ROLE_ATTRIBUTE) == "registration"
+        ours = node.GetAttribute(ROLE_ATTRIBUTE) in ("registration", "bone-registration")
         pair = node.GetNodeReference("fixed") is fixedNode and node.GetNodeReference("moving") is movingNode
         if ours and pair and (not onlyRejected or node.GetAttribute(VERDICT_ATTRIBUTE) == "rejected"):
             scene.RemoveNode(node)

@@ -8,8 +8,9 @@ import pytest
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import rigid, rotation_about
-from MSKFusionLib.mrml import ROLE_ATTRIBUTE, node_to_rigid, volume_to_node
-from MSKFusionLib.registration.result import RegistrationResult, Verdict
+from MSKFusionLib.mrml import ROLE_ATTRIBUTE, node_to_rigid, segmentation_to_node, volume_to_node
+from MSKFusionLib.registration.polyrigid import PolyrigidMap
+from MSKFusionLib.registration.result import BendingMap, BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
@@ -164,6 +165,43 @@ def test_registering_again_takes_away_one_that_bent(panel, pair, session, monkey
     choose(panel, pair)
     press(panel.ui.registerButton)
     assert nodes_of_class(session.scene, "vtkMRMLGridTransformNode") == [other]
+    assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
+
+
+def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, session, monkeypatch):
+    ct = small_volume(Modality.CT, "CT of P")
+    bones = Segmentation(
+        ct.with_voxels((ct.voxels > 100).astype(np.uint8) * 22, modality=Modality.LABEL),
+        (Segment(22, "L3", "vertebra"),),
+    )
+
+    def register_piecewise(fixed, moving, labels, *, progress):
+        assert (fixed.name, moving.name) == ("CT of P", "T1 of P")
+        assert [s.name for s in labels.segments] == ["L3"]
+        progress(0.5, "half")
+        placed = (BonePose("L3", TRUTH, Verdict.ACCEPTED), BonePose("L4", None, Verdict.REJECTED, ("out of view",)))
+        bent = BendingMap(PolyrigidMap.of_poses(labels, {"L3": TRUTH}, TRUTH), ct_is_fixed=True)
+        return RegistrationResult("piecewise", TRUTH, Verdict.ACCEPTED, (), bones=placed, bending=bent)
+
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_piecewise", register_piecewise)
+    choose(panel, pair)
+    panel.ui.methodComboBox.currentIndex = 1
+    assert not panel.ui.registerButton.enabled
+    assert "bones" in panel.ui.registerButton.toolTip
+    node = segmentation_to_node(session.scene, bones, "bones of P")
+    panel.ui.bonesSelector.setCurrentNode(node)
+    assert panel.ui.registerButton.enabled
+    for _ in range(2):
+        press(panel.ui.registerButton)
+        (grid,) = nodes_of_class(session.scene, "vtkMRMLGridTransformNode")
+        (bone,) = nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")
+        assert pair[1].GetParentTransformNode() is grid
+        assert bone.GetNodeReference("moving") is pair[1]
+        assert "not placed: L4" in panel.ui.registrationLabel.text
+    panel.ui.methodComboBox.currentIndex = 0
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
+    press(panel.ui.registerButton)
+    assert nodes_of_class(session.scene, "vtkMRMLGridTransformNode") == []
     assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
 
 

@@ -26,7 +26,12 @@ class RegistrationNodes:
 
 
 def place_registration(
-    scene: Any, result: RegistrationResult, fixed: Volume, name: str, moving_node: Any | None
+    scene: Any,
+    result: RegistrationResult,
+    fixed: Volume,
+    name: str,
+    moving_node: Any | None,
+    fixed_node: Any | None = None,
 ) -> RegistrationNodes:
     """Add a registration as transform nodes and put the moving volume under it.
 
@@ -36,6 +41,8 @@ def place_registration(
     ----------
     fixed
         The fixed image: a map that bends is sampled over it.
+    moving_node, fixed_node
+        The images' nodes, which every node refers to as ``moving`` and ``fixed``.
 
     Returns
     -------
@@ -56,7 +63,11 @@ def place_registration(
                 bones[bone.name] = rigid_to_node(scene, bone.fixed_to_moving_ras, f"{title}, {bone.name}")
                 bones[bone.name].SetAttribute(ROLE_ATTRIBUTE, "bone-registration")
     whole.SetAttribute(ROLE_ATTRIBUTE, "registration")
-    whole.SetAttribute(VERDICT_ATTRIBUTE, result.verdict.value)
+    for node in (whole, *bones.values()):
+        node.SetAttribute(VERDICT_ATTRIBUTE, result.verdict.value)
+        for role, image in (("fixed", fixed_node), ("moving", moving_node)):
+            if image is not None:
+                node.SetNodeReferenceID(role, image.GetID())
     whole.SetDescription("; ".join((*result.reasons, *result.warnings)))
     if accepted and moving_node is not None:
         place_under(moving_node, whole)

@@ -211,7 +211,7 @@ def _add_registration(
     build: _Builder, registration: RegistrationResult, folder: int, ct: Volume, ct_node: Any, mr_node: Any
 ) -> Any:
     name = f"{mr_node.GetName() if mr_node else 'MR'} on {ct_node.GetName()}"
-    nodes = place_registration(build.scene, registration, ct, name, mr_node)
+    nodes = place_registration(build.scene, registration, ct, name, mr_node, ct_node)
     for bone in nodes.bones.values():
         build.add(bone, folder, "bone-registration")
     return build.add(nodes.whole, folder, "registration")
