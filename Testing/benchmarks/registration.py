@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -62,6 +63,14 @@ def seeds_of(text: str) -> list[int]:
     return seeds
 
 
+def code_version() -> str:
+    """Return the commit that is run, so that records of several days can be told apart."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=_ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
 def main() -> None:
     """Run what is asked and print the table."""
     args = arguments()
@@ -76,6 +85,7 @@ def main() -> None:
     if not args.data.is_dir():
         print(f"pairs of real images are left out: there is no {args.data} (set MSK_TEST_DATA)", flush=True)
     source = Source(PatientStore(args.cache), seeds_of(args.seeds), args.starts, args.data)
+    code = code_version()
     for set_name in SETS if "all" in args.set else args.set:
         methods = args.methods.split(",") if args.methods else USUAL_METHODS.get(set_name, ("ours", *PEERS))
         recipes = [r for r in SETS[set_name](source) if args.only in r.name]
@@ -86,7 +96,7 @@ def main() -> None:
             pair = recipe.make()
             for method in wanted:
                 python = sys.executable if method in OURS else args.peers_python
-                record = run_method(recipe, pair, method, python, args.timeout)
+                record = {"code": code} | run_method(recipe, pair, method, python, args.timeout)
                 records.append(record)
                 with lines.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(record) + "\n")
