@@ -214,6 +214,7 @@ def _evidence(
         block_gain_share=gain,
         block_count=blocks,
         split_half_mm=float(np.median([e.split_half_mm for e in of_bones.values()])),
+        bend_mm=0.0,  # what the bones' own motions are for
     )
     return changed, fine_gain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -12,9 +13,9 @@ from ..frames import FloatArray, transform_points
 from ..progress import Progress, part
 from .bone_fit import BoneFit
 from .climb import climb
-from .expected_error import Refits, combined_mm
+from .expected_error import PartFits, Refits, combined_mm
 from .laterality import mirror_share
-from .mutual_information import MutualInformation, information_table, moved_away, pose_distance_mm
+from .mutual_information import MutualInformation, Samples, information_table, moved_away, pose_distance_mm
 from .pair import Pair
 from .result import Verdict
 
@@ -27,6 +28,9 @@ LEAST_INFORMATION_NATS = 0.15  # true 0.29 and more; other bones under the same 
 MOST_SPLIT_MM = 2.5
 #: Above the second the mirror image fits better, between the two it fits as well as images can tell.
 SYMMETRIC, MIRRORED = 0.93, 1.05
+#: From here on parts that move on their own are told: true rigid pairs 0.1 to 0.2 mm, other postures 0.8 and more.
+BENT_MM, MOST_BEND_MM = 0.5, 3.0
+_PARTS = 3
 BLOCK_MM, BLOCK_STEP_MM = 40.0, 2.5
 LEAST_BLOCK_SAMPLES = 160
 AGREEING_STEPS = 1.8
@@ -61,6 +65,9 @@ class Evidence:
         How far two fits on two halves of the volume lie apart, over the bone.
     selection_mm
         How far the fit around bone and the fit on the whole body lie apart, over the bone.
+    bend_mm
+        How far fits of three consecutive parts of the anatomy lie from the result, over the bone: what one rigid motion
+        leaves where the patient lay differently, or where an image is distorted.
     mr_voxel_mm
         The MR's longest voxel edge.
     mirror_share
@@ -77,6 +84,7 @@ class Evidence:
     block_count: int
     split_half_mm: float
     selection_mm: float
+    bend_mm: float
     mr_voxel_mm: float
     mirror_share: float
 
@@ -108,7 +116,9 @@ def weigh(
     return_share, drift, overlap = _perturb_and_return(pair, ct_to_mr_ras, seed, part(progress, 0.0, 0.45))
     agreement, gain, blocks, information = agreement_of_blocks(fit, ct_to_mr_ras, seed, part(progress, 0.45, 0.7))
     refits, bone_ras = _refits(fit, ct_to_mr_ras, seed, part(progress, 0.7, 0.85))
-    split, selection = (float(f(bone_ras).mean()) for f in (refits.split_half_mm, refits.selection_mm))
+    split, selection, bend = (
+        float(f(bone_ras).mean()) for f in (refits.split_half_mm, refits.selection_mm, refits.bend_mm)
+    )
     gap = (ranks[0] - ranks[1]) / ranks[0] if len(ranks) > 1 and ranks[0] > 0 else 1.0
     mirror = mirror_share(pair, ct_to_mr_ras, seed, part(progress, 0.85, 1.0))
     evidence = Evidence(
@@ -122,6 +132,7 @@ def weigh(
         blocks,
         split,
         selection,
+        bend,
         fit.mr_voxel_mm,
         mirror,
     )
@@ -150,6 +161,11 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if e.split_half_mm > MOST_SPLIT_MM:
         reasons.append(f"two halves of the anatomy lead to positions {e.split_half_mm:.1f} mm apart")
+    if e.bend_mm > MOST_BEND_MM:
+        reasons.append(
+            f"parts of the anatomy ask for motions that differ by {e.bend_mm:.1f} mm: another posture, which is registered bone "
+            "by bone, or a distorted image"
+        )
     if e.mirror_share > MIRRORED:
         reasons.append(
             f"mirrored left to right, one image fits the other better ({e.mirror_share:.2f} times as well): one of the images is "
@@ -157,18 +173,25 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if reasons:
         return Verdict.REJECTED, tuple(reasons), None
-    expected = combined_mm(e.split_half_mm, e.selection_mm, e.mr_voxel_mm)
+    expected = combined_mm(e.split_half_mm, e.selection_mm, e.bend_mm, e.mr_voxel_mm)
     return Verdict.ACCEPTED, (), float(expected)
 
 
 def warnings_of(evidence: Evidence) -> tuple[str, ...]:
     """Return what a result does not tell although it may be accepted."""
-    if SYMMETRIC < evidence.mirror_share <= MIRRORED:
-        return (
-            "left and right cannot be told apart here: mirrored left to right, one image fits the other "
-            f"{evidence.mirror_share:.2f} times as well; make sure of the side by other means",
+    warnings = []
+    alone_mm = combined_mm(evidence.split_half_mm, evidence.selection_mm, 0.0, evidence.mr_voxel_mm)
+    if evidence.bend_mm > max(BENT_MM, float(alone_mm)):
+        warnings.append(
+            f"parts of the anatomy ask for motions that differ by {evidence.bend_mm:.1f} mm: the patient lay differently, or an "
+            "image is distorted; a spine is better registered bone by bone"
         )
-    return ()
+    if SYMMETRIC < evidence.mirror_share <= MIRRORED:
+        warnings.append(
+            "left and right cannot be told apart here: mirrored left to right, one image fits the other "
+            f"{evidence.mirror_share:.2f} times as well; make sure of the side by other means"
+        )
+    return tuple(warnings)
 
 
 def _perturb_and_return(
@@ -265,4 +288,19 @@ def _refits(fit: BoneFit, pose: FloatArray, seed: int, progress: Progress) -> tu
         halves.append(fit.climb(bone.subset(colour == half), pose))
     progress(2 / 3, "checking: does the whole body give the same")
     body = fit.climb(fit.samples(pose, seed + 5, 40_000, whole_body=True), pose)
-    return Refits(pose, (halves[0], halves[1]), body, fit.mr_voxel_mm), bone.points_ras
+    parts = _part_fits(fit, bone, pose)
+    return Refits(pose, (halves[0], halves[1]), body, fit.mr_voxel_mm, parts), bone.points_ras
+
+
+def _part_fits(fit: BoneFit, bone: Samples, pose: FloatArray) -> PartFits:
+    """Fit thirds of the samples along the anatomy's longest axis, each on its own."""
+    centre = bone.points_ras.mean(axis=0)
+    axis = np.linalg.svd(bone.points_ras[::10] - centre, full_matrices=False)[2][0]
+    along = bone.points_ras @ axis
+    edges = np.quantile(along, np.linspace(0, 1, _PARTS + 1))
+    places, poses = [], []
+    for low, high in itertools.pairwise(edges):
+        part = (along >= low) & (along <= high)
+        places.append(float(along[part].mean()))
+        poses.append(fit.climb(bone.subset(part), pose))
+    return PartFits(axis, tuple(places), tuple(poses))

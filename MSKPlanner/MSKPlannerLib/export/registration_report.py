@@ -29,6 +29,7 @@ _EVIDENCE_WORDS = {
     "block_count": "Parts compared",
     "split_half_mm": "Two halves fitted apart differ by, mm",
     "selection_mm": "A fit of the whole body differs by, mm",
+    "bend_mm": "Parts of the anatomy fitted apart differ from the result by, mm",
     "mirror_share": "What the CT mirrored left to right says, as a share of what it says (1 and more: side not certain)",
     "mr_voxel_mm": "Longest edge of the MR's voxels, mm",
 }
