@@ -10,6 +10,7 @@ import numpy as np
 from ..frames import FloatArray, invert_rigid
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
+from ..torch_device import choose_device
 from ..volume import Volume
 from .bone_fit import BoneFit
 from .dense_field import DenseFieldMap
@@ -22,7 +23,6 @@ from .quality import agreement_of_blocks
 from .result import BendingMap, RegistrationResult, Verdict
 from .sampling import crop_to_overlap
 from .soft_tissue_pair import SoftTissuePair
-from .torch_device import choose_device
 
 METHOD = "deformable: coupled convex search and Adam steps on MIND-SSC descriptors, bones rigid, after the first: "
 #: A field whose least Jacobian is lower is made again, smoother, so often with so much more weight on smoothness.

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ..frames import FloatArray
 from ..progress import Progress, part
+from ..torch_device import Tensor, load_torch
 from .coupled_convex import MOST_COST_BYTES, search_shifts, shifts_within
 from .instance_optimisation import ControlField, Smoothness, refine, sample
 from .mind import mind_ssc
 from .soft_tissue_pair import SoftTissuePair
-from .torch_device import Tensor, load_torch
 
 #: Coarse voxels are so many working voxels wide.
 COARSE = 2

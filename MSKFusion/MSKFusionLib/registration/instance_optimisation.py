@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..progress import Progress
-from .torch_device import Tensor, load_torch
+from ..torch_device import Tensor, load_torch
 
 _RATE = 0.5
 
