@@ -57,6 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument(
         "--device", metavar="NAME", help="for deformable: auto (default: a GPU where there is one), cpu, cuda or cuda:1"
     )
+    register.add_argument(
+        "--network",
+        metavar="BUNDLE",
+        help="for deformable: a VoxelMorph as a MONAI bundle whose field is tried as a second start; see docs/networks.md",
+    )
     _numbering(register)
     register.add_argument("--fixed-modality", choices=["ct", "mr"], help="where the file does not tell")
     register.add_argument("--moving-modality", choices=["ct", "mr"], help="where the file does not tell")

@@ -10,6 +10,7 @@ from typing import Any
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
+from MSKFusionLib.networks import read_flow_bundle, segment_with_network
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration import (
     RegistrationResult,
@@ -132,8 +133,10 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
 def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress: Progress) -> RegistrationResult:
     """Register by the method that was asked for."""
     soft = args.method == "deformable"
-    if not soft and (args.start is not None or args.device is not None):
-        raise InputError("--start and --device are for --method deformable")
+    if not soft and (args.start is not None or args.device is not None or args.network is not None):
+        raise InputError("--start, --device and --network are for --method deformable")
+    # Read before the long work: a bundle that cannot be used is said at once.
+    network = None if args.network is None else read_flow_bundle(args.network)
     if args.landmarks is not None and args.method != "rigid":
         raise InputError("--landmarks is for --method rigid", "Use --check-landmarks to measure the others.")
     if args.method == "rigid":
@@ -165,6 +168,7 @@ def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress:
         moving,
         initial=placed,
         bones=bones,
+        network=network,
         device=device,
         seed=args.seed,
         progress=part(progress, 0.4, 1.0),
@@ -203,8 +207,6 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
 
 def _by_network(args: argparse.Namespace, progress: Progress) -> Segmentation:
     """Find what the network of the call knows."""
-    from MSKFusionLib.networks import segment_with_network
-
     if args.level is not None:
         raise InputError("--level numbers vertebrae that were found without a network", "Leave it out, or --network.")
     image = load_image(args.image, modality=_modality(args.modality), series=args.series)
