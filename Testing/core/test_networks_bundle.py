@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import zipfile
+from pathlib import Path
 
 import pytest
 from core.bundle_maker import changed, inference, metadata, scale_step, write_texts
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.networks import read_bundle
+from MSKFusionLib.networks.allowed import FLOW_NETWORKS, GEOMETRY, INTENSITY, NETWORKS, POSTPROCESSING
 from MSKFusionLib.networks.plain_config import PlainConfig, read_json
 from MSKFusionLib.networks.structure_names import name_structures
 from MSKFusionLib.terminology import structure_term
@@ -174,3 +177,9 @@ def test_left_and_right_are_coded():
     assert structure_term("femur_left").serialized().split("~")[3] == "SCT^7771000^Left"
     assert structure_term("hip_right").serialized().split("~")[3] == "SCT^24028007^Right"
     assert structure_term("femur").serialized().split("~")[3] == "^^"
+
+
+def test_the_docs_list_what_is_allowed():
+    text = (Path(__file__).resolve().parents[2] / "docs/networks.md").read_text(encoding="utf-8")
+    for name in (*NETWORKS, *FLOW_NETWORKS, *GEOMETRY, *INTENSITY, *POSTPROCESSING):
+        assert re.search(rf"\b{name}\b", text), name

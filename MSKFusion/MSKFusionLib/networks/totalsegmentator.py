@@ -83,7 +83,7 @@ def _offline(python_api: Any, task: str) -> Iterator[None]:
     """Keep the package from fetching weights and from reporting its use while it runs."""
     from totalsegmentator.config import get_weights_dir
 
-    def here_already(task_id: object) -> None:
+    def here_already(task_id: object, *_: object) -> None:
         if not any(get_weights_dir().glob(f"Dataset{int(str(task_id)):03d}_*")):
             raise MissingComponentError(
                 f"the weights of TotalSegmentator (dataset {task_id}) are not on this machine, and nothing is downloaded "
