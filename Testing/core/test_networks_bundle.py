@@ -1,5 +1,6 @@
 """What a bundle may say, and what is refused before anything of it is run."""
 
+import contextlib
 import json
 import os
 import re
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from core.bundle_maker import changed, inference, metadata, scale_step, write_texts
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.networks import read_bundle
@@ -177,6 +180,37 @@ def test_left_and_right_are_coded():
     assert structure_term("femur_left").serialized().split("~")[3] == "SCT^7771000^Left"
     assert structure_term("hip_right").serialized().split("~")[3] == "SCT^24028007^Right"
     assert structure_term("femur").serialized().split("~")[3] == "^^"
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**7) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["@pixdim", "$1", "@@", "UNet", "Spacingd", "background", "constant"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["_target_", "0", "1", "keys", "x"]), inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def _places(content, way=()):
+    """Every key of a JSON value, as a way to it."""
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in entries:
+        yield (*way, str(key))
+        yield from _places(value, (*way, str(key)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_whatever_stands_in_a_bundle_it_is_read_or_refused(tmp_path_factory, data):
+    """Any value in any place: an error of ours or a bundle, never another exception."""
+    meta, config = metadata(), inference()
+    for _ in range(data.draw(st.integers(1, 2))):
+        if data.draw(st.booleans()):
+            meta = changed(meta, "::".join(data.draw(st.sampled_from(list(_places(meta))))), data.draw(_VALUES))
+        else:
+            config = changed(config, "::".join(data.draw(st.sampled_from(list(_places(config))))), data.draw(_VALUES))
+    folder = tmp_path_factory.getbasetemp() / "fuzzed"
+    with contextlib.suppress(InputError):
+        read_bundle(write_texts(folder, meta, config))
 
 
 def test_the_docs_list_what_is_allowed():

@@ -24,8 +24,9 @@ from MSKFusionLib.frames import rotation_about, transform_points
 from MSKFusionLib.networks import read_bundle, segment_with_bundle
 from MSKFusionLib.networks.allowed import NETWORKS, Call, allowed_call
 from MSKFusionLib.networks.build import build_network
-from MSKFusionLib.networks.bundle import Window
+from MSKFusionLib.networks.bundle import Step, Window
 from MSKFusionLib.networks.on_image import keep_largest
+from MSKFusionLib.networks.prepare import prepare
 from MSKFusionLib.networks.sliding_window import slide, window_starts
 from MSKFusionLib.networks.weights import load_network
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
@@ -313,6 +314,24 @@ def test_a_window_that_does_not_suit_the_network_is_told(torch, tmp_path):
     torch.save(build_network(call, "").state_dict(), folder / "models/model.pt")
     with pytest.raises(InputError, match="cannot be run on windows"):
         segment_with_bundle(image(), folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Orientation", {"axcodes": "XYZ"}),
+        ("Orientation", {"axcodes": 3}),
+        ("Spacing", {"pixdim": 2.0, "mode": "cubist"}),
+        ("SpatialPad", {"spatial_size": [-1, 5]}),
+        ("NormalizeIntensity", {"divisor": "x"}),
+        ("ScaleIntensityRange", {"a_min": 0}),
+        ("ScaleIntensityRangePercentiles", {"lower": 50, "upper": 300, "b_min": 0, "b_max": 1}),
+        ("ThresholdIntensity", {}),
+    ],
+)
+def test_transforms_with_odd_arguments_are_told(torch, name, arguments):
+    with pytest.raises(InputError):
+        prepare({"image": image()}, [Step(Call(name, arguments), ("image",))], "bundle", lambda *_: None)
 
 
 def test_images_that_are_not_for_it_are_told(bundle, same_grid):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputError, MissingComponentError
+from ..errors import InputError, MissingComponentError, MSKError
 from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import load_torch
 from .allowed import Call
@@ -53,9 +53,16 @@ def build_network(call: Call, where: str, *, meta: bool = False) -> Any:
     try:
         with torch.device("meta" if meta else "cpu"):
             return _built(call)
-    except (TypeError, ValueError, KeyError, IndexError, RuntimeError, NotImplementedError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise InputError(f"{call.name} cannot be built as the bundle asks ({reason})", where=where) from error
+    except (MSKError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f"{call.name} cannot be built as the bundle asks ({reason(error)})", where=where) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__
 
 
 def _built(call: Call) -> Any:
@@ -79,5 +86,5 @@ def build_transform(call: Call, where: str) -> Any:
         arguments["labels"] = None  # axes as the image's own space names them, MONAI's default since 1.6
     try:
         return getattr(monai.transforms, call.name)(**arguments)
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"{call.name} cannot be made as the bundle asks ({error})", where=where) from error
+    except Exception as error:
+        raise InputError(f"{call.name} cannot be made as the bundle asks ({reason(error)})", where=where) from error

@@ -118,10 +118,11 @@ def read_bundle(path: str | Path) -> Bundle:
     name, version = names(metadata, files)
     image = metadata.part("network_data_format::inputs::image", ("num_channels", "modality"))
     network = network_call(config, NETWORKS)
-    takes = network_count(network, "in_channels", config)
-    if takes != 1 or image.get("num_channels", 1) != 1:
+    takes = [network_count(network, "in_channels", config), image.get("num_channels", 1)]
+    if takes != [1, 1]:
+        count = str(next(n for n in takes if n != 1))[:20]
         raise InputError(
-            f"this network takes {max(takes, image.get('num_channels', 1))} channels, and one image is what is given",
+            f"this network takes {count} channels, and one image is what is given",
             "Give a network for one image.",
             where=config.where,
         )
@@ -301,7 +302,11 @@ def _labels(metadata: PlainConfig, channels: int, threshold: float | None) -> tu
     """Return the name of every label value."""
     where = metadata.where
     defined = metadata.value("network_data_format::outputs::pred::channel_def")
-    if not isinstance(defined, dict) or not all(isinstance(v, str) and v.strip() for v in defined.values()):
+    if (
+        not isinstance(defined, dict)
+        or not defined
+        or not all(isinstance(v, str) and v.strip() for v in defined.values())
+    ):
         raise InputError("channel_def does not name the channels", where=where)
     if set(defined) != {str(n) for n in range(len(defined))}:
         raise InputError(f"channel_def names the channels {', '.join(defined)[:80]}, not 0, 1, 2 ...", where=where)

@@ -15,9 +15,11 @@ from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import load_torch
 from ..volume import Volume
 from .allowed import FLOW_NETWORKS, Call
+from .build import reason
 from .bundle import Step, names, network_call, network_count, read_steps
 from .bundle_files import INFERENCE, METADATA, BundleFiles
 from .prepare import prepare
+from .segment import is_memory
 from .weights import load_network
 
 #: The keys of its two images. A point x of the fixed image lies at x + displacement in the moving one.
@@ -106,13 +108,12 @@ def displacement_by_network(
     try:
         with torch.inference_mode():
             flow = network(*pair)[1][0].float().cpu().numpy()
-    except (RuntimeError, ValueError) as error:
-        if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        if is_memory(error):
             raise ProcessingError(
                 f"the memory of {device} does not suffice for '{bundle.name}'. Choose the cpu."
             ) from error
-        reason = str(error).strip().splitlines()[0][:160]
-        raise InputError(f"the network cannot be run on these images ({reason})", where=where) from error
+        raise InputError(f"the network cannot be run on these images ({reason(error)})", where=where) from error
     finally:
         if device.startswith("cuda"):
             torch.cuda.empty_cache()

@@ -13,7 +13,7 @@ from ..progress import Progress
 from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import Tensor, load_torch
 from ..volume import Volume
-from .build import build_transform, load_monai
+from .build import build_transform, load_monai, reason
 from .bundle import Step
 
 #: Voxels of the network's grid: 4 bytes each for the image, 6 for what is found.
@@ -57,9 +57,11 @@ def prepare(images: Mapping[str, Volume], steps: Sequence[Step], where: str, pro
         for key in step.images:
             try:
                 made[key] = apply(made[key])
-            except (RuntimeError, ValueError, TypeError, IndexError) as error:
-                reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-                raise InputError(f"{step.call.name} cannot be done to this image ({reason})", where=where) from error
+            except MemoryError:
+                raise
+            except Exception as error:
+                words = f"{step.call.name} cannot be done to this image ({reason(error)})"
+                raise InputError(words, where=where) from error
     grids = [np.asarray(m.affine, dtype=np.float64) for m in made.values()]
     sizes = [tuple(m.shape) for m in made.values()]
     if any(s != sizes[0] for s in sizes) or any(np.abs(g - grids[0]).max() > 1e-3 for g in grids):

@@ -17,6 +17,7 @@ from ..segmentation.labels import Segmentation
 from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import Tensor, choose_device, load_torch
 from ..volume import Modality, Volume, check_values
+from .build import reason
 from .bundle import Bundle, read_bundle
 from .on_image import keep_largest, labels_on_image, mean_shares
 from .prepare import prepare
@@ -109,7 +110,7 @@ def _in_memory(
         with torch.inference_mode():
             found = slide(
                 ready.images["image"],
-                _runner(network, device, precision),
+                _runner(network, device, precision, name),
                 bundle.window,
                 bundle.channels,
                 device,
@@ -117,36 +118,45 @@ def _in_memory(
                 part(progress, 0.15, 1.0),
             )
         return found, ready.ijk_to_ras
-    except RuntimeError as error:  # torch's only word for both
-        text = str(error)
-        if (
-            isinstance(error, torch.OutOfMemoryError)
-            or "not enough memory" in text
-            or "out of memory" in text.casefold()
-        ):
-            raise ProcessingError(
-                f"the memory of {device} does not suffice for '{bundle.name}' on this image. Crop it, or choose the cpu."
-            ) from error
-        reason = text.strip().splitlines()[0][:160] if text.strip() else "no reason given"
-        raise InputError(
-            f"the network cannot be run on windows of this image ({reason})",
-            "Its window or its padding does not suit it: get the bundle again.",
-            where=name,
+    except RuntimeError as error:
+        if not is_memory(error):
+            raise
+        raise ProcessingError(
+            f"the memory of {device} does not suffice for '{bundle.name}' on this image. Crop it, or choose the cpu."
         ) from error
     finally:
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
 
 
-def _runner(network: Any, device: str, precision: str) -> Callable[[Tensor], Any]:
+def is_memory(error: BaseException) -> bool:
+    """Tell whether an error of torch says that memory does not suffice."""
+    text = str(error).casefold()
+    return (
+        isinstance(error, load_torch(PURPOSE).OutOfMemoryError)
+        or "not enough memory" in text
+        or "out of memory" in text
+    )
+
+
+def _runner(network: Any, device: str, precision: str, where: str) -> Callable[[Tensor], Any]:
     torch = load_torch(PURPOSE)
     kind = device.partition(":")[0]
     mixed = precision == "mixed" or (precision == "auto" and kind == "cuda")
     halves = torch.float16 if kind == "cuda" else torch.bfloat16
 
     def run(window: Tensor) -> Any:
-        with torch.autocast(kind, halves) if mixed else nullcontext():
-            return network(window)
+        try:
+            with torch.autocast(kind, halves) if mixed else nullcontext():
+                return network(window)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            if is_memory(error):
+                raise
+            raise InputError(
+                f"the network cannot be run on windows of this image ({reason(error)})",
+                "Its window or its padding does not suit it: get the bundle again.",
+                where=where,
+            ) from error
 
     return run
 

@@ -142,7 +142,7 @@ class _Layers:
         assert low == self._low
         size = at[self._along].stop - at[self._along].start
         place = tuple(slice(0, size) if a == self._along else s for a, s in enumerate(at))
-        self._sum[(slice(None), *place)] += (given.float() * weight).to(self._sum.dtype)
+        self._sum[(slice(None), *place)] += given.float().mul_(weight).to(self._sum.dtype)
         self._weight[place] += weight
 
     def finished(self, after: int, shares: Callable[[Tensor], Tensor]) -> list[tuple[int, list[NDArray[Any]]]]:
