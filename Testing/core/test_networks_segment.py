@@ -289,6 +289,28 @@ def test_files_that_are_no_weights_are_told(torch, tmp_path):
         segment_with_bundle(image(), folder, device="cpu")
 
 
+def test_weights_that_unpack_to_more_than_they_may_are_refused(torch, tmp_path, monkeypatch):
+    from MSKFusionLib.networks import weights
+
+    folder = write_bundle(tmp_path / "b")
+    monkeypatch.setattr(weights, "MOST_WEIGHT_BYTES", 100)
+    with pytest.raises(InputError, match="unpack to"):
+        segment_with_bundle(image(), folder, device="cpu")
+
+
+def test_a_broken_or_locked_member_of_a_zip_is_told(same_grid, tmp_path):
+    target = tmp_path / "b.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in same_grid.rglob("*.*"):
+            archive.write(file, file.relative_to(same_grid).as_posix())
+        place = next(m.header_offset for m in archive.infolist() if m.filename.endswith("model.pt"))
+    content = bytearray(target.read_bytes())
+    content[place + 200 : place + 260] = b"\x00" * 60
+    target.write_bytes(content)
+    with pytest.raises(InputError, match=r"models/model\.pt cannot be read"):
+        segment_with_bundle(image(), target, device="cpu")
+
+
 def test_a_network_that_cannot_be_built_or_is_huge_is_told(torch, tmp_path):
     with pytest.raises(InputError, match="cannot be built"):
         build_network(

@@ -227,7 +227,8 @@ def _check_sizes(call: Call, key: str, where: str) -> None:
         for number in value if isinstance(value, list) else [value]:
             if number is not None and not (isinstance(number, int | float) and least <= number <= most):
                 raise InputError(f"'{key}::{argument}' is {number}, not {least} to {most}", where=where)
-    if call.name == "Spacing" and not isinstance(call.arguments.get("pixdim"), list | float | int):
+    pixdim = call.arguments.get("pixdim")
+    if call.name == "Spacing" and None in (pixdim if isinstance(pixdim, list) else [pixdim]):
         raise InputError(f"'{key}' does not say the pixdim", where=where)
 
 

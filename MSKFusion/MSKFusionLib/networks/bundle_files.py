@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,8 +16,10 @@ from ..errors import InputError
 from .plain_config import MOST_BYTES, PlainConfig, read_json
 
 METADATA, INFERENCE, WEIGHTS = "configs/metadata.json", "configs/inference.json", "models/model.pt"
-_MOST_WEIGHT_BYTES = 4_000_000_000
+MOST_WEIGHT_BYTES = 4_000_000_000
 _CHUNK = 1 << 22
+#: What a file or a member of a zip that is broken, packed in an unknown way or locked makes.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,10 @@ class BundleFiles:
         """
         where = f"{self.path.name}/{name}"
         with self._opened(name) as file:
-            data = file.read(MOST_BYTES + 1)
+            try:
+                data = file.read(MOST_BYTES + 1)
+            except _UNREADABLE as error:
+                raise self._broken(name, error) from error
         return PlainConfig(read_json(data, where), where)
 
     @contextmanager
@@ -88,12 +94,15 @@ class BundleFiles:
                 return
             # A packed member cannot be read backwards quickly, and a zip's own word on its size is not to be trusted.
             memory = io.BytesIO()
-            while chunk := file.read(_CHUNK):
-                memory.write(chunk)
-                if memory.tell() > _MOST_WEIGHT_BYTES:
-                    raise self._too_large()
-            memory.seek(0)
-            yield memory
+            try:
+                while (chunk := file.read(_CHUNK)) and memory.tell() <= MOST_WEIGHT_BYTES:
+                    memory.write(chunk)
+            except _UNREADABLE as error:
+                raise self._broken(WEIGHTS, error) from error
+            if memory.tell() > MOST_WEIGHT_BYTES:
+                raise self._too_large()
+        memory.seek(0)
+        yield memory
 
     def weights_sha256(self) -> str:
         """Return the hash of the weights' file."""
@@ -102,30 +111,32 @@ class BundleFiles:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[IO[bytes]]:
-        try:
-            if self.inside is None:
-                place = self.path / name
-                if place.is_file() and place.stat().st_size > _MOST_WEIGHT_BYTES:
-                    raise self._too_large()
-                with place.open("rb") as file:
-                    yield file
-            else:
-                with zipfile.ZipFile(self.path) as archive, archive.open(self.inside + name) as packed:
-                    yield packed
-        except (FileNotFoundError, KeyError) as error:
-            raise InputError(
-                f"the bundle lacks {name}",
-                "Give a bundle with its configuration in JSON and its weights in it (nothing is downloaded).",
-                where=str(self.path),
-            ) from error
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-            raise InputError(
-                f"{name} cannot be read ({error})", "Get the bundle again.", where=str(self.path)
-            ) from error
+        with ExitStack() as stack:
+            try:
+                if self.inside is None:
+                    place = self.path / name
+                    if place.is_file() and place.stat().st_size > MOST_WEIGHT_BYTES:
+                        raise self._too_large()
+                    file: IO[bytes] = stack.enter_context(place.open("rb"))
+                else:
+                    archive = stack.enter_context(zipfile.ZipFile(self.path))
+                    file = stack.enter_context(archive.open(self.inside + name))
+            except (FileNotFoundError, KeyError) as error:
+                raise InputError(
+                    f"the bundle lacks {name}",
+                    "Give a bundle with its configuration in JSON and its weights in it (nothing is downloaded).",
+                    where=str(self.path),
+                ) from error
+            except _UNREADABLE as error:
+                raise self._broken(name, error) from error
+            yield file
+
+    def _broken(self, name: str, error: Exception) -> InputError:
+        return InputError(f"{name} cannot be read ({error})", "Get the bundle again.", where=str(self.path))
 
     def _too_large(self) -> InputError:
         return InputError(
-            f"the weights take more than {_MOST_WEIGHT_BYTES / 1e9:.0f} GB",
+            f"the weights take more than {MOST_WEIGHT_BYTES / 1e9:.0f} GB",
             "Give a smaller network.",
             where=str(self.path),
         )

@@ -81,8 +81,9 @@ def _refuse_large(image: Volume, steps: Sequence[Step], where: str) -> None:
     for step in steps:
         given = step.call.arguments
         if step.call.name == "Spacing":
-            # Axes may be in another order by now: the finest step along all of them.
-            finest = float(np.min(np.atleast_1d(np.array(given["pixdim"], dtype=float))))
+            # Axes may be in another order by now: the finest step along all of them; one that is not given stays.
+            steps_mm = np.atleast_1d(np.array(given["pixdim"], dtype=float))
+            finest = float(steps_mm.min()) if len(steps_mm) != 2 else float(min(steps_mm.min(), image.spacing_mm.min()))
             edges = np.ceil(extent / finest)
         elif step.call.name in ("SpatialPad", "DivisiblePad", "CropForeground"):
             least = given.get("spatial_size", given.get("k", given.get("k_divisible", 1)))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from ..errors import InputError, MissingComponentError, MSKError
 from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import Tensor, load_torch
 from .allowed import Call
 from .build import MOST_PARAMETERS, build_network
-from .bundle_files import WEIGHTS, BundleFiles
+from .bundle_files import MOST_WEIGHT_BYTES, WEIGHTS, BundleFiles
 
 #: Before it, weights alone could still run code (CVE-2025-32434).
 _LEAST_TORCH = (2, 6)
@@ -51,6 +52,7 @@ def _read(files: BundleFiles, where: str) -> dict[str, Tensor]:
         )
     try:
         with files.weights() as file:
+            _refuse_other_formats(file, where)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
@@ -69,9 +71,32 @@ def _read(files: BundleFiles, where: str) -> dict[str, Tensor]:
     if isinstance(content, Mapping):
         held = next((content[n] for n in _NAMES if isinstance(content.get(n), Mapping)), content)
         plain = {str(k).removeprefix("module."): v for k, v in held.items()}
-        if plain and all(isinstance(v, torch.Tensor) and v.layout == torch.strided for v in plain.values()):
+        if plain and all(_is_plain(v) for v in plain.values()):
             return plain
     raise InputError("this file holds no weights of a network", "Give its state_dict.", where=where)
+
+
+def _refuse_other_formats(file: IO[bytes], where: str) -> None:
+    """Refuse what is not the archive that PyTorch writes since 1.6, and one that unpacks to more than it may."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(
+            "this is no archive of weights as PyTorch 1.6 and newer write it (a bare pickle could run code)",
+            "Save the state_dict again with torch.save.",
+            where=where,
+        ) from error
+    if unpacked > MOST_WEIGHT_BYTES:
+        raise InputError(f"the weights unpack to {unpacked / 1e9:.1f} GB", "Give a smaller network.", where=where)
+    file.seek(0)
+
+
+def _is_plain(value: object) -> bool:
+    torch = load_torch(PURPOSE)
+    if not isinstance(value, torch.Tensor):
+        return False
+    return bool(value.layout == torch.strided and not value.is_quantized and value.device.type == "cpu")
 
 
 def _compare(state: dict[str, Tensor], wanted: Mapping[str, Tensor], name: str, where: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..frames import FloatArray, invert_rigid
+from ..networks.build import load_monai
 from ..networks.flow_bundle import FlowBundle, read_flow_bundle
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
@@ -83,6 +84,8 @@ def register_deformable(
     began = time.monotonic()
     where = choose_device(device)
     learned = network if isinstance(network, FlowBundle) or network is None else read_flow_bundle(network)
+    if learned is not None:
+        load_monai()  # whether it is there is said before the long work
     ct, mr = check_pair(fixed, moving)
     ct_is_fixed = ct is fixed
     common = initial.fixed_to_moving_ras if ct_is_fixed else invert_rigid(initial.fixed_to_moving_ras)

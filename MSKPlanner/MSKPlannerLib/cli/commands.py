@@ -11,6 +11,7 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
 from MSKFusionLib.networks import read_flow_bundle, segment_with_network
+from MSKFusionLib.networks.build import load_monai
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration import (
     RegistrationResult,
@@ -136,7 +137,10 @@ def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress:
     if not soft and (args.start is not None or args.device is not None or args.network is not None):
         raise InputError("--start, --device and --network are for --method deformable")
     # Read before the long work: a bundle that cannot be used is said at once.
-    network = None if args.network is None else read_flow_bundle(args.network)
+    network = None
+    if args.network is not None:
+        network = read_flow_bundle(args.network)
+        load_monai()
     if args.landmarks is not None and args.method != "rigid":
         raise InputError("--landmarks is for --method rigid", "Use --check-landmarks to measure the others.")
     if args.method == "rigid":
