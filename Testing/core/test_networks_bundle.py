@@ -170,6 +170,14 @@ def test_names_become_standard_terms(label, name, kind, code):
     assert value == {"L3": 22, "T12": 19, "S1": 26}.get(found, 201)
 
 
+def test_names_cannot_break_a_files_header(tmp_path):
+    ((_, name, _),) = name_structures(("background", "bone\nSegment0_Name:=x|~^" + 100 * "a"))
+    assert not set(name) & set("\n:|~^=")
+    assert len(name) <= 64
+    meta = changed(metadata(), "name", "evil\x1b[2J\nname")
+    assert read_bundle(write_texts(tmp_path / "b", meta)).name == "evil__2J_name"
+
+
 def test_a_sacrum_beside_an_s1_keeps_its_name():
     names = name_structures(("background", "sacrum", "vertebrae_S1", "L5", "L5"))
     assert [n for _, n, _ in names] == ["sacrum", "S1", "L5", "L5 (4)"]

@@ -10,8 +10,6 @@ from ..errors import InputError
 from ..volume import Modality
 from .allowed import (
     DONE_ANYWAY,
-    GEOMETRY,
-    INTENSITY,
     NETWORKS,
     POSTPROCESSING,
     Call,
@@ -21,21 +19,13 @@ from .allowed import (
 )
 from .bundle_files import INFERENCE, METADATA, BundleFiles
 from .plain_config import PlainConfig
+from .steps import Step, read_steps, transform_keys
+from .structure_names import plain_words
 
 _BACKGROUND = ("background", "everything else", "other", "others", "nothing", "none")
 _MODALITIES = {"ct": Modality.CT, "mr": Modality.MR, "mri": Modality.MR}
 _SMALLEST_WINDOW, _LARGEST_WINDOW, _MOST_WINDOW_VOXELS = 8, 512, 256**3
-_SMALLEST_PIXDIM_MM, _LARGEST_PIXDIM_MM = 0.1, 50.0
-_LARGEST_PAD = 1024
 _PADDING = ("constant", "reflect", "replicate", "circular")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A transform before the network, and which of its images it is for."""
-
-    call: Call
-    images: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,11 +136,8 @@ def read_bundle(path: str | Path) -> Bundle:
 
 def names(metadata: PlainConfig, files: BundleFiles) -> tuple[str, str]:
     """Return name and version of a bundle."""
-    name, version = metadata.content.get("name"), metadata.content.get("version")
-    return (
-        name if isinstance(name, str) and name.strip() else files.path.stem,
-        version if isinstance(version, str) else "",
-    )
+    name, version = (plain_words(str(metadata.content.get(key) or "")) for key in ("name", "version"))
+    return name or plain_words(files.path.stem), version
 
 
 def network_call(config: PlainConfig, table: dict[str, tuple[str, ...]]) -> Call:
@@ -171,65 +158,6 @@ def network_count(network: Call, argument: str, config: PlainConfig) -> int:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InputError(f"{network.name} has no '{argument}'", "Write it in network_def.", where=config.where)
     return count
-
-
-def read_steps(config: PlainConfig, images: tuple[str, ...]) -> tuple[Step, ...]:
-    """Return the transforms before the network, without those that read, convert and write.
-
-    Parameters
-    ----------
-    images
-        The keys that an image may have.
-
-    Raises
-    ------
-    InputError
-        That names a transform, or an argument of one, which is not allowed.
-    """
-    steps = []
-    for key in _transforms(config, "preprocessing"):
-        target = config.part(key, ("_target_",))
-        if transform_name(target, key, config.where) in DONE_ANYWAY:
-            continue
-        # By its name first: what is not allowed is named, whatever its arguments hold.
-        allowed_name(target, GEOMETRY | INTENSITY, key, config.where)
-        entry = config.value(key)
-        call = allowed_call(entry, GEOMETRY | INTENSITY, key, config.where)
-        _check_sizes(call, key, config.where)
-        asked = entry.get("keys", list(images))
-        of = tuple(i for i in images if i in (asked if isinstance(asked, list) else [asked]))
-        if of and call.name in GEOMETRY and of != images:
-            raise InputError(f"'{key}' moves {of[0]} without {set(images) - set(of)}", where=config.where)
-        if of:
-            steps.append(Step(call, of))
-    return tuple(steps)
-
-
-def _transforms(config: PlainConfig, section: str) -> list[str]:
-    """Return the keys of a section's transforms that are not switched off."""
-    key = f"{section}::transforms"
-    every = [f"{key}::{n}" for n in range(config.count(key))]
-    return [k for k in every if config.part(k, ("_disabled_",)).get("_disabled_") is not True]
-
-
-def _check_sizes(call: Call, key: str, where: str) -> None:
-    """Refuse grids that no machine can hold before one is made."""
-    for argument, (least, most) in {
-        "pixdim": (_SMALLEST_PIXDIM_MM, _LARGEST_PIXDIM_MM),
-        "min_pixdim": (_SMALLEST_PIXDIM_MM, _LARGEST_PIXDIM_MM),
-        "max_pixdim": (_SMALLEST_PIXDIM_MM, _LARGEST_PIXDIM_MM),
-        "spatial_size": (-1, _LARGEST_PAD),
-        "k": (1, _LARGEST_PAD),
-        "k_divisible": (1, _LARGEST_PAD),
-        "margin": (0, _LARGEST_PAD),
-    }.items():
-        value = call.arguments.get(argument)
-        for number in value if isinstance(value, list) else [value]:
-            if number is not None and not (isinstance(number, int | float) and least <= number <= most):
-                raise InputError(f"'{key}::{argument}' is {number}, not {least} to {most}", where=where)
-    pixdim = call.arguments.get("pixdim")
-    if call.name == "Spacing" and None in (pixdim if isinstance(pixdim, list) else [pixdim]):
-        raise InputError(f"'{key}' does not say the pixdim", where=where)
 
 
 def _window(config: PlainConfig) -> Window:
@@ -269,7 +197,7 @@ def _postprocessing(config: PlainConfig) -> tuple[float | None, tuple[int, ...]]
         return None, ()
     sigmoid, threshold = False, 0.5
     keep_largest: tuple[int, ...] = ()
-    for key in _transforms(config, "postprocessing"):
+    for key in transform_keys(config, "postprocessing"):
         target = config.part(key, ("_target_",))
         if transform_name(target, key, where) in DONE_ANYWAY:
             continue

@@ -16,10 +16,11 @@ from ..torch_device import load_torch
 from ..volume import Volume
 from .allowed import FLOW_NETWORKS, Call
 from .build import reason
-from .bundle import Step, names, network_call, network_count, read_steps
+from .bundle import names, network_call, network_count
 from .bundle_files import INFERENCE, METADATA, BundleFiles
 from .prepare import prepare
 from .segment import is_memory
+from .steps import Step, read_steps
 from .weights import load_network
 
 #: The keys of its two images. A point x of the fixed image lies at x + displacement in the moving one.

@@ -12,13 +12,10 @@ from ..boxes import label_boxes
 from ..frames import FloatArray, transform_points
 from ..progress import Progress
 from ..volume import Volume, resample_to
-from .sliding_window import BestTwo
-
-#: A second label less likely than this anywhere does not widen the box in which a label is looked for.
-_UNLIKELY = 0.02
+from .sliding_window import Likeliest
 
 
-def labels_on_image(found: BestTwo, ijk_to_ras: FloatArray, image: Volume, progress: Progress) -> NDArray[np.uint16]:
+def labels_on_image(found: Likeliest, ijk_to_ras: FloatArray, image: Volume, progress: Progress) -> NDArray[np.uint16]:
     """Return the label (K, J, I) of every voxel of an image; 0, the background, beyond the network's grid.
 
     The probability of each label that occurs is interpolated linearly, and the largest wins: what MONAI's `Invertd` does
@@ -31,8 +28,8 @@ def labels_on_image(found: BestTwo, ijk_to_ras: FloatArray, image: Volume, progr
     ijk_to_ras
         4x4 of that grid.
     """
-    first, second = found.first.transpose(2, 1, 0), found.second.transpose(2, 1, 0)
-    first_share, second_share = found.first_share.transpose(2, 1, 0), found.second_share.transpose(2, 1, 0)
+    labels_kji, shares_kji = found.labels.transpose(0, 3, 2, 1), found.shares.transpose(0, 3, 2, 1)
+    first = labels_kji[0]
     grid = Volume.from_ijk_to_ras(first, ijk_to_ras, name="network's grid")
     boxes = label_boxes(first, margin_voxels=2)
     labels = np.zeros(image.voxels.shape, dtype=np.uint16)
@@ -47,9 +44,10 @@ def labels_on_image(found: BestTwo, ijk_to_ras: FloatArray, image: Volume, progr
     target = image.within(where)
 
     def share(label: int, box: tuple[slice, ...]) -> NDArray[np.float32]:
-        a = np.where(first[box] == label, first_share[box], 0).astype(np.float32)
-        b = np.where(second[box] == label, second_share[box], 0).astype(np.float32)
-        return np.where(b > _UNLIKELY, a + b, a)
+        out = np.zeros(first[box].shape, dtype=np.float32)
+        for names, values in zip(labels_kji, shares_kji, strict=True):
+            np.add(out, values[box], out=out, where=names[box] == label)
+        return out
 
     background = grid.within(span)
     best = resample_to(background.with_voxels(share(0, span)), target, np.eye(4), order=1, fill=1.0).voxels
@@ -82,11 +80,11 @@ def keep_largest(labels: NDArray[np.uint16], values: Sequence[int]) -> None:
             part[(part == value) & (pieces != 1 + int(sizes.argmax()))] = 0
 
 
-def mean_shares(found: BestTwo, labels: int) -> FloatArray:
+def mean_shares(found: Likeliest, labels: int) -> FloatArray:
     """Return each label's mean probability over the voxels where it is the likeliest; 0 for one that is nowhere."""
-    flat = found.first.ravel()
+    flat = found.labels[0].ravel()
     counts = np.bincount(flat, minlength=labels)
-    sums = np.bincount(flat, weights=found.first_share.ravel(), minlength=labels)
+    sums = np.bincount(flat, weights=found.shares[0].ravel(), minlength=labels)
     return np.asarray(sums / np.maximum(counts, 1), dtype=np.float64)
 
 

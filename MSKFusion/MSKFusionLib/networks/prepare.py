@@ -14,10 +14,10 @@ from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import Tensor, load_torch
 from ..volume import Volume
 from .build import build_transform, load_monai, reason
-from .bundle import Step
+from .steps import Step
 
-#: Voxels of the network's grid: 4 bytes each for the image, 6 for what is found.
-MOST_VOXELS = 150_000_000
+#: Voxels of the network's grid: 4 bytes each for the image, 12 for what is found.
+MOST_VOXELS = 100_000_000
 
 
 @dataclass(frozen=True, eq=False)

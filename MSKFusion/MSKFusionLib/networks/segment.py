@@ -21,7 +21,7 @@ from .build import reason
 from .bundle import Bundle, read_bundle
 from .on_image import keep_largest, labels_on_image, mean_shares
 from .prepare import prepare
-from .sliding_window import BestTwo, slide
+from .sliding_window import Likeliest, slide
 from .table import segmentation_of
 from .weights import load_network
 
@@ -77,7 +77,7 @@ def segment_with_bundle(
         )
     where = choose_device(device, PURPOSE)
     found, ijk_to_ras = _in_memory(known, image, where, precision, part(progress, 0.0, 0.9))
-    if not found.first.any():
+    if not found.labels[0].any():
         raise ProcessingError(
             f"'{known.name}' finds none of its {len(known.labels) - 1} structures in {image.name}. "
             "Check that the image shows them, and that its modality and orientation are right."
@@ -99,7 +99,7 @@ def segment_with_bundle(
 
 def _in_memory(
     bundle: Bundle, image: Volume, device: str, precision: str, progress: Progress
-) -> tuple[BestTwo, NDArray[np.float64]]:
+) -> tuple[Likeliest, NDArray[np.float64]]:
     """Return what the network finds; nothing of it stays in memory, however this ends."""
     torch = load_torch(PURPOSE)
     name = bundle.files.path.name

@@ -1,7 +1,7 @@
 """A network moved over an image window by window, in memory that does not grow with the image's length.
 
 Windows, weights and sums are those of MONAI's `sliding_window_inference`, which a test compares; but only the layers that
-windows still reach are kept for all channels, and of a finished layer the best two labels and their probabilities.
+windows still reach are kept for all channels, and of a finished layer the three likeliest labels and their probabilities.
 """
 
 from __future__ import annotations
@@ -23,16 +23,24 @@ from .bundle import Window
 #: Bytes that the layers in work may take; half floats are taken above half of it.
 MOST_BYTES = 2_400_000_000
 _LAYER_BYTES = 100_000_000
+#: Labels of a voxel that are kept: more than three hardly ever compete for one place.
+KEPT = 3
 
 
 @dataclass(frozen=True, eq=False)
-class BestTwo:
-    """The two likeliest labels of every voxel (I, J, K) and their probabilities (0 to 1)."""
+class Likeliest:
+    """The likeliest labels of every voxel, the likeliest first, and their probabilities.
 
-    first: NDArray[np.uint16]
-    first_share: NDArray[np.float16]
-    second: NDArray[np.uint16]
-    second_share: NDArray[np.float16]
+    Parameters
+    ----------
+    labels
+        (N, I, J, K), N of them (three, or two where there are no more).
+    shares
+        (N, I, J, K) from 0 to 1.
+    """
+
+    labels: NDArray[np.uint16]
+    shares: NDArray[np.float16]
 
 
 def window_starts(edge: int, size: int, overlap: float) -> list[int]:
@@ -64,8 +72,8 @@ def slide(
     device: str,
     shares: Callable[[Tensor], Tensor],
     progress: Progress,
-) -> BestTwo:
-    """Return the two likeliest labels of every voxel.
+) -> Likeliest:
+    """Return the likeliest labels of every voxel.
 
     Parameters
     ----------
@@ -90,7 +98,8 @@ def slide(
     starts = [window_starts(e, s, window.overlap) for e, s in zip(edges, size, strict=True)]
     layers = _Layers(edges, size, along, channels, device)
     weight = window_weight(size, window).to(device)
-    found = [np.zeros(edges, t) for t in (np.uint16, np.float16, np.uint16, np.float16)]
+    kept = min(KEPT, max(2, channels))
+    found = Likeliest(np.zeros((kept, *edges), np.uint16), np.zeros((kept, *edges), np.float16))
     across = [s for axis, s in enumerate(starts) if axis != along]
     windows = len(starts[0]) * len(starts[1]) * len(starts[2])
     n = 0
@@ -110,14 +119,12 @@ def slide(
                 )
             layers.add(out[0], weight, at, here)
         after = starts[along][position + 1] if position + 1 < len(starts[along]) else edges[along]
-        for low, part in layers.finished(after, shares):
-            place = tuple(slice(low, low + part[0].shape[along]) if a == along else slice(None) for a in range(3))
-            for whole, values in zip(found, part, strict=True):
-                whole[place] = values
+        for low, labels, values in layers.finished(after, shares, kept):
+            place = tuple(slice(low, low + labels.shape[1 + along]) if a == along else slice(None) for a in range(3))
+            found.labels[(slice(None), *place)], found.shares[(slice(None), *place)] = labels, values
     progress(1.0, "network done")
-    cut = tuple(slice(b, b + n) for b, n in zip(before, inner, strict=True))
-    first, first_share, second, second_share = (np.ascontiguousarray(a[cut]) for a in found)
-    return BestTwo(first, first_share, second, second_share)
+    cut = (slice(None), *(slice(b, b + n) for b, n in zip(before, inner, strict=True)))
+    return Likeliest(np.ascontiguousarray(found.labels[cut]), np.ascontiguousarray(found.shares[cut]))
 
 
 class _Layers:
@@ -145,8 +152,10 @@ class _Layers:
         self._sum[(slice(None), *place)] += given.float().mul_(weight).to(self._sum.dtype)
         self._weight[place] += weight
 
-    def finished(self, after: int, shares: Callable[[Tensor], Tensor]) -> list[tuple[int, list[NDArray[Any]]]]:
-        """Return the layers before `after`, each part with its first layer, and go on from there."""
+    def finished(
+        self, after: int, shares: Callable[[Tensor], Tensor], kept: int
+    ) -> list[tuple[int, NDArray[np.uint16], NDArray[np.float16]]]:
+        """Return labels and probabilities of the layers before `after`, part by part with its first; go on from there."""
         torch, axis = self._torch, self._along
         count = min(after - self._low, self._sum.shape[1 + axis])
         a_layer = 4 * self._sum[0].numel() * self._sum.shape[0] // self._sum.shape[1 + axis]
@@ -160,11 +169,9 @@ class _Layers:
                 raise ProcessingError(
                     "the network gives values that are not numbers. Try full precision, or another network."
                 )
-            value, label = share.topk(2, dim=0)
-            label, value = label.to(torch.int32).cpu().numpy(), value.to(torch.float16).cpu().numpy()
-            out.append(
-                (self._low + first, [label[0].astype(np.uint16), value[0], label[1].astype(np.uint16), value[1]])
-            )
+            value, label = share.topk(kept, dim=0)
+            labels = label.to(torch.int32).cpu().numpy().astype(np.uint16)
+            out.append((self._low + first, labels, value.to(torch.float16).cpu().numpy()))
         keep = self._sum.shape[1 + axis] - count
         for buffer, along in ((self._sum, 1 + axis), (self._weight, axis)):
             if keep:

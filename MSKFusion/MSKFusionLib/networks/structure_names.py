@@ -14,17 +14,24 @@ _BONES = re.compile(
     r"|skull|mandible|bone|coccyx",
     re.IGNORECASE,
 )
+_NOT_PLAIN = re.compile(r"[^\w /.,()+-]", re.ASCII)
+_LONGEST = 64
 #: What is not named by a vertebra's number begins here.
 FIRST_OTHER_VALUE = 201
 
 
+def plain_words(text: str) -> str:
+    """Return a name from a file without what could mean something in a file's header or on a terminal."""
+    return _NOT_PLAIN.sub("_", text.strip())[:_LONGEST]
+
+
 def structure(name: str) -> tuple[str, str]:
     """Return name and kind of a structure: ``vertebrae_L3`` is (``L3``, ``vertebra``), ``femur_left`` (.., ``bone``)."""
-    level = _LEVEL.fullmatch(name.strip())
+    plain = plain_words(name)
+    level = _LEVEL.fullmatch(plain)
     if level and level[1].upper() in VERTEBRA_VALUES:
         upper = level[1].upper()
         return upper, "sacrum" if upper == "S1" else "vertebra"
-    plain = name.strip()
     if plain.casefold() == "sacrum":
         return "sacrum", "sacrum"
     if re.search(r"\bdis[ck]s?\b", plain.replace("_", " "), re.IGNORECASE):
