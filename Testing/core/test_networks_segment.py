@@ -26,7 +26,7 @@ from MSKFusionLib.networks.allowed import NETWORKS, Call, allowed_call
 from MSKFusionLib.networks.build import build_network
 from MSKFusionLib.networks.bundle import Window
 from MSKFusionLib.networks.on_image import keep_largest
-from MSKFusionLib.networks.prepare import prepare
+from MSKFusionLib.networks.prepare import prepare, refuse_large
 from MSKFusionLib.networks.sliding_window import slide, window_starts
 from MSKFusionLib.networks.steps import Step
 from MSKFusionLib.networks.weights import load_network
@@ -375,6 +375,30 @@ def test_a_window_that_does_not_suit_the_network_is_told(torch, tmp_path):
     torch.save(build_network(call, "").state_dict(), folder / "models/model.pt")
     with pytest.raises(InputError, match="cannot be run on windows"):
         segment_with_bundle(image(), folder, device="cpu")
+
+
+def test_images_of_any_size_are_taken_where_the_networks_grid_is_not_too_large():
+    def large(*shape: int) -> Volume:
+        voxels = np.broadcast_to(np.int16(0), shape)
+        return Volume(voxels, np.zeros(3), np.full(3, 0.7), np.eye(3), Modality.CT, name="large")
+
+    def step(name: str, **arguments: object) -> Step:
+        return Step(Call(name, arguments), ("image",))
+
+    coarser = [
+        step("Orientation", axcodes="RAS"),
+        step("Spacing", pixdim=[1.5] * 3),
+        step("SpatialPad", spatial_size=[96] * 3),
+    ]
+    refuse_large(large(900, 512, 512), coarser, "bundle")
+    refuse_large(large(400, 512, 512), [], "bundle")
+    for image_, steps in (
+        (large(900, 512, 512), []),
+        (large(400, 512, 512), [step("Spacing", pixdim=0.3)]),
+        (large(400, 512, 512), [step("SpatialPad", spatial_size=1024)]),
+    ):
+        with pytest.raises(InputError, match="million voxels"):
+            refuse_large(image_, steps, "bundle")
 
 
 @pytest.mark.parametrize(

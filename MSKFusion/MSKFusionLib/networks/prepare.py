@@ -17,7 +17,7 @@ from .build import build_transform, load_monai, reason
 from .steps import Step
 
 #: Voxels of the network's grid: 4 bytes each for the image, 12 for what is found.
-MOST_VOXELS = 100_000_000
+MOST_VOXELS = 150_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def prepare(images: Mapping[str, Volume], steps: Sequence[Step], where: str, pro
         When its grid would be too large, or it makes something of an image that is not a number.
     """
     torch, monai = load_torch(PURPOSE), load_monai()
-    _refuse_large(next(iter(images.values())), steps, where)
+    refuse_large(next(iter(images.values())), steps, where)
     made = {}
     for key, image in images.items():
         values = np.ascontiguousarray(image.voxels.transpose(2, 1, 0), dtype=np.float32)[None]
@@ -75,9 +75,10 @@ def prepare(images: Mapping[str, Volume], steps: Sequence[Step], where: str, pro
     return Prepared(plain, grids[0])
 
 
-def _refuse_large(image: Volume, steps: Sequence[Step], where: str) -> None:
-    """Count the voxels that the transforms would make, before they do."""
+def refuse_large(image: Volume, steps: Sequence[Step], where: str) -> None:
+    """Count the voxels that the transforms would make, before they do; an image itself may be as large as it is."""
     extent, edges = image.extent_mm, np.array(image.shape_ijk, dtype=float)
+    most = max(MOST_VOXELS, image.voxels.size)
     for step in steps:
         given = step.call.arguments
         if step.call.name == "Spacing":
@@ -88,9 +89,15 @@ def _refuse_large(image: Volume, steps: Sequence[Step], where: str) -> None:
         elif step.call.name in ("SpatialPad", "DivisiblePad", "CropForeground"):
             least = given.get("spatial_size", given.get("k", given.get("k_divisible", 1)))
             edges = edges + float(np.max(np.atleast_1d(np.array(least, dtype=float))))
-        if np.prod(edges) > MOST_VOXELS:
-            raise InputError(
-                f"{step.call.name} would make {np.prod(edges) / 1e6:.0f} million voxels of this image",
-                "Crop the image, or give a network for coarser voxels.",
-                where=where,
-            )
+        if np.prod(edges) > most:
+            raise _too_large(step.call.name, float(np.prod(edges)), where)
+    if np.prod(edges) > MOST_VOXELS:
+        raise _too_large("the network", float(np.prod(edges)), where)
+
+
+def _too_large(what: str, voxels: float, where: str) -> InputError:
+    return InputError(
+        f"{what} would work on {voxels / 1e6:.0f} million voxels of this image",
+        "Crop the image, or give a network for coarser voxels.",
+        where=where,
+    )
