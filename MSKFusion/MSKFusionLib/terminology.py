@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from .resources import resource_path
@@ -18,6 +18,8 @@ from .segmentation.labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES
 Colour = tuple[float, float, float]
 
 _UNKNOWN: Colour = (0.6, 0.6, 0.6)
+#: Modifiers of a type (DICOM PS3.16, CID 244).
+_SIDES = {"left": ("SCT", "7771000", "Left"), "right": ("SCT", "24028007", "Right")}
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,20 @@ class Term:
         (coding scheme, code, meaning).
     colour
         Red, green, blue from 0 to 1.
+    side
+        The type's modifier, left or right; None where there is none.
     """
 
     context: str
     category: tuple[str, str, str]
     type: tuple[str, str, str]
     colour: Colour
+    side: tuple[str, str, str] | None = None
 
     def serialized(self) -> str:
-        """Return the entry in the form that a Slicer segment keeps (no modifier, no anatomic region)."""
-        return f"{self.context}~{'^'.join(self.category)}~{'^'.join(self.type)}~^^~~^^~^^"
+        """Return the entry in the form that a Slicer segment keeps (no anatomic region)."""
+        side = "^".join(self.side or ("", "", ""))
+        return f"{self.context}~{'^'.join(self.category)}~{'^'.join(self.type)}~{side}~~^^~^^"
 
 
 def structure_term(name: str, kind: str = "") -> Term | None:
@@ -54,15 +60,16 @@ def structure_term(name: str, kind: str = "") -> Term | None:
     kind
         A segment's kind: ``vertebra``, ``sacrum``, ``disc``, ``bone``, ...
     """
-    terms = _terms()
-    for wanted in (name, kind):
-        key = _key(wanted)
-        if key in terms:
-            return terms[key]
+    terms, key = _terms(), _key(name)
     # "nerve root L4 left": the longest known word that the name starts with
-    key = _key(name)
-    matches = [known for known in terms if len(known) > 3 and key.startswith(known + " ")]
-    return terms[max(matches, key=len)] if matches else None
+    starts = [known for known in terms if len(known) > 3 and key.startswith(known + " ")]
+    found = terms.get(key) or (terms[max(starts, key=len)] if starts else terms.get(_key(kind)))
+    return None if found is None else _with_side(found, key)
+
+
+def _with_side(term: Term, key: str) -> Term:
+    side = next((code for word, code in _SIDES.items() if word in key.split()), None)
+    return term if side is None else replace(term, side=side)
 
 
 def structure_colour(name: str, kind: str = "") -> Colour:

@@ -48,7 +48,7 @@ def test_what_is_for_deformable_only_is_refused_elsewhere(mskplanner, tmp_path, 
         "register", tmp_path / "ct.nrrd", tmp_path / "mr.nrrd", "--fixed-modality", "ct", "--moving-modality", "mr",
         "--out", tmp_path / "out",
     )  # fmt: skip
-    for extra in (("--start", "piecewise"), ("--device", "cpu")):
+    for extra in (("--start", "piecewise"), ("--device", "cpu"), ("--network", "bundle")):
         run = mskplanner(*common, *extra)
         assert run.status == 2
         assert "--method deformable" in run.error

@@ -150,7 +150,7 @@ def test_two_images_of_a_kind_are_refused(patient):
 def test_without_torch_the_way_out_is_said(monkeypatch):
     import builtins
 
-    from MSKFusionLib.registration.torch_device import load_torch
+    from MSKFusionLib.torch_device import load_torch
 
     real = builtins.__import__
 

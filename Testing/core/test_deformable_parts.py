@@ -14,7 +14,7 @@ from MSKFusionLib.registration.field_search import disagreement_mm
 from MSKFusionLib.registration.instance_optimisation import ControlField, Smoothness, refine, sample
 from MSKFusionLib.registration.mind import CHANNELS, mind_ssc
 from MSKFusionLib.registration.point_map import voxel_points_ras
-from MSKFusionLib.registration.torch_device import choose_device
+from MSKFusionLib.torch_device import choose_device
 from MSKFusionLib.volume import Volume
 
 SHAPE = (20, 24, 28)

@@ -8,7 +8,7 @@ the search.
 from __future__ import annotations
 
 from ..progress import Progress
-from .torch_device import Tensor, load_torch
+from ..torch_device import Tensor, load_torch
 
 #: How strongly a place is held to its neighbours' mean, from free to bound.
 _COUPLING = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from ..frames import FloatArray, invert_rigid
+from ..networks.build import load_monai
+from ..networks.flow_bundle import FlowBundle, read_flow_bundle
 from ..progress import Progress, no_progress, part
 from ..segmentation.labels import Segmentation
+from ..torch_device import choose_device
 from ..volume import Volume
 from .bone_fit import BoneFit
 from .dense_field import DenseFieldMap
 from .field_search import SMOOTHNESS, Images, disagreement_mm, displacement_ras
 from .instance_optimisation import ControlField
+from .learned_start import learned_start
 from .pair import Pair
 from .point_map import PointMap
 from .preprocess import check_pair
@@ -22,7 +27,6 @@ from .quality import agreement_of_blocks
 from .result import BendingMap, RegistrationResult, Verdict
 from .sampling import crop_to_overlap
 from .soft_tissue_pair import SoftTissuePair
-from .torch_device import choose_device
 
 METHOD = "deformable: coupled convex search and Adam steps on MIND-SSC descriptors, bones rigid, after the first: "
 #: A field whose least Jacobian is lower is made again, smoother, so often with so much more weight on smoothness.
@@ -41,6 +45,7 @@ def register_deformable(
     *,
     initial: RegistrationResult,
     bones: Segmentation | None = None,
+    network: FlowBundle | str | Path | None = None,
     device: str = "auto",
     seed: int = 0,
     progress: Progress = no_progress,
@@ -56,6 +61,9 @@ def register_deformable(
     bones
         Labels of the CT, whose bones are kept as `initial` has them. None: what is dense as bone in the CT, which misses
         marrow and thin cortex (up to 0.7 mm of motion in a tenth of the bone of one generated pair).
+    network
+        A VoxelMorph as a MONAI bundle (folder or zip) whose displacement is tried as a second start. The field that costs
+        less in the end is kept, so that a network can only help; `evidence` holds both costs and which one it was.
     device
         ``auto`` (a GPU where PyTorch has one), ``cpu``, ``cuda`` or ``cuda:1``.
     seed
@@ -75,6 +83,9 @@ def register_deformable(
     """
     began = time.monotonic()
     where = choose_device(device)
+    learned = network if isinstance(network, FlowBundle) or network is None else read_flow_bundle(network)
+    if learned is not None:
+        load_monai()  # whether it is there is said before the long work
     ct, mr = check_pair(fixed, moving)
     ct_is_fixed = ct is fixed
     common = initial.fixed_to_moving_ras if ct_is_fixed else invert_rigid(initial.fixed_to_moving_ras)
@@ -85,7 +96,17 @@ def register_deformable(
     progress(0.1, "describing both images")
     matched = Images.of(pair, where, seed)
     forward = matched.search(part(progress, 0.12, 0.35))
-    found, field_evidence = _without_folds(matched, forward, pair, common, before, part(progress, 0.35, 0.65))
+    alone = part(progress, 0.35, 0.65 if learned is None else 0.5)
+    found, field_evidence = _without_folds(matched, forward, pair, common, before, alone)
+    if learned is not None:
+        steps = part(progress, 0.5, 0.65)
+        second = matched.refined(learned_start(learned, pair, where, part(steps, 0.0, 0.3)), part(steps, 0.3, 0.5))
+        other, other_evidence = _without_folds(matched, second, pair, common, before, part(steps, 0.5, 1.0))
+        costs = {"cost_search_start": matched.cost(forward), "cost_network_start": matched.cost(second)}
+        used = is_better(other_evidence, costs["cost_network_start"], field_evidence, costs["cost_search_start"])
+        if used:
+            forward, found, field_evidence = second, other, other_evidence
+        field_evidence = {**field_evidence, **costs, "network_start_used": float(used)}
     backward = matched.turned().search(part(progress, 0.65, 0.88))
     apart = disagreement_mm(forward, backward, matched.voxels, pair.step_mm)
     blocks = _evidence_of_blocks(images, pair, common, {"before": before, "after": found}, part(progress, 0.88, 1.0))
@@ -140,6 +161,13 @@ def _without_folds(
         "moved_median_mm": float(np.median(moved)),
         "moved_most_mm": float(moved.max()),
     }
+
+
+def is_better(evidence: Mapping[str, float], cost: float, than: Mapping[str, float], its_cost: float) -> bool:
+    """Tell whether a field is to be taken instead of another: one that hardly folds first, then the lower cost."""
+    sound = evidence["least_jacobian_of_field"] >= LEAST_JACOBIAN
+    its_sound = than["least_jacobian_of_field"] >= LEAST_JACOBIAN
+    return cost < its_cost if sound == its_sound else sound
 
 
 def _evidence_of_blocks(

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ..frames import FloatArray
 from ..progress import Progress, part
+from ..torch_device import Tensor, load_torch
 from .coupled_convex import MOST_COST_BYTES, search_shifts, shifts_within
-from .instance_optimisation import ControlField, Smoothness, refine, sample
+from .instance_optimisation import ControlField, Smoothness, cost_of, refine, sample
 from .mind import mind_ssc
 from .soft_tissue_pair import SoftTissuePair
-from .torch_device import Tensor, load_torch
 
 #: Coarse voxels are so many working voxels wide.
 COARSE = 2
@@ -108,7 +108,11 @@ class Images:
         shifts = search_shifts(
             self.coarse_ct, self.coarse_mr, self.wanted, self.coarse_seen, free, reach, part(progress, 0.0, 0.3)
         )
-        field = ControlField(COARSE * shifts, self.free)
+        return self.refined(COARSE * shifts, part(progress, 0.3, 1.0))
+
+    def refined(self, start: Tensor, progress: Progress) -> ControlField:
+        """Return the field that starts from a displacement at the control points, refined on the coarse descriptors."""
+        field = ControlField(start, self.free)
         refine(
             self.coarse_ct,
             self.coarse_mr,
@@ -117,7 +121,7 @@ class Images:
             self.voxels[::2],
             SMOOTHNESS,
             _COARSE_STEPS,
-            part(progress, 0.3, 1.0),
+            progress,
             step_mm=self.step_mm,
             scale=COARSE,
         )
@@ -126,6 +130,10 @@ class Images:
     def refine(self, field: ControlField, smoothness: Smoothness, progress: Progress) -> None:
         """Move the field's control points by the descriptors of the working grid."""
         refine(self.ct, self.mr, self.seen, field, self.voxels, smoothness, _FINE_STEPS, progress, step_mm=self.step_mm)
+
+    def cost(self, field: ControlField) -> float:
+        """Return what a field costs on the working grid, the same for every field."""
+        return cost_of(self.ct, self.mr, self.seen, field, self.voxels, SMOOTHNESS, self.step_mm)
 
     def _reach(self) -> int:
         """Return the farthest shift in coarse voxels that is looked at; less where the table of costs would not fit."""

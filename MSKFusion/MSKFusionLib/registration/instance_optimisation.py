@@ -7,10 +7,11 @@ that the stillness of bone is part of the problem and not put on afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..progress import Progress
-from .torch_device import Tensor, load_torch
+from ..torch_device import Tensor, load_torch
 
 _RATE = 0.5
 
@@ -123,25 +124,57 @@ def refine(
         Edge of a voxel of the working grid.
     """
     torch = load_torch()
-    free = sample(field.free, voxels)[:, 0]
-    # Coarse voxels are means of blocks: their middles lie half a block in.
-    offset = 0.5 * (scale - 1)
-    wanted = sample(fixed, (voxels - offset) / scale)
     optimiser = torch.optim.Adam([field.control], lr=_RATE)
-    node_mm = field.STEP * step_mm
+    cost = _cost(fixed, moving, seen, field, voxels, smoothness, step_mm, scale)
     for step in range(steps):
         if step % 5 == 0:
             progress(step / steps, "bringing soft tissue together")
         optimiser.zero_grad()
+        cost().backward()
+        optimiser.step()
+
+
+def cost_of(
+    fixed: Tensor,
+    moving: Tensor,
+    seen: Tensor,
+    field: ControlField,
+    voxels: Tensor,
+    smoothness: Smoothness,
+    step_mm: float,
+) -> float:
+    """Return what `refine` makes smaller: how unlike the descriptors are, and how uneven the field is."""
+    with load_torch().no_grad():
+        return float(_cost(fixed, moving, seen, field, voxels, smoothness, step_mm, 1)())
+
+
+def _cost(
+    fixed: Tensor,
+    moving: Tensor,
+    seen: Tensor,
+    field: ControlField,
+    voxels: Tensor,
+    smoothness: Smoothness,
+    step_mm: float,
+    scale: int,
+) -> Callable[[], Tensor]:
+    """Return what computes the cost of a field as it is then; see `refine`."""
+    torch = load_torch()
+    free = sample(field.free, voxels)[:, 0]
+    # Coarse voxels are means of blocks: their middles lie half a block in.
+    offset = 0.5 * (scale - 1)
+    wanted = sample(fixed, (voxels - offset) / scale)
+    node_mm = field.STEP * step_mm
+
+    def cost() -> Tensor:
         there = (voxels + field.at(voxels, free) - offset) / scale
         with torch.no_grad():
             shown = sample(seen, there)[:, 0]
         apart = ((sample(moving, there) - wanted) ** 2).mean(dim=1)
-        loss = (apart * shown).mean() / shown.mean().clamp(min=0.05)
-        moved = field.at_nodes() * step_mm
-        loss = loss + _uneven(moved, node_mm, smoothness)
-        loss.backward()
-        optimiser.step()
+        unlike = (apart * shown).mean() / shown.mean().clamp(min=0.05)
+        return unlike + _uneven(field.at_nodes() * step_mm, node_mm, smoothness)
+
+    return cost
 
 
 def _uneven(moved_mm: Tensor, node_mm: float, smoothness: Smoothness) -> Tensor:

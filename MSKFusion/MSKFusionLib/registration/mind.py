@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 
-from .torch_device import Tensor, load_torch
+from ..torch_device import Tensor, load_torch
 
 CHANNELS = 12
 #: The six neighbours of a voxel; descriptors compare those that are not opposite each other.

@@ -57,6 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument(
         "--device", metavar="NAME", help="for deformable: auto (default: a GPU where there is one), cpu, cuda or cuda:1"
     )
+    register.add_argument(
+        "--network",
+        metavar="BUNDLE",
+        help="for deformable: a VoxelMorph as a MONAI bundle whose field is tried as a second start; see docs/networks.md",
+    )
     _numbering(register)
     register.add_argument("--fixed-modality", choices=["ct", "mr"], help="where the file does not tell")
     register.add_argument("--moving-modality", choices=["ct", "mr"], help="where the file does not tell")
@@ -84,12 +89,26 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument("--seed", type=int, default=0, help="of the random samples (default 0)")
     _output(register)
 
-    segment = _command(commands, "segment", "find the bones in a CT")
+    segment = _command(commands, "segment", "find the bones in a CT, or what a network knows in a CT or MR")
     segment.add_argument("image", metavar="IMAGE", help=_IMAGE)
     segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
-    segment.add_argument("--modality", choices=["ct"], default="ct")
+    segment.add_argument(
+        "--modality", choices=["ct", "mr"], help="where the file does not tell (without a network: ct)"
+    )
     segment.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
     segment.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
+    segment.add_argument(
+        "--network",
+        metavar="BUNDLE",
+        help="find what this network knows: a MONAI bundle (folder or zip), or the folder of a trained nnU-Net; or "
+        "'totalsegmentator' where that is installed; see docs/networks.md",
+    )
+    segment.add_argument(
+        "--device", metavar="NAME", help="for a network: auto (default: a GPU where there is one), cpu, cuda or cuda:1"
+    )
+    segment.add_argument(
+        "--precision", choices=["auto", "full", "mixed"], help="for a bundle: auto (default) is mixed on a GPU"
+    )
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 

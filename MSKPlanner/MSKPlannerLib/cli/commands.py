@@ -10,6 +10,8 @@ from typing import Any
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
+from MSKFusionLib.networks import read_flow_bundle, segment_with_network
+from MSKFusionLib.networks.build import load_monai
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration import (
     RegistrationResult,
@@ -20,9 +22,9 @@ from MSKFusionLib.registration import (
 )
 from MSKFusionLib.registration.landmark_files import read_landmarks
 from MSKFusionLib.registration.landmarks import LandmarkPairs
-from MSKFusionLib.registration.torch_device import choose_device
-from MSKFusionLib.segmentation import segment_bones_ct
+from MSKFusionLib.segmentation import Segmentation, segment_bones_ct
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
+from MSKFusionLib.torch_device import choose_device
 from MSKFusionLib.volume import Modality, Volume
 
 from ..export.mesh_files import read_mesh
@@ -132,8 +134,13 @@ def register(args: argparse.Namespace, progress: Progress) -> int:
 def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress: Progress) -> RegistrationResult:
     """Register by the method that was asked for."""
     soft = args.method == "deformable"
-    if not soft and (args.start is not None or args.device is not None):
-        raise InputError("--start and --device are for --method deformable")
+    if not soft and (args.start is not None or args.device is not None or args.network is not None):
+        raise InputError("--start, --device and --network are for --method deformable")
+    # Read before the long work: a bundle that cannot be used is said at once.
+    network = None
+    if args.network is not None:
+        network = read_flow_bundle(args.network)
+        load_monai()
     if args.landmarks is not None and args.method != "rigid":
         raise InputError("--landmarks is for --method rigid", "Use --check-landmarks to measure the others.")
     if args.method == "rigid":
@@ -165,6 +172,7 @@ def _register(fixed: Volume, moving: Volume, args: argparse.Namespace, progress:
         moving,
         initial=placed,
         bones=bones,
+        network=network,
         device=device,
         seed=args.seed,
         progress=part(progress, 0.4, 1.0),
@@ -176,21 +184,39 @@ def _landmarks(files: Sequence[str], sd_mm: float) -> LandmarkPairs:
 
 
 def segment(args: argparse.Namespace, progress: Progress) -> int:
-    """Find the bones in a CT."""
+    """Find the bones in a CT, or what a network knows in an image."""
     target = Path(args.out)
     if target.exists() and not args.force:
         raise InputError("this file is there already", "Choose another, or replace it with --force.", where=str(target))
-    ct = load_ct(args.image, args.series)
-    bones = segment_bones_ct(ct, level_hint=parse_level_hint(args.level), progress=part(progress, 0.0, 0.95))
+    if args.network is not None:
+        bones = _by_network(args, part(progress, 0.0, 0.95))
+    elif args.device is not None or args.precision is not None or args.modality == "mr":
+        raise InputError("--device, --precision and --modality mr are for --network", "Give a network, or a CT alone.")
+    else:
+        ct = load_ct(args.image, args.series)
+        bones = segment_bones_ct(ct, level_hint=parse_level_hint(args.level), progress=part(progress, 0.0, 0.95))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(bones, target)
     progress(1.0, "Done")
-    whole = [s.name for s in bones.vertebrae if s.complete]
-    cut = [s.name for s in bones.vertebrae if not s.complete]
-    words = f"{len(bones.segments)} segments; vertebrae wholly in view: {', '.join(whole) or 'none'}"
+    # A network may know no vertebra at all: what it found is named then.
+    listed = bones.vertebrae or (bones.segments if args.network is not None else ())
+    what = "vertebrae" if bones.vertebrae or args.network is None else "structures"
+    whole = [s.name for s in listed if s.complete]
+    cut = [s.name for s in listed if not s.complete]
+    words = f"{len(bones.segments)} segments; {what} wholly in view: {', '.join(whole) or 'none'}"
     words += f"; cut by the image's border: {', '.join(cut)}" if cut else ""
     say(f"{words}. {' '.join(bones.notes)}".strip(), describe_segmentation(bones), as_json=args.json)
     return DONE
+
+
+def _by_network(args: argparse.Namespace, progress: Progress) -> Segmentation:
+    """Find what the network of the call knows."""
+    if args.level is not None:
+        raise InputError("--level numbers vertebrae that were found without a network", "Leave it out, or --network.")
+    image = load_image(args.image, modality=_modality(args.modality), series=args.series)
+    return segment_with_network(
+        image, args.network, device=args.device or "auto", precision=args.precision or "auto", progress=progress
+    )
 
 
 def check(args: argparse.Namespace, progress: Progress) -> int:

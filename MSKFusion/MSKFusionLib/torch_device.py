@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError, MissingComponentError
+from .errors import InputError, MissingComponentError
 
 #: A torch tensor; torch is imported only where something is computed with it.
 Tensor = Any
 
 
-def load_torch() -> Any:
+@dataclass(frozen=True)
+class Purpose:
+    """What PyTorch is wanted for, the extra that installs it, and what can be done without it."""
+
+    what: str
+    extra: str
+    instead: str
+
+
+DEFORMABLE = Purpose("deformable registration", "deformable", "register rigidly or bone by bone")
+NETWORKS = Purpose("a network", "networks", "work without a network")
+
+
+def load_torch(purpose: Purpose = DEFORMABLE) -> Any:
     """Return the module `torch`.
 
     Raises
@@ -22,13 +36,13 @@ def load_torch() -> Any:
         import torch
     except ImportError as error:
         raise MissingComponentError(
-            "deformable registration needs PyTorch, which is not installed here. Install it with "
-            "pip install 'mskplanner[deformable]' (in Slicer: the PyTorch extension), or register rigidly or bone by bone."
+            f"{purpose.what} needs PyTorch, which is not installed here. Install it with "
+            f"pip install 'mskplanner[{purpose.extra}]' (in Slicer: the PyTorch extension), or {purpose.instead}."
         ) from error
     return torch
 
 
-def choose_device(name: str) -> str:
+def choose_device(name: str, purpose: Purpose = DEFORMABLE) -> str:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` stands for; auto takes a GPU where there is one.
 
     Raises
@@ -36,7 +50,7 @@ def choose_device(name: str) -> str:
     MissingComponentError
         When a GPU is asked for and there is none that torch can use.
     """
-    torch = load_torch()
+    torch = load_torch(purpose)
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")

@@ -1,0 +1,129 @@
+"""The training's loop: samples whose labels lie where the image shows them, and a network that learns what can be learnt."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from MSKFusionLib.volume import Modality, Volume
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def torch():
+    pytest.importorskip("monai")
+    pytest.importorskip("nibabel")
+    module = pytest.importorskip("torch")
+    module.set_num_threads(1)
+    return module
+
+
+@pytest.fixture(scope="module")
+def maps(torch):
+    from bonetraining.patients import patient_maps
+
+    return patient_maps(1, 4.0, small=True, cache=None)
+
+
+def test_maps_hold_every_target_and_tissue_where_the_ct_shows_it(maps):
+    from bonetraining.patients import TARGETS, TISSUES
+
+    assert set(np.unique(maps.target)) == set(range(len(TARGETS)))
+    assert maps.tissue.max() < len(TISSUES)
+    bone = np.isin(maps.target, (1, 2, 5))
+    assert np.isin(maps.tissue[bone], (TISSUES.index("marrow"), TISSUES.index("cortex"))).all()
+    assert not np.isin(maps.tissue[~bone], (TISSUES.index("marrow"), TISSUES.index("cortex"))).any()
+    assert maps.hu[maps.tissue == TISSUES.index("air")].max() < -300
+
+
+def test_a_patient_is_kept_in_the_cache(torch, tmp_path, monkeypatch):
+    from bonetraining import patients
+
+    first = patients.patient_maps(1, 5.0, small=True, cache=tmp_path)
+    monkeypatch.setattr(patients, "generate_patient", lambda *_: pytest.fail("it is there already"))
+    again = patients.patient_maps(1, 5.0, small=True, cache=tmp_path)
+    assert np.array_equal(first.target, again.target)
+    assert np.array_equal(first.hu, again.hu)
+
+
+def test_samples_are_normalised_drawn_anew_and_the_same_for_a_seed(maps):
+    from bonetraining.card import Setting
+    from bonetraining.samples import batches
+
+    setting = replace(Setting.tiny(), batch=6)
+    image, target = next(batches([maps], setting, 4))
+    assert image.shape == target.shape == (6, 1, 32, 32, 32)
+    assert bool(image.isfinite().all())
+    assert set(target.unique().tolist()) <= set(range(6))
+    again, _ = next(batches([maps], setting, 4))
+    other, _ = next(batches([maps], setting, 5))
+    assert bool((again == image).all())
+    assert not bool((other == image).all())
+
+
+def blocks(rng: np.random.Generator, edge: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes whose grey value says what they are."""
+    labels = np.zeros((edge,) * 3, np.uint8)
+    for value in range(1, 6):
+        low = rng.integers(0, edge - 12, 3)
+        labels[tuple(slice(a, a + int(rng.integers(7, 12))) for a in low)] = value
+    return (labels / 5.0 + rng.normal(0, 0.02, labels.shape)).astype(np.float32), labels
+
+
+def test_what_can_be_learnt_is_learnt_and_the_bundle_finds_it(torch, tmp_path):
+    """Each target has a grey value of its own: after some steps the bundle finds the boxes of an image it has not seen."""
+    from bonetraining.card import Setting, write_bundle
+    from bonetraining.learn import learn
+    from bonetraining.scores import as_table, score
+
+    from MSKFusionLib.networks import read_bundle
+
+    setting = replace(Setting.tiny(), steps=120, rate=1e-2)
+
+    def normalised(image: np.ndarray) -> np.ndarray:
+        low, high = np.percentile(image, (1, 99))
+        image = np.clip((image - low) / (high - low), 0, 1)
+        return (image - image.mean()) / image.std()
+
+    def samples():
+        rng = np.random.default_rng(0)
+        while True:
+            drawn = [blocks(rng, 32) for _ in range(2)]
+            yield (
+                torch.from_numpy(np.stack([normalised(i)[None] for i, _ in drawn]).astype(np.float32)),
+                torch.from_numpy(np.stack([t[None] for _, t in drawn])).float(),
+            )
+
+    state, losses = learn(samples(), setting, "cpu", 0, lambda *_: None)
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
+    write_bundle(tmp_path / "b", setting, state, "none")
+    values, labels = blocks(np.random.default_rng(99), 32)
+    image = Volume(1000 * values, np.zeros(3), np.full(3, 4.0), np.eye(3), Modality.MR, name="unseen").with_voxels(
+        (1000 * values).astype(np.float32).transpose(2, 1, 0)
+    )
+    found = score(read_bundle(tmp_path / "b"), image, labels.transpose(2, 1, 0), "unseen", "cpu")
+    assert np.mean(list(found.dice.values())) > 0.6, found
+    assert "| unseen | MR |" in as_table([found])
+    card = (tmp_path / "b/docs/README.md").read_text()
+    assert "Not for clinical use" in card
+
+
+def test_the_script_writes_a_bundle_that_is_read(torch, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "training/train_bones.py"), "--tiny", "--steps", "20", "--out", str(tmp_path / "b"),
+         "--device", "cpu"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    from bonetraining.patients import TARGETS
+
+    from MSKFusionLib.networks import read_bundle
+
+    bundle = read_bundle(tmp_path / "b")
+    assert bundle.labels == TARGETS
+    assert bundle.modality is Modality.UNKNOWN
+    assert "generated 9001 T2" in (tmp_path / "b/docs/README.md").read_text()

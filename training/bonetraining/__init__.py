@@ -1,0 +1,1 @@
+"""Training of a bone network on generated patients."""

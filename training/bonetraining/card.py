@@ -1,0 +1,169 @@
+"""The bundle that a training writes, as `MSKFusionLib.networks` reads it, and its model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from MSKFusionLib import __version__
+
+from .patients import TARGETS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained.
+
+    Parameters
+    ----------
+    spacing_mm
+        Edge of a voxel.
+    window
+        Edge of a window in voxels.
+    channels
+        Of the U-Net's levels.
+    patients, steps, batch
+        Generated patients, steps of the optimiser, windows a step.
+    rate
+        Its first step's size.
+    small
+        Patients from L3 to the sacrum only, quick to generate.
+    """
+
+    spacing_mm: float = 2.0
+    window: int = 96
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    patients: int = 60
+    steps: int = 40_000
+    batch: int = 4
+    rate: float = 1e-3
+    small: bool = False
+
+    @classmethod
+    def tiny(cls) -> Setting:
+        """Return a setting for a minute of one core: it shows that the loop works, and its network is of no use."""
+        return cls(
+            spacing_mm=4.0, window=32, channels=(8, 16, 32), patients=1, steps=200, batch=2, rate=4e-3, small=True
+        )
+
+
+def inference_config(setting: Setting) -> dict[str, Any]:
+    """Return ``configs/inference.json``, plain values throughout."""
+    levels = len(setting.channels)
+    return {
+        "network_def": {
+            "_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": len(TARGETS),
+            "channels": list(setting.channels), "strides": [2] * (levels - 1), "num_res_units": 2, "norm": "instance",
+        },
+        "preprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "LoadImaged", "keys": "image"},
+                {"_target_": "EnsureChannelFirstd", "keys": "image"},
+                {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+                {"_target_": "Spacingd", "keys": "image", "pixdim": [setting.spacing_mm] * 3, "mode": "bilinear"},
+                *normalising(),
+            ],
+        },
+        "inferer": {
+            "_target_": "SlidingWindowInferer", "roi_size": [setting.window] * 3, "sw_batch_size": 1, "overlap": 0.5,
+            "mode": "gaussian", "padding_mode": "replicate",
+        },
+        "postprocessing": {
+            "_target_": "Compose",
+            "transforms": [
+                {"_target_": "Activationsd", "keys": "pred", "softmax": True},
+                {"_target_": "Invertd", "keys": "pred", "orig_keys": "image"},
+                {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+            ],
+        },
+    }  # fmt: skip
+
+
+def normalising() -> list[dict[str, Any]]:
+    """Return the transforms of values: the same for CT and MR, and in training."""
+    return [
+        {
+            "_target_": "ScaleIntensityRangePercentilesd", "keys": "image", "lower": 1, "upper": 99, "b_min": 0.0,
+            "b_max": 1.0, "clip": True,
+        },
+        {"_target_": "NormalizeIntensityd", "keys": "image"},
+    ]  # fmt: skip
+
+
+def metadata(setting: Setting) -> dict[str, Any]:
+    """Return ``configs/metadata.json``."""
+    return {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json",
+        "name": "MSK Planner bones",
+        "version": __version__,
+        "changelog": {__version__: "trained on generated patients"},
+        "monai_version": "1.6.1",
+        "pytorch_version": "2.13.0",
+        "numpy_version": "2.4.6",
+        "task": "bones of the spine and pelvis in CT and MR",
+        "description": "U-Net trained on generated patients with domain randomisation",
+        "authors": "MSK Planner",
+        "copyright": "Apache-2.0",
+        "network_data_format": {
+            "inputs": {
+                "image": {
+                    "type": "image", "format": "magnitude", "modality": "n/a", "num_channels": 1,
+                    "spatial_shape": [setting.window] * 3, "dtype": "float32", "value_range": [], "is_patch_data": True,
+                    "channel_def": {"0": "image"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    "type": "image", "format": "segmentation", "num_channels": len(TARGETS),
+                    "spatial_shape": [setting.window] * 3, "dtype": "float32", "value_range": [0, 1],
+                    "is_patch_data": True, "channel_def": {str(n): name for n, name in enumerate(TARGETS)},
+                }
+            },
+        },
+    }  # fmt: skip
+
+
+def write_bundle(folder: Path, setting: Setting, state: Mapping[str, Any], scores: str) -> None:
+    """Write a bundle: configurations, weights, model card.
+
+    Parameters
+    ----------
+    state
+        The network's weights.
+    scores
+        What was measured, for the card.
+    """
+    import torch
+
+    for name in ("configs", "models", "docs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name, content in (("metadata", metadata(setting)), ("inference", inference_config(setting))):
+        (folder / f"configs/{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    torch.save(dict(state), folder / "models/model.pt")
+    (folder / "docs/README.md").write_text(_card(setting, scores), encoding="utf-8")
+
+
+def _card(setting: Setting, scores: str) -> str:
+    return f"""# MSK Planner bones
+
+A 3D U-Net that tells {", ".join(TARGETS[1:])} apart in CT and MR, on voxels of {setting.spacing_mm:g} mm.
+
+**Trained on** {setting.patients} generated patients ({setting.steps} steps of {setting.batch} windows of {setting.window} voxels),
+contrast, resolution, noise, artefact, pose and shape drawn anew for every sample. It has seen no real image.
+
+**Meant for** a first look and as a start for the planner's own methods. **Not for** planning on its own: vertebrae are one
+label, what generated patients lack (implants, tumours, fractures of the pelvis, children) it has never seen, and its
+confidence is not calibrated.
+
+## Scores (Dice)
+
+{scores}
+
+Where it loses to the planner's own method, that one is the default.
+
+Apache-2.0. Not for clinical use without review by a qualified surgeon.
+"""
