@@ -89,7 +89,7 @@ def segment_bones_ct(
         float(lower[2]) > grid.origin_ras[2] - _FINE_MM,
         float(upper[2]) < grid.corners_ras()[:, 2].max() + _FINE_MM,
     )
-    labels = _separated(spine, hu, grid, ends)
+    labels = _separated(spine, hu, grid, ends, float(np.prod(ct.spacing_mm) ** (1 / 3)))
     progress(0.7, "tracing the surfaces")
     on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
     progress(0.8, "cutting joints")
@@ -168,7 +168,9 @@ def _sacrum_level(
     return None
 
 
-def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[bool, bool]) -> NDArray[np.uint8]:
+def _separated(
+    spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[bool, bool], image_spacing_mm: float
+) -> NDArray[np.uint8]:
     spacing = float(grid.spacing_mm[0])
     smooth = ndimage.gaussian_filter(hu, 0.6 / spacing)
     mask = bone_mask(smooth, spine.threshold_hu, spacing)
@@ -206,7 +208,8 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[
 
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing, cut)
-    labels = filled(labels, spacing, FIRST_LEVEL, None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum)
+    sacrum = None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum
+    labels = filled(labels, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
     if spine.sacrum is not None:
         labels = enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
     return labels

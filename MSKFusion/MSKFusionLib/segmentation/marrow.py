@@ -18,7 +18,11 @@ _REACH_MM, _DIRECTIONS, _PASSES = 15.0, 23, 2
 
 
 def filled(
-    labels: NDArray[np.uint8], spacing_mm: float, first_value: int, sacrum: int | None = None
+    labels: NDArray[np.uint8],
+    spacing_mm: float,
+    first_value: int,
+    sacrum: int | None = None,
+    image_spacing_mm: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Return the labels with the marrow of each level (from `first_value` on) filled; canal, discs and joints stay open.
 
@@ -26,9 +30,14 @@ def filled(
     enclosed in one plane only. Where a thin cortex has wider gaps on opposite sides a hole is left from one to the
     other; that is marrow where the bone is met soon in nearly every direction, which is so nowhere in the canal. In the
     sacrum (its value is `sacrum`) such places are the sacral canal and foramina.
+
+    Parameters
+    ----------
+    image_spacing_mm
+        Voxels of the image that the labels come from: a shell that runs between them has gaps as large as they are.
     """
     out = labels.copy()
-    radius = max(1, round(_GAP_MM / spacing_mm))
+    radius = max(1, round(max(_GAP_MM, image_spacing_mm) / spacing_mm))
     ball = _ball(radius)
     more = round(_WIDE_GAP_MM / spacing_mm)
     pad = radius + 1

@@ -24,8 +24,13 @@ _PEAK_CAP_HU = 1400.0
 #: Where between the tissue outside and the densest bone nearby the border lies. Half for a thick wall; a cortex of
 #: 1 to 2 mm seen through a blur of 0.65 mm (scanner and smoothing) peaks below its true value, so that its edge lies
 #: at 0.57 to 0.73 of what is seen (the blurred step divided by the blurred plate; Treece et al. 2010,
-#: doi 10.1016/j.media.2010.01.003, on the same bias of half-maximum edges).
-_EDGE_SHARE = 0.6
+#: doi 10.1016/j.media.2010.01.003, on the same bias of half-maximum edges). A cortex of 0.9 mm that straddles two voxels
+#: of 1.5 mm or more leaves each of them less than half of what one voxel shows that holds it whole: there the border
+#: lies lower, or the wall would be broken wherever it runs between voxels.
+_EDGE_SHARES, _AT_SPACING_MM = (0.6, 0.4), (1.0, 1.5)
+#: So much lower does it lie for each mm that a place is inside of where the working grid has its border: the shell of a
+#: thin process has gaps, and marrow must not drain through them.
+_SHARE_PER_MM_INSIDE = 0.6
 
 
 def on_image_grid(
@@ -76,7 +81,10 @@ def _peeled(
     weight = ndimage.uniform_filter(outside.astype(np.float32), window)
     mean = ndimage.uniform_filter(np.where(outside, np.minimum(smooth, 200), 0).astype(np.float32), window)
     around = np.where(weight > 0.02, mean / np.maximum(weight, 1e-3), soft_hu)
-    edge = np.maximum(around + _EDGE_SHARE * (peak - around), least_hu)
+    share = float(np.interp(np.prod(spacing) ** (1 / 3), _AT_SPACING_MM, _EDGE_SHARES))
+    share = share - _SHARE_PER_MM_INSIDE * np.maximum(depth_mm, 0)
+    edge = around + share * (peak - around)
+    edge = np.where(depth_mm > 0, edge, np.maximum(edge, least_hu))
     band = max(_BAND_MM, 0.6 * float(spacing.max()))
     free = (depth_mm < -band) | ((smooth < edge) & ~core) | ((ct.voxels > METAL_HU) & ~core)
     # Only what is reached from outside is peeled off.

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from regbench.worker import peak_mib
+
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.segmentation import segment_bones_ct
 from MSKFusionLib.volume import Modality, read_image, write_image
-from regbench.worker import peak_mib
 
 
 def run(ct_path: Path, labels_path: Path) -> dict[str, Any]:
