@@ -27,6 +27,8 @@ _FORGOTTEN_MM = 8.0
 _LEAST_SHARE = 0.5
 #: Half the width of a joint space, and how much deeper than it looks it is made.
 _SHEET_MM, _SHEET_WEIGHT = 1.0, 2.0
+#: Voxels up to this size show a facet joint as it is.
+_RESOLVED_MM = 1.0
 #: HU steps of the flood; finer ones only follow noise.
 _STEP_HU = 10.0
 
@@ -95,7 +97,8 @@ def _flood(
     """Return the marker whose flood, rising through the densest bone first, reaches each voxel."""
     smooth = ndimage.gaussian_filter(np.clip(hu, -200, METAL_HU), 0.35 / spacing_kji_mm)
     seen = where | (markers > 0)
-    smooth = opened_joints(smooth, seen, spacing_kji_mm)
+    if float(np.prod(spacing_kji_mm)) ** (1 / 3) > _RESOLVED_MM:
+        smooth = opened_joints(smooth, seen, spacing_kji_mm)
     height = np.round((METAL_HU - smooth) / _STEP_HU).astype(np.float32)
     height[~seen] = float(height.max()) + 1.0
     # Outside the two vertebrae lies a third marker, so that no flood runs round through soft tissue.

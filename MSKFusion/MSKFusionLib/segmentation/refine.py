@@ -28,9 +28,9 @@ _PEAK_CAP_HU = 1400.0
 #: of 1.5 mm or more leaves each of them less than half of what one voxel shows that holds it whole: there the border
 #: lies lower, or the wall would be broken wherever it runs between voxels.
 _EDGE_SHARES, _AT_SPACING_MM = (0.6, 0.4), (1.0, 1.5)
-#: So much lower does it lie for each mm that a place is inside of where the working grid has its border: the shell of a
-#: thin process has gaps, and marrow must not drain through them.
-_SHARE_PER_MM_INSIDE = 0.6
+#: On such voxels it lies lower still for each mm that a place is inside of where the working grid has its border: the
+#: shell of a thin process has gaps, and marrow must not drain through them.
+_SHARES_PER_MM_INSIDE = (0.0, 0.6)
 
 
 def on_image_grid(
@@ -81,10 +81,10 @@ def _peeled(
     weight = ndimage.uniform_filter(outside.astype(np.float32), window)
     mean = ndimage.uniform_filter(np.where(outside, np.minimum(smooth, 200), 0).astype(np.float32), window)
     around = np.where(weight > 0.02, mean / np.maximum(weight, 1e-3), soft_hu)
-    share = float(np.interp(np.prod(spacing) ** (1 / 3), _AT_SPACING_MM, _EDGE_SHARES))
-    share = share - _SHARE_PER_MM_INSIDE * np.maximum(depth_mm, 0)
-    edge = around + share * (peak - around)
-    edge = np.where(depth_mm > 0, edge, np.maximum(edge, least_hu))
+    voxel_mm = float(np.prod(spacing) ** (1 / 3))
+    share = float(np.interp(voxel_mm, _AT_SPACING_MM, _EDGE_SHARES))
+    lower = float(np.interp(voxel_mm, _AT_SPACING_MM, _SHARES_PER_MM_INSIDE)) * np.maximum(depth_mm, 0)
+    edge = np.maximum(around + share * (peak - around), least_hu) - lower * (peak - around)
     band = max(_BAND_MM, 0.6 * float(spacing.max()))
     free = (depth_mm < -band) | ((smooth < edge) & ~core) | ((ct.voxels > METAL_HU) & ~core)
     # Only what is reached from outside is peeled off.
