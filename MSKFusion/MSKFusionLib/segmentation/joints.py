@@ -116,14 +116,28 @@ def opened_joints(
     """Return the CT with marrow raised to the shell round it and the sheets between two plates lowered.
 
     On voxels as wide as a joint the space between two dense facets is denser than marrow, and a flood would cross the
-    one before the other. But marrow is enclosed, and a joint is open at its rim; and what is left of it is a thin sheet
-    darker than both sides (a black top-hat; Serra 1982).
+    one before the other.
     """
-    raised = np.where(bone, np.clip(hu, 0, METAL_HU), 0)
-    raised = sitk.GetArrayFromImage(sitk.GrayscaleFillhole(sitk.GetImageFromArray(raised.astype(np.int16))))
-    reach = np.maximum(np.round(_SHEET_MM / spacing_kji_mm), 1).astype(int)
+    raised, sheets = raised_and_sheets(hu, bone, spacing_kji_mm)
+    return raised - np.float32(_SHEET_WEIGHT) * sheets
+
+
+def raised_and_sheets(
+    hu: NDArray[np.float32],
+    bone: NDArray[np.bool_],
+    spacing_kji_mm: NDArray[np.float64],
+    half_width_mm: float = _SHEET_MM,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the CT within bone with enclosed marrow raised to its shell, and how much darker than its sides a sheet is.
+
+    Marrow is enclosed, a joint is open at its rim; and what is left of a joint is a thin sheet darker than both sides (a
+    black top-hat; Serra 1982) up to twice `half_width_mm` wide.
+    """
+    within = np.where(bone, np.clip(hu, 0, METAL_HU), 0).astype(np.int16)
+    raised = sitk.GetArrayFromImage(sitk.GrayscaleFillhole(sitk.GetImageFromArray(within)))
+    reach = np.maximum(np.round(half_width_mm / spacing_kji_mm), 1).astype(int)
     closed = ndimage.grey_closing(raised, size=tuple(2 * reach + 1))
-    return np.asarray(raised - _SHEET_WEIGHT * (closed - raised), dtype=np.float32)
+    return raised.astype(np.float32), (closed - raised).astype(np.float32)
 
 
 def _is_stump(labels: NDArray[np.uint8], value: int, other: int) -> bool:

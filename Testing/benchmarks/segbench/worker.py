@@ -21,7 +21,7 @@ def run(ct_path: Path, labels_path: Path) -> dict[str, Any]:
     ct = read_image(ct_path, modality=Modality.CT)
     loaded_mib, began, cpu_began = peak_mib(), time.perf_counter(), time.process_time()
     try:
-        found = segment_bones_ct(ct)
+        found = segment_bones_ct(ct, spine_required=False)
     except MSKError as error:
         return {"status": "refused", "detail": str(error), "seconds": time.perf_counter() - began}
     result = {

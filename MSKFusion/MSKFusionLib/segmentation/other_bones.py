@@ -1,0 +1,151 @@
+"""Bone that is not spine: found, its marrow filled, parted into single bones and fragments."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..boxes import label_boxes, mask_box
+from ..distance_map import signed_distance_mm
+from ..volume import Volume
+from . import pieces
+from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
+from .refine import on_image_grid
+from .working import image_box_ras, on_grid, sample_ct, sample_nearest, straight_grid
+
+#: Without soft tissue in view a CT has been cut down to its bone beforehand: fat is a tenth of any body part.
+_FAT_HU, _LEAST_FAT = (-150.0, -30.0), 0.03
+_AIR_HU = -400.0
+#: So many voxels at most; larger images are looked at on coarser ones.
+_MOST_VOXELS = 16e6
+#: Smoothing and the gap of a shell that is closed.
+_BLUR_MM, _GAP_MM = 0.6, 1.5
+#: Contrast is denser inside than at its rim, bone the other way round.
+_CORE_MM, _CONTRAST_RATIO, _CONTRAST_BELOW_MM3 = 4.0, 1.15, 1e5
+#: Most of what is left over along the border of the spine's labels lies this near to it.
+_CRUST_MM, _CRUST_SHARE = 3.0, 0.6
+#: Values of the parts, in an 8-bit label image.
+_MOST_PARTS = 50
+
+
+def is_bone_only(ct: Volume) -> bool:
+    """Tell whether all soft tissue has been taken out of a CT, so that what is not air is bone."""
+    hu = ct.voxels[:: max(1, ct.voxels.shape[0] // 64)]
+    tissue = hu > _AIR_HU
+    fat = (hu > _FAT_HU[0]) & (hu < _FAT_HU[1])
+    return bool(tissue.any() and np.count_nonzero(fat) < _LEAST_FAT * np.count_nonzero(tissue))
+
+
+def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -> NDArray[np.uint8]:
+    """Return the bones that are not spine on the grid of `ct`, numbered from 1 in falling order of size.
+
+    Parameters
+    ----------
+    taken
+        (K, J, I) on the grid of `ct`: vertebrae and sacrum, which are left out.
+    least_spacing_mm
+        Voxels of the grid that it is done on; more where the image is large.
+    """
+    lower, upper = image_box_ras(ct)
+    spacing = max(least_spacing_mm, float(np.prod(upper - lower) / _MOST_VOXELS) ** (1 / 3))
+    grid = straight_grid(lower, upper, spacing)
+    hu = sample_ct(ct, grid)
+    bone_only = is_bone_only(ct)
+    soft_hu = least_hu = 0.0
+    if bone_only:
+        bone = hu > _AIR_HU
+        hu = np.where(bone, np.minimum(hu, METAL_HU), _FAT_HU[1]).astype(np.float32)
+        smooth = ndimage.gaussian_filter(hu, _BLUR_MM / spacing)
+    else:
+        metal = hu >= METAL_HU
+        hu = np.minimum(hu, METAL_HU)
+        smooth = ndimage.gaussian_filter(hu, _BLUR_MM / spacing)
+        threshold = bone_threshold_hu(hu)
+        soft_hu, least_hu = soft_tissue_hu(hu)[0], threshold - 20.0
+        bone = bone_mask(smooth, threshold, spacing) & _body(hu, spacing)
+        bone &= ~ndimage.binary_dilation(metal, np.ones((3, 3, 3)))
+    free = sample_nearest(taken.astype(np.uint8), on_grid(taken, ct), grid) == 0
+    bone &= free
+    if not bone.any():
+        return np.zeros(ct.voxels.shape, dtype=np.uint8)
+    box = mask_box(bone, 4)
+    smooth, bone = smooth[box], bone[box]
+    solid = (bone | _enclosed(bone)) & free[box]
+    if not bone_only:
+        solid = _without_contrast(solid, smooth, spacing)
+    parts = pieces.split(smooth, solid, spacing)
+    parts[parts > _MOST_PARTS] = 0
+    parts = _without_crust(parts, free[box], spacing)
+    found = np.zeros(hu.shape, dtype=np.uint8)
+    found[box] = np.where(free[box], _filled(parts.astype(np.uint8), spacing), 0)
+    if bone_only:
+        reach = ndimage.grey_dilation(found, size=(3, 3, 3))
+        near = sample_nearest(np.where(found > 0, found, reach), grid, ct)
+        return np.where((ct.voxels > _AIR_HU) & ~taken, near, 0).astype(np.uint8)
+    on_image = on_image_grid(found, grid, ct, soft_hu, least_hu)
+    on_image[taken] = 0
+    return on_image
+
+
+def _body(hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
+    """Return the patient: the largest thing that is not air; the table lies apart, or hangs on by a thin edge."""
+    solid = hu > _AIR_HU
+    radius = max(1, round(3.0 / spacing_mm))
+    inside = signed_distance_mm(solid, np.full(3, spacing_mm)) < -radius * spacing_mm
+    labels, count = ndimage.label(inside)
+    if not count:
+        return solid
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    near: NDArray[np.bool_] = signed_distance_mm(largest, np.full(3, spacing_mm)) < (radius + 2) * spacing_mm
+    return near
+
+
+def _enclosed(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return what bone, its smallest gaps closed, encloses in two of the three planes: marrow, and the inside of joints."""
+    closed = ndimage.binary_closing(np.pad(bone, 1), ndimage.generate_binary_structure(3, 1))[1:-1, 1:-1, 1:-1]
+    planes = np.zeros(bone.shape, dtype=np.uint8)
+    for axis in range(3):
+        for n in range(bone.shape[axis]):
+            at = (slice(None),) * axis + (n,)
+            image = sitk.GetImageFromArray(closed[at].astype(np.uint8))
+            planes[at] += sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image))
+    found: NDArray[np.bool_] = planes >= 2
+    return found
+
+
+def _without_contrast(bone: NDArray[np.bool_], hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
+    """Return the bone without pieces that are densest inside: contrast in bowel, vessel or bladder."""
+    labels, _ = ndimage.label(bone, np.ones((3, 3, 3)))
+    depth = -signed_distance_mm(bone, np.full(3, spacing_mm))
+    out = bone.copy()
+    for value, box in label_boxes(labels).items():
+        here = labels[box] == value
+        if np.count_nonzero(here) * spacing_mm**3 > _CONTRAST_BELOW_MM3:
+            continue
+        core = here & (depth[box] > _CORE_MM - spacing_mm)
+        if core.sum() > 20 and hu[box][core].mean() > _CONTRAST_RATIO * hu[box][here & ~core].mean():
+            out[box][here] = False
+    return out
+
+
+def _without_crust(parts: pieces.Labels, free: NDArray[np.bool_], spacing_mm: float) -> pieces.Labels:
+    """Return the parts without those that are only what is left over along the spine's own border."""
+    near = signed_distance_mm(~free, np.full(3, spacing_mm)) < _CRUST_MM
+    sizes = np.bincount(parts.ravel())
+    crust = np.bincount(parts[near], minlength=len(sizes)) > _CRUST_SHARE * sizes
+    return np.where(crust[parts], 0, parts)
+
+
+def _filled(parts: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
+    """Return the parts, each with what its own shell encloses."""
+    out = parts.copy()
+    radius = max(1, round(_GAP_MM / spacing_mm))
+    for value, box in label_boxes(parts, radius + 1).items():
+        own = np.pad((parts[box] == value).astype(np.uint8), radius + 1)
+        closed = sitk.BinaryMorphologicalClosing(sitk.GetImageFromArray(own), [radius] * 3)
+        full = sitk.GetArrayFromImage(sitk.BinaryFillhole(closed)) > 0
+        full = full[(slice(radius + 1, -radius - 1),) * 3]
+        out[box][full & (out[box] == 0)] = value
+    return out
