@@ -29,7 +29,8 @@ def filled(
     A voxel is marrow when the level's own bone, small gaps closed, encloses it in two of the three planes: the canal is
     enclosed in one plane only. Where a thin cortex has wider gaps on opposite sides a hole is left from one to the
     other; that is marrow where the bone is met soon in nearly every direction, which is so nowhere in the canal. In the
-    sacrum (its value is `sacrum`) such places are the sacral canal and foramina.
+    sacrum (its value is `sacrum`) such places are the sacral canal and foramina, which bend with it and so may be enclosed
+    in two planes as well: there marrow must be enclosed in all three.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def filled(
             for n in range(closed.shape[axis]):
                 at = (slice(None),) * axis + (n,)
                 planes[at] += ndimage.binary_fill_holes(closed[at])
-        inner = planes >= 2
+        inner = planes >= (3 if value == sacrum else 2)
         if value != sacrum:
             wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
             for _ in range(_PASSES):

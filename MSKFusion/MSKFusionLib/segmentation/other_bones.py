@@ -13,7 +13,7 @@ from ..volume import Volume
 from . import pieces
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
 from .refine import on_image_grid
-from .working import image_box_ras, on_grid, sample_ct, sample_nearest, straight_grid
+from .working import on_grid, sample_ct, sample_nearest
 
 #: Without soft tissue in view a CT has been cut down to its bone beforehand: fat is a tenth of any body part.
 _FAT_HU, _LEAST_FAT = (-150.0, -30.0), 0.03
@@ -22,6 +22,8 @@ _AIR_HU = -400.0
 _MOST_VOXELS = 16e6
 #: Smoothing and the gap of a shell that is closed.
 _BLUR_MM, _GAP_MM = 0.6, 1.5
+#: Marrow that the image cuts lies this near to bone.
+_MARROW_MM = 9.0
 #: Contrast is denser inside than at its rim, bone the other way round.
 _CORE_MM, _CONTRAST_RATIO, _CONTRAST_BELOW_MM3 = 4.0, 1.15, 1e5
 #: Most of what is left over along the border of the spine's labels lies this near to it.
@@ -48,9 +50,8 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
     least_spacing_mm
         Voxels of the grid that it is done on; more where the image is large.
     """
-    lower, upper = image_box_ras(ct)
-    spacing = max(least_spacing_mm, float(np.prod(upper - lower) / _MOST_VOXELS) ** (1 / 3))
-    grid = straight_grid(lower, upper, spacing)
+    spacing = max(least_spacing_mm, float(np.prod(ct.extent_mm) / _MOST_VOXELS) ** (1 / 3))
+    grid = _along_image(ct, spacing)
     hu = sample_ct(ct, grid)
     bone_only = is_bone_only(ct)
     soft_hu = least_hu = 0.0
@@ -70,9 +71,9 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
     bone &= free
     if not bone.any():
         return np.zeros(ct.voxels.shape, dtype=np.uint8)
-    box = mask_box(bone, 4)
-    smooth, bone = smooth[box], bone[box]
-    solid = (bone | _enclosed(bone)) & free[box]
+    solid = bone | _enclosed(bone, spacing)
+    box = mask_box(solid, 4)
+    smooth, solid = smooth[box], solid[box] & free[box]
     if not bone_only:
         solid = _without_contrast(solid, smooth, spacing)
     parts = pieces.split(smooth, solid, spacing)
@@ -102,17 +103,46 @@ def _body(hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
     return near
 
 
-def _enclosed(bone: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return what bone, its smallest gaps closed, encloses in two of the three planes: marrow, and the inside of joints."""
-    closed = ndimage.binary_closing(np.pad(bone, 1), ndimage.generate_binary_structure(3, 1))[1:-1, 1:-1, 1:-1]
+def _along_image(ct: Volume, spacing_mm: float) -> Volume:
+    """Return an empty grid of cubic voxels along the image's own axes: the image's border is the grid's."""
+    count = np.maximum(np.floor(ct.extent_mm / spacing_mm + 1e-6).astype(int) + 1, 1)
+    voxels: NDArray[np.int16] = np.broadcast_to(np.zeros((), np.int16), tuple(int(n) for n in count[::-1]))
+    return Volume(voxels, ct.origin_ras, np.full(3, spacing_mm), ct.directions_ras, name="working grid")
+
+
+def _enclosed(bone: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
+    """Return what bone, its smallest gaps closed, encloses in two of the three planes: marrow, and the inside of joints.
+
+    Where the image cuts a bone its marrow lies open at one side of the image, between two walls: that counts as enclosed
+    as far as it lies near bone.
+    """
+    radius = max(1, round(_GAP_MM / spacing_mm))
+    closed = sitk.GetArrayFromImage(
+        sitk.BinaryMorphologicalClosing(sitk.GetImageFromArray(bone.astype(np.uint8)), [radius] * 3)
+    )
     planes = np.zeros(bone.shape, dtype=np.uint8)
+    cut = np.zeros(bone.shape, dtype=bool)
     for axis in range(3):
         for n in range(bone.shape[axis]):
             at = (slice(None),) * axis + (n,)
-            image = sitk.GetImageFromArray(closed[at].astype(np.uint8))
-            planes[at] += sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image))
+            if not closed[at].any():
+                continue
+            holes, at_one_side = _holes(closed[at] > 0)
+            planes[at] += holes
+            cut[at] |= at_one_side
     found: NDArray[np.bool_] = planes >= 2
-    return found
+    near = signed_distance_mm(bone, np.full(3, spacing_mm)) < _MARROW_MM
+    return found & (near | ~cut)
+
+
+def _holes(closed: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return what a plane's bone encloses, by itself or with one side of the image, and where the latter is so."""
+    open_parts, count = ndimage.label(~closed)
+    sides = np.zeros(count + 1, dtype=np.uint8)
+    for line in (open_parts[0], open_parts[-1], open_parts[:, 0], open_parts[:, -1]):
+        sides[np.unique(line)] += 1
+    sides[0] = 2
+    return (sides <= 1)[open_parts] | closed, (sides == 1)[open_parts]
 
 
 def _without_contrast(bone: NDArray[np.bool_], hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:

@@ -102,11 +102,11 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:
     if not labels.any():
         return None
     found = mask_box(labels > 0)
-    lower = np.array([b.start for b in found])[::-1] * grid.spacing_mm + grid.origin_ras - 6.0
-    upper = np.array([b.stop for b in found])[::-1] * grid.spacing_mm + grid.origin_ras + 6.0
-    corners = np.array(
-        [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
-    )
+    margin = 6.0 / grid.spacing_mm
+    lower = np.array([b.start for b in found])[::-1] - margin
+    upper = np.array([b.stop for b in found])[::-1] + margin
+    box = [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
+    corners = transform_points(grid.ijk_to_ras, np.array(box))
     ijk = transform_points(ct.ras_to_ijk, corners)
     low = np.clip(np.floor(ijk.min(axis=0)).astype(int), 0, np.array(ct.shape_ijk) - 1)
     high = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 1, low + 1, ct.shape_ijk)
