@@ -23,7 +23,7 @@ METHOD = "dense bone parted at joints and fractures"
 OTHER_BONE_VALUE = 200
 #: Smaller parts are named as fragments only.
 _BONE_MM3 = 40e3
-#: A sacrum's middle lies this near to the middle between the sides; its two halves differ by less than this share.
+#: Hip bones lie so far to the sides of a sacrum's middle at least; its two halves differ by less than this share.
 _MIDDLE_MM, _UNEVEN = 25.0, 0.35
 #: A fragment lies this near to the bone that it is broken off.
 _FRAGMENT_MM = 30.0
@@ -135,18 +135,17 @@ def pelvic_names(parts: list[Shape], sacrum: Shape | None = None) -> dict[int, s
 
 
 def _sacrum(large: list[Shape]) -> Shape | None:
-    """Return the part in the middle between others, reaching as far to the left as to the right of it."""
-    best: Shape | None = None
-    for part in large:
-        others = [p.middle[0] - part.middle[0] for p in large if p is not part]
-        if not (any(x > _MIDDLE_MM for x in others) and any(x < -_MIDDLE_MM for x in others)):
-            continue
-        left, right = part.middle[0] - part.lower[0], part.upper[0] - part.middle[0]
-        if abs(left - right) > _UNEVEN * (left + right):
-            continue
-        if best is None or part.mm3 > best.mm3:
-            best = part
-    return best
+    """Return the part in the middle of all, with others on both sides, that reaches as far to the left as to the right."""
+    if len(large) < 3:
+        return None
+    middle = (min(p.lower[0] for p in large) + max(p.upper[0] for p in large)) / 2
+    part = min(large, key=lambda p: abs(p.middle[0] - middle))
+    others = [p.middle[0] - part.middle[0] for p in large if p is not part]
+    left, right = part.middle[0] - part.lower[0], part.upper[0] - part.middle[0]
+    uneven = abs(left - right) > _UNEVEN * (left + right)
+    if uneven or max(others) < _MIDDLE_MM or min(others) > -_MIDDLE_MM:
+        return None
+    return part
 
 
 def _beside(part: Shape, hip: Shape, femur: Shape | None, sign: float) -> bool:

@@ -15,8 +15,10 @@ from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
 from .refine import on_image_grid
 from .working import on_grid, sample_ct, sample_nearest
 
-#: Without soft tissue in view a CT has been cut down to its bone beforehand: fat is a tenth of any body part.
+#: Without soft tissue in view, and air round dense bone, a CT has been cut down to its bone beforehand: fat is a tenth of
+#: any body part.
 _FAT_HU, _LEAST_FAT = (-150.0, -30.0), 0.03
+_LEAST_AIR, _CORTEX_HU, _LEAST_CORTEX = 0.5, 400.0, 0.05
 _AIR_HU = -400.0
 #: So many voxels at most; larger images are looked at on coarser ones.
 _MOST_VOXELS = 16e6
@@ -37,7 +39,9 @@ def is_bone_only(ct: Volume) -> bool:
     hu = ct.voxels[:: max(1, ct.voxels.shape[0] // 64)]
     tissue = hu > _AIR_HU
     fat = (hu > _FAT_HU[0]) & (hu < _FAT_HU[1])
-    return bool(tissue.any() and np.count_nonzero(fat) < _LEAST_FAT * np.count_nonzero(tissue))
+    count = np.count_nonzero(tissue)
+    dense = np.count_nonzero(hu > _CORTEX_HU) > _LEAST_CORTEX * count
+    return bool(0 < count < (1 - _LEAST_AIR) * tissue.size and np.count_nonzero(fat) < _LEAST_FAT * count and dense)
 
 
 def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -> NDArray[np.uint8]:

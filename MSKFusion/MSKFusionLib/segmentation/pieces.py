@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ..boxes import label_boxes
 from ..distance_map import signed_distance_mm
 from .joints import raised_and_sheets
 
@@ -46,13 +47,31 @@ def split(hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float) -
     bone
         Bone with its marrow.
     """
+    # First joints, darker than marrow is; then, within each part, what is only darker than the walls beside it: impacted
+    # fractures, but also marrow between two walls, which is joined again.
+    parts = _split_once(hu, bone, spacing_mm, marrow_is_dark=False)
+    count = int(parts.max())
+    for value, box in label_boxes(parts, 2).items():
+        own = parts[box] == value
+        more = _split_once(hu[box], own, spacing_mm, marrow_is_dark=True)
+        for n in range(2, int(more.max()) + 1):
+            count += 1
+            parts[box][more == n] = count
+    return _by_size(parts, spacing_mm)
+
+
+def _split_once(
+    hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float, *, marrow_is_dark: bool
+) -> Labels:
     raised, sheets = raised_and_sheets(hu, bone, np.full(3, spacing_mm), _SHEET_HALF_MM)
+    if not marrow_is_dark and bone.any():
+        even = np.minimum(raised, np.median(raised[bone]))
+        reach = 2 * max(round(_SHEET_HALF_MM / spacing_mm), 1) + 1
+        sheets = ndimage.grey_closing(even, size=(reach,) * 3) - even
     solid = bone & (sheets <= _SHEET_HU)
     depth = -signed_distance_mm(solid, np.full(3, spacing_mm))
     seeds = _cores(bone, depth, spacing_mm)
-    parts = _grown(np.where(solid, depth, 0), bone, seeds)
-    parts = _joined(parts, raised, spacing_mm)
-    return _by_size(parts, spacing_mm)
+    return _joined(_grown(np.where(solid, depth, 0), bone, seeds), raised, spacing_mm)
 
 
 def _cores(bone: NDArray[np.bool_], depth_mm: NDArray[np.float32], spacing_mm: float) -> Labels:
