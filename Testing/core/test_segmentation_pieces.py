@@ -73,7 +73,7 @@ def test_a_bone_that_narrows_slowly_stays_one(waist_mm):
 
 def test_a_thin_plate_between_two_thick_rims_stays_one():
     """As the wing of the ilium: 4 mm in the middle, 16 mm at its rims, without a step between."""
-    z, y, x = np.mgrid[-30:31, -12:13, -40:41].astype(float)
+    _, y, x = np.mgrid[-30:31, -12:13, -40:41].astype(float)
     truth = (np.abs(y) < 2 + 6 * (np.abs(x) / 40.0) ** 2).astype(np.uint8)
     assert split(_scan(truth), truth > 0, 1.0).max() == 1
 
@@ -109,6 +109,12 @@ def test_the_parts_of_a_broken_hip_bone_are_its_fragments():
     assert names[2] == "left hip bone, fragment 1"
     assert names[6] == "left hip bone, fragment 2"
     assert names[3] == "right hip bone"
+
+
+def test_two_hip_bones_in_one_are_not_named():
+    grid = _pelvis(femora=False)
+    both = np.where(grid.voxels == 3, 2, grid.voxels)
+    assert pelvic_names(shapes(both, grid)) == {}
 
 
 def test_one_bone_alone_has_no_name():

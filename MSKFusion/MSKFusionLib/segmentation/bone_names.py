@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..frames import FloatArray, transform_points
 from ..volume import Volume
 from .labels import VERTEBRA_VALUES, Segment, Segmentation
+from .other_bones import shows_joints
 
 METHOD = "dense bone parted at joints and fractures"
 #: Label value of small bones together; the large ones and fragments follow.
@@ -25,6 +26,8 @@ OTHER_BONE_VALUE = 200
 _BONE_MM3 = 40e3
 #: Hip bones lie so far to the sides of a sacrum's middle at least; its two halves differ by less than this share.
 _MIDDLE_MM, _UNEVEN = 25.0, 0.35
+#: No hip bone reaches farther over the middle.
+_OVER_MM = 25.0
 #: A fragment lies this near to the bone that it is broken off.
 _FRAGMENT_MM = 30.0
 
@@ -47,9 +50,7 @@ def shapes(labels: NDArray[np.uint8], grid: Volume) -> list[Shape]:
         kji = np.argwhere(labels[box] == value) + [s.start for s in box]
         count = len(kji)
         points = transform_points(grid.ijk_to_ras, kji[:: max(1, count // 20000), ::-1])
-        out.append(
-            Shape(value, count * grid.voxel_mm3, points.mean(axis=0), points.min(axis=0), points.max(axis=0))
-        )
+        out.append(Shape(value, count * grid.voxel_mm3, points.mean(axis=0), points.min(axis=0), points.max(axis=0)))
     return out
 
 
@@ -72,7 +73,7 @@ def other_segments(
     if spine is not None:
         own = np.where(spine == VERTEBRA_VALUES["S1"], spine, 0).astype(np.uint8)
         sacrum = next(iter(shapes(own, ct)), None)
-    names = pelvic_names(found, sacrum)
+    names = pelvic_names(found, sacrum) if shows_joints(ct) else {}
     boxes = label_boxes(others)
     table = np.zeros(256, dtype=np.uint8)
     segments: list[Segment] = []
@@ -111,6 +112,9 @@ def pelvic_names(parts: list[Shape], sacrum: Shape | None = None) -> dict[int, s
         names[sacrum.value] = "sacrum"
     for side, sign in (("left", -1.0), ("right", 1.0)):
         own = [p for p in parts if p.value != sacrum.value and sign * (p.middle[0] - sacrum.middle[0]) > 0]
+        # One that reaches far over to the other side is both hip bones, not parted at the symphysis.
+        over = {p.value: -sign * ((p.lower if sign > 0 else p.upper)[0] - sacrum.middle[0]) for p in own}
+        own = [p for p in own if over[p.value] < _OVER_MM]
         hips = [p for p in own if p.mm3 >= _BONE_MM3 and p.upper[2] > sacrum.middle[2] > p.lower[2]]
         if not hips:
             continue

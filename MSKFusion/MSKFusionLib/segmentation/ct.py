@@ -22,7 +22,7 @@ from .joints import recut_joints
 from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
 from .marrow import enclosed_filled, filled
-from .other_bones import other_bones
+from .other_bones import other_bones, shows_joints
 from .refine import on_image_grid
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
@@ -241,9 +241,7 @@ def _without_spine(ct: Volume, progress: Progress) -> Segmentation:
     return _segmentation(table[others], segments, ct, ())
 
 
-def _named_table(
-    labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _Spine, ct: Volume
-) -> Segmentation:
+def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmentation:
     """Return the segmentation with numbered vertebrae from raw labels (2.. levels), and the bones that are not spine."""
     table = np.zeros(256, dtype=np.uint8)
     segments: list[Segment] = []
@@ -270,7 +268,8 @@ def _named_table(
         raise ProcessingError("no vertebra was found in this CT. Give a CT of the spine, or a ready segmentation.")
     notes = ("the sacrum was recognised by its alae",) if spine.sacrum is not None else ()
     voxels = table[labels]
-    of_others, more = other_segments(others, ct, voxels if spine.sacrum is not None else None, _LEAST_BONE_MM3)
+    least_mm3 = _LEAST_BONE_MM3 if shows_joints(ct) else np.inf
+    of_others, more = other_segments(others, ct, voxels if spine.sacrum is not None else None, least_mm3)
     return _segmentation(np.where(others > 0, of_others[others], voxels), [*segments, *more], ct, notes)
 
 

@@ -20,10 +20,12 @@ from .working import on_grid, sample_ct, sample_nearest
 _FAT_HU, _LEAST_FAT = (-150.0, -30.0), 0.03
 _LEAST_AIR, _CORTEX_HU, _LEAST_CORTEX = 0.5, 400.0, 0.05
 _AIR_HU = -400.0
+_COARSEST_MM = 2.0
 #: So many voxels at most; larger images are looked at on coarser ones.
 _MOST_VOXELS = 16e6
 #: Smoothing and the gap of a shell that is closed.
 _BLUR_MM, _GAP_MM = 0.6, 1.5
+_BODY_MM = 4.0
 #: Marrow that the image cuts lies this near to bone.
 _MARROW_MM = 9.0
 #: Contrast is denser inside than at its rim, bone the other way round.
@@ -44,8 +46,15 @@ def is_bone_only(ct: Volume) -> bool:
     return bool(0 < count < (1 - _LEAST_AIR) * tissue.size and np.count_nonzero(fat) < _LEAST_FAT * count and dense)
 
 
+def shows_joints(ct: Volume) -> bool:
+    """Tell whether a CT is fine enough for bones to be parted at joints and to be named: a joint is 2 to 4 mm wide."""
+    return bool(ct.spacing_mm.max() <= _COARSEST_MM)
+
+
 def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -> NDArray[np.uint8]:
     """Return the bones that are not spine on the grid of `ct`, numbered from 1 in falling order of size.
+
+    Where the voxels are too coarse to show joints (`shows_joints`) each is what hangs together.
 
     Parameters
     ----------
@@ -80,7 +89,7 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
     smooth, solid = smooth[box], solid[box] & free[box]
     if not bone_only:
         solid = _without_contrast(solid, smooth, spacing)
-    parts = pieces.split(smooth, solid, spacing)
+    parts = pieces.split(smooth, solid, spacing) if shows_joints(ct) else pieces.loose(solid, spacing)
     parts[parts > _MOST_PARTS] = 0
     parts = _without_crust(parts, free[box], spacing)
     found = np.zeros(hu.shape, dtype=np.uint8)
@@ -96,15 +105,17 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
 
 def _body(hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
     """Return the patient: the largest thing that is not air; the table lies apart, or hangs on by a thin edge."""
-    solid = hu > _AIR_HU
-    radius = max(1, round(3.0 / spacing_mm))
-    inside = signed_distance_mm(solid, np.full(3, spacing_mm)) < -radius * spacing_mm
-    labels, count = ndimage.label(inside)
+    # A patient needs no fine voxels.
+    step = max(1, round(_BODY_MM / spacing_mm))
+    solid = hu[::step, ::step, ::step] > _AIR_HU
+    labels, count = ndimage.label(ndimage.binary_erosion(solid, border_value=1))
     if not count:
-        return solid
+        return np.ones(hu.shape, dtype=bool)
     largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
-    near: NDArray[np.bool_] = signed_distance_mm(largest, np.full(3, spacing_mm)) < (radius + 2) * spacing_mm
-    return near
+    near = ndimage.binary_dilation(largest, iterations=2)
+    for axis, n in enumerate(hu.shape):
+        near = np.take(np.repeat(near, step, axis), range(n), axis)
+    return np.asarray(near)
 
 
 def _along_image(ct: Volume, spacing_mm: float) -> Volume:

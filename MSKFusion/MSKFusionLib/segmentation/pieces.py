@@ -60,9 +60,13 @@ def split(hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float) -
     return _by_size(parts, spacing_mm)
 
 
-def _split_once(
-    hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float, *, marrow_is_dark: bool
-) -> Labels:
+def loose(bone: NDArray[np.bool_], spacing_mm: float) -> Labels:
+    """Return the pieces that do not hang together, numbered from 1 in falling order of size; small ones are 0."""
+    found, _ = ndimage.label(bone)
+    return _by_size(found.astype(np.int32), spacing_mm)
+
+
+def _split_once(hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float, *, marrow_is_dark: bool) -> Labels:
     raised, sheets = raised_and_sheets(hu, bone, np.full(3, spacing_mm), _SHEET_HALF_MM)
     if not marrow_is_dark and bone.any():
         even = np.minimum(raised, np.median(raised[bone]))
