@@ -12,7 +12,7 @@ from ..distance_map import signed_distance_mm
 from ..volume import Volume
 from . import pieces
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
-from .refine import on_image_grid
+from .refine import on_image_box
 from .working import on_grid, sample_ct, sample_nearest
 
 #: Without soft tissue in view, and air round dense bone, a CT has been cut down to its bone beforehand: fat is a tenth of
@@ -26,6 +26,8 @@ _MOST_VOXELS = 16e6
 #: Smoothing and the gap of a shell that is closed.
 _BLUR_MM, _GAP_MM = 0.6, 1.5
 _BODY_MM = 4.0
+#: So much round a bone is looked at to place its border.
+_ROOM_MM = 6.0
 #: Marrow that the image cuts lies this near to bone.
 _MARROW_MM = 9.0
 #: Contrast is denser inside than at its rim, bone the other way round.
@@ -98,9 +100,16 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
         reach = ndimage.grey_dilation(found, size=(3, 3, 3))
         near = sample_nearest(np.where(found > 0, found, reach), grid, ct)
         return np.where((ct.voxels > _AIR_HU) & ~taken, near, 0).astype(np.uint8)
-    on_image = on_image_grid(found, grid, ct, soft_hu, least_hu)
-    on_image[taken] = 0
-    return on_image
+    del hu, smooth, bone, solid, free, parts
+    out = np.zeros(ct.voxels.shape, dtype=np.uint8)
+    # One by one: hip bones and ribs lie at the rim of a trunk, whose whole box would take gigabytes.
+    for value, part in label_boxes(found, int(np.ceil(_ROOM_MM / spacing))).items():
+        bounded = on_image_box(found[part], grid.within(part), ct, soft_hu, least_hu)
+        if bounded is not None:
+            own = bounded[1] == value
+            out[bounded[0]][own] = value
+    out[taken] = 0
+    return out
 
 
 def _body(hu: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:

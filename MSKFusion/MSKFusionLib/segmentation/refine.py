@@ -46,9 +46,19 @@ def on_image_grid(
         No border is put at a lower value than this: noise of soft tissue lies below it.
     """
     out = np.zeros(ct.voxels.shape, dtype=np.uint8)
+    found = on_image_box(labels, grid, ct, soft_hu, least_hu)
+    if found is not None:
+        out[found[0]] = found[1]
+    return out
+
+
+def on_image_box(
+    labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float, least_hu: float
+) -> tuple[Box, NDArray[np.uint8]] | None:
+    """Return the box of `ct` round the labels and what `on_image_grid` finds in it; None where there is no label."""
     box = _box_on(ct, labels, grid)
     if box is None:
-        return out
+        return None
     part = ct.within(box)
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
@@ -63,8 +73,7 @@ def on_image_grid(
     label = sample_nearest(spread, grid, part).astype(np.uint8)
     core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
     keep = _peeled(part, depth, core_there, soft_hu, least_hu)
-    out[box] = without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
-    return out
+    return box, without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
 
 
 def _peeled(
