@@ -26,8 +26,8 @@ _MOST_VOXELS = 16e6
 #: Smoothing and the gap of a shell that is closed.
 _BLUR_MM, _GAP_MM = 0.6, 1.5
 _BODY_MM = 4.0
-#: So much round a bone is looked at to place its border.
-_ROOM_MM = 6.0
+#: So much round a bone, or a slab of one, is looked at to place its border.
+_ROOM_MM, _SLAB_MM = 8.0, 64.0
 #: Marrow that the image cuts lies this near to bone.
 _MARROW_MM = 9.0
 #: Contrast is denser inside than at its rim, bone the other way round.
@@ -101,14 +101,35 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
         near = sample_nearest(np.where(found > 0, found, reach), grid, ct)
         return np.where((ct.voxels > _AIR_HU) & ~taken, near, 0).astype(np.uint8)
     del hu, smooth, bone, solid, free, parts
-    out = np.zeros(ct.voxels.shape, dtype=np.uint8)
-    # One by one: hip bones and ribs lie at the rim of a trunk, whose whole box would take gigabytes.
-    for value, part in label_boxes(found, int(np.ceil(_ROOM_MM / spacing))).items():
-        bounded = on_image_box(found[part], grid.within(part), ct, soft_hu, least_hu)
-        if bounded is not None:
-            own = bounded[1] == value
-            out[bounded[0]][own] = value
+    out = _on_image(found, grid, ct, soft_hu, least_hu)
     out[taken] = 0
+    return out
+
+
+def _on_image(found: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float, least_hu: float) -> NDArray[np.uint8]:
+    """Return bones on `grid` (along the image's axes) on the image's voxels, their border on the edge that the CT shows.
+
+    One by one and in slabs: hip bones and ribs lie at the rim of a trunk, whose whole box would take gigabytes.
+    """
+    out = np.zeros(ct.voxels.shape, dtype=np.uint8)
+    spacing = float(grid.spacing_mm[0])
+    room, slab = (int(np.ceil(mm / spacing)) for mm in (_ROOM_MM, _SLAB_MM))
+    for value, (along, *across) in label_boxes(found, room).items():
+        for first in range(along.start, along.stop, slab):
+            last = min(first + slab, along.stop)
+            part = (slice(max(first - room, along.start), min(last + room, along.stop)), *across)
+            bounded = on_image_box(found[part], grid.within(part), ct, soft_hu, least_hu)
+            if bounded is None:
+                continue
+            (slices, *rest), labels = bounded
+            # The slices of the image that belong to this slab, the others are its neighbours'.
+            low, high = (int(np.ceil(k * spacing / ct.spacing_mm[2])) for k in (first, last))
+            low = low if first > along.start else 0
+            high = high if last < along.stop else ct.voxels.shape[0]
+            low, high = max(low, slices.start), min(high, slices.stop)
+            if high > low:
+                own = labels[low - slices.start : high - slices.start] == value
+                out[(slice(low, high), *rest)][own] = value
     return out
 
 
