@@ -39,6 +39,8 @@ _ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, fo
 #: How far below its lower disc a level's articular processes reach. Farther in there are spinous processes, which
 #: reach far down; farther out transverse processes, which do not.
 _BELOW_MM = 12.0
+#: A sacrum filled to less than this share of what its walls enclose in two planes is not closed.
+_POROUS_SHARE = 0.9
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
@@ -225,10 +227,18 @@ def _separated(
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing, cut)
     sacrum = None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum
-    labels = filled(labels, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
-    if spine.sacrum is not None:
-        labels = enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
-    return labels
+    hollow = labels
+    labels = filled(hollow, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
+    if sacrum is None:
+        return labels
+    closed = enclosed_filled(labels, (OTHER, sacrum))
+    # A sacrum whose shell is too porous for that: rather one without its canal than one without its marrow.
+    alone = np.where(hollow == sacrum, hollow, 0).astype(np.uint8)
+    ample = filled(alone, spacing, sacrum, sacrum, image_spacing_mm, sacral_planes=2) == sacrum
+    if np.count_nonzero(closed == sacrum) < _POROUS_SHARE * np.count_nonzero(ample):
+        labels[ample & (labels == 0)] = sacrum
+        closed = enclosed_filled(labels, (OTHER, sacrum))
+    return closed
 
 
 def _without_spine(ct: Volume, progress: Progress) -> Segmentation:

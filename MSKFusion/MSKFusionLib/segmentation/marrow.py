@@ -23,6 +23,7 @@ def filled(
     first_value: int,
     sacrum: int | None = None,
     image_spacing_mm: float = 0.0,
+    sacral_planes: int = 3,
 ) -> NDArray[np.uint8]:
     """Return the labels with the marrow of each level (from `first_value` on) filled; canal, discs and joints stay open.
 
@@ -36,6 +37,8 @@ def filled(
     ----------
     image_spacing_mm
         Voxels of the image that the labels come from: a shell that runs between them has gaps as large as they are.
+    sacral_planes
+        In so many planes marrow of the sacrum must be enclosed.
     """
     out = labels.copy()
     radius = max(1, round(max(_GAP_MM, image_spacing_mm) / spacing_mm))
@@ -51,7 +54,7 @@ def filled(
             for n in range(closed.shape[axis]):
                 at = (slice(None),) * axis + (n,)
                 planes[at] += ndimage.binary_fill_holes(closed[at])
-        inner = planes >= (3 if value == sacrum else 2)
+        inner = planes >= (sacral_planes if value == sacrum else 2)
         if value != sacrum:
             wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
             for _ in range(_PASSES):
