@@ -38,7 +38,7 @@ def test_lumbar_spine_of_thick_voxels_with_a_hip_prosthesis(real_data):
     values = []
     for level in range(32, 26, -1):  # T12 to L5
         value, dice = _best_dice(found.labels.voxels, truth == level)
-        assert dice > 0.84, level
+        assert dice >= 0.88, level
         values.append(value)
     assert values == list(range(values[0], values[0] + 6))
     assert any(s.kind == "sacrum" for s in found.segments)
@@ -51,4 +51,23 @@ def test_axes_in_another_order(real_data):
     found = segment_bones_ct(ct)
     values = [_best_dice(found.labels.voxels, truth == v)[0] for v in (21, 22, 23)]
     assert values == sorted(set(values))
-    assert all(_best_dice(found.labels.voxels, truth == v)[1] > 0.84 for v in (21, 22, 23))
+    # L2 and L4 are cut by the crop. The labels' own border lies elsewhere than the CT's: see docs/measured.md.
+    assert all(_best_dice(found.labels.voxels, truth == v)[1] > 0.88 for v in (21, 22, 23))
+    assert _best_dice(found.labels.voxels, truth == 22)[1] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ["001", "002"])
+def test_fragments_of_a_broken_pelvis(real_data, number):
+    folder = real_data / "pelvis_ct"
+    ct = read_image(folder / f"pengwin_{number}_bone_ct.nrrd", modality=Modality.CT)
+    truth = read_image(folder / f"pengwin_{number}_fragment_labels.nrrd", modality=Modality.LABEL).voxels
+    found = segment_bones_ct(ct, spine_required=False)
+    values = [int(v) for v in np.unique(truth) if v > 0]
+    assert len(found.segments) == len(values)
+    names = {s.value: s.name for s in found.segments}
+    for value in values:
+        partner, dice = _best_dice(found.labels.voxels, truth == value)
+        assert dice > 0.95, value
+        side = "S1" if value <= 10 else "left hip bone" if value <= 20 else "right hip bone"
+        assert names[partner].startswith(side)

@@ -1,5 +1,6 @@
 """Bones found, separated, named; and segmentations read and written."""
 
+from .bone_names import name_bone
 from .ct import segment_bones_ct
 from .labels import LEVELS_CRANIAL_TO_CAUDAL, UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
@@ -11,6 +12,7 @@ __all__ = [
     "LevelHint",
     "Segment",
     "Segmentation",
+    "name_bone",
     "name_levels",
     "segment_bones_ct",
 ]

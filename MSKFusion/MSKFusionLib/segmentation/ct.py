@@ -16,32 +16,42 @@ from ..volume import Modality, Provenance, Volume
 from . import regions, separate
 from .bodies import disc_space, half_width_mm
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
+from .bone_names import other_segments
 from .discs import BodyColumn, body_column, find_discs
 from .joints import recut_joints
 from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
 from .marrow import enclosed_filled, filled
+from .other_bones import other_bones, shows_joints
 from .refine import on_image_grid
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
-from .working import image_box_ras, sample_ct, sample_nearest, straight_grid
+from .working import image_box_ras, sample_ct, straight_grid
 
 METHOD = "canal, discs and flood from anatomical seeds"
-#: Label value of bone that is neither vertebra nor sacrum.
-OTHER_BONE_VALUE = 200
 _COARSE_MM, _FINE_MM = 2.0, 1.0
+#: Grid on which bones beside a spine are parted: hip bones and ribs, whose joints are wider than facets.
+_OTHER_MM = 1.5
+#: Smaller bones beside a spine (ribs) are one segment; where there is no spine every fragment of so much is its own.
+_LEAST_BONE_MM3, _LEAST_FRAGMENT_MM3 = 20e3, 1e3
 _CANAL_BONE_HU = 180.0
 _ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
 #: How far below its lower disc a level's articular processes reach. Farther in there are spinous processes, which
 #: reach far down; farther out transverse processes, which do not.
 _BELOW_MM = 12.0
+#: A sacrum filled to less than this share of what its walls enclose in two planes is not closed.
+_POROUS_SHARE = 0.9
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
 def segment_bones_ct(
-    ct: Volume, *, level_hint: LevelHint | None = None, progress: Progress = no_progress
+    ct: Volume,
+    *,
+    level_hint: LevelHint | None = None,
+    spine_required: bool = True,
+    progress: Progress = no_progress,
 ) -> Segmentation:
-    """Find the bones in a CT: each vertebra on its own, the sacrum where it is in view, and other bone as one.
+    """Find the bones in a CT: each vertebra, the sacrum, each large bone that is not spine, and the rest as one.
 
     Parameters
     ----------
@@ -49,6 +59,8 @@ def segment_bones_ct(
         CT in HU with a part of the spine in it, axes in any order and orientation.
     level_hint
         The one level that is known; without it the vertebrae are numbered V1, V2 ... from head to foot.
+    spine_required
+        False for a body part that may show no spine: then its bones and fragments are parted all the same.
 
     Returns
     -------
@@ -61,7 +73,7 @@ def segment_bones_ct(
     InputError
         When the image is no CT, or the hint lies in no vertebra.
     ProcessingError
-        When no spine is found.
+        When no spine is found and one is required, or no bone at all.
     """
     if ct.modality not in (Modality.CT, Modality.UNKNOWN):
         raise InputError(f"bones are found in CT, and this is {ct.modality}", "Give the CT.", where=ct.name)
@@ -75,7 +87,12 @@ def segment_bones_ct(
     lower, upper = image_box_ras(ct)
     coarse = straight_grid(lower, upper, _COARSE_MM)
     coarse_hu = sample_ct(ct, coarse)
-    points, score = find_canal(coarse_hu, coarse, _CANAL_BONE_HU)
+    try:
+        points, score = find_canal(coarse_hu, coarse, _CANAL_BONE_HU)
+    except ProcessingError:
+        if spine_required or level_hint is not None:
+            raise
+        return _without_spine(ct, progress)
     progress(0.2, "looking for discs")
     grid = straight_grid(
         np.maximum(lower, points.min(axis=0) - _ROOM_MM[0]),
@@ -89,17 +106,18 @@ def segment_bones_ct(
         float(lower[2]) > grid.origin_ras[2] - _FINE_MM,
         float(upper[2]) < grid.corners_ras()[:, 2].max() + _FINE_MM,
     )
-    labels = _separated(spine, hu, grid, ends)
+    labels = _separated(spine, hu, grid, ends, float(np.prod(ct.spacing_mm) ** (1 / 3)))
     progress(0.7, "tracing the surfaces")
     on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
     progress(0.8, "cutting joints")
     present = set(np.unique(on_image).tolist())
     order = [v for v in range(FIRST_LEVEL, FIRST_LEVEL + len(spine.levels)) if v in present]
     on_image = recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order)
-    progress(0.9, "other bone")
-    on_image[(on_image == 0) & _other_bone(ct, coarse_hu, coarse, spine.threshold_hu, labels, grid)] = OTHER
+    progress(0.85, "other bone")
+    on_image[on_image == OTHER] = 0
+    others = other_bones(ct, on_image > 0, _OTHER_MM)
     progress(0.95, "naming")
-    result = _named_table(on_image, spine, ct)
+    result = _named_table(on_image, others, spine, ct)
     progress(1.0, "bones found")
     return name_levels(result, level_hint) if level_hint is not None else result
 
@@ -168,7 +186,9 @@ def _sacrum_level(
     return None
 
 
-def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[bool, bool]) -> NDArray[np.uint8]:
+def _separated(
+    spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[bool, bool], image_spacing_mm: float
+) -> NDArray[np.uint8]:
     spacing = float(grid.spacing_mm[0])
     smooth = ndimage.gaussian_filter(hu, 0.6 / spacing)
     mask = bone_mask(smooth, spine.threshold_hu, spacing)
@@ -206,42 +226,33 @@ def _separated(spine: _Spine, hu: NDArray[np.float32], grid: Volume, cut: tuple[
 
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing, cut)
-    labels = filled(labels, spacing, FIRST_LEVEL, None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum)
-    if spine.sacrum is not None:
-        labels = enclosed_filled(labels, (OTHER, FIRST_LEVEL + spine.sacrum))
-    return labels
+    sacrum = None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum
+    hollow = labels
+    labels = filled(hollow, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
+    if sacrum is None:
+        return labels
+    closed = enclosed_filled(labels, (OTHER, sacrum))
+    # A sacrum whose shell is too porous for that: rather one without its canal than one without its marrow.
+    alone = np.where(hollow == sacrum, hollow, 0).astype(np.uint8)
+    ample = filled(alone, spacing, sacrum, sacrum, image_spacing_mm, sacral_planes=2) == sacrum
+    if np.count_nonzero(closed == sacrum) < _POROUS_SHARE * np.count_nonzero(ample):
+        labels[ample & (labels == 0)] = sacrum
+        closed = enclosed_filled(labels, (OTHER, sacrum))
+    return closed
 
 
-def _other_bone(
-    ct: Volume,
-    coarse_hu: NDArray[np.float32],
-    coarse: Volume,
-    threshold_hu: float,
-    labels: NDArray[np.uint8],
-    grid: Volume,
-) -> NDArray[np.bool_]:
-    """Return bone beyond the working grid: dense, large, with a shell denser than its inside."""
-    mask = bone_mask(coarse_hu, threshold_hu + 20.0, _COARSE_MM)
-    mask &= sample_nearest(np.ones(labels.shape, dtype=np.uint8), grid, coarse) == 0
-    pieces, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    if not count:
-        return np.zeros(ct.voxels.shape, dtype=bool)
-    sizes = np.bincount(pieces.ravel()) * _COARSE_MM**3
-    inner = ndimage.distance_transform_edt(mask, sampling=_COARSE_MM)
-    keep = np.zeros(count + 1, dtype=bool)
-    for n in np.flatnonzero(sizes >= 800)[1:]:
-        # Contrast in bowel or vessel is densest inside; bone on its surface.
-        here = pieces == n if sizes[n] < 1e5 else np.zeros(0, dtype=bool)
-        core = here & (inner > 4.1) if here.size else here
-        keep[n] = core.sum() <= 20 or coarse_hu[core].mean() < 1.15 * coarse_hu[here & ~core].mean()
-    near = ndimage.binary_dilation(keep[pieces], np.ones((3, 3, 3)))
-    fine = sample_nearest(near.astype(np.uint8), coarse, ct) > 0
-    found: NDArray[np.bool_] = fine & (ct.voxels > threshold_hu + 40.0) & (ct.voxels < METAL_HU)
-    return found
+def _without_spine(ct: Volume, progress: Progress) -> Segmentation:
+    progress(0.3, "parting bones")
+    others = other_bones(ct, np.zeros(ct.voxels.shape, dtype=bool), _FINE_MM)
+    if not others.any():
+        raise ProcessingError("no bone was found in this CT. Give a CT in HU with bone in view.")
+    table, segments = other_segments(others, ct, None, _LEAST_FRAGMENT_MM3)
+    progress(1.0, "bones found")
+    return _segmentation(table[others], segments, ct, ())
 
 
-def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmentation:
-    """Return the segmentation with numbered vertebrae from raw labels (1 other, 2.. levels)."""
+def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmentation:
+    """Return the segmentation with numbered vertebrae from raw labels (2.. levels), and the bones that are not spine."""
     table = np.zeros(256, dtype=np.uint8)
     segments: list[Segment] = []
     counts = np.bincount(labels.ravel(), minlength=256) * ct.voxel_mm3
@@ -263,18 +274,22 @@ def _named_table(labels: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmen
                 whole, notes = False, (*notes, "its body is not in view")
             segments.append(Segment(value, f"V{number}", "vertebra", whole, confidence, METHOD, notes))
         table[raw] = value
-    if counts[OTHER] > 0:
-        table[OTHER] = OTHER_BONE_VALUE
-        segments.append(
-            Segment(OTHER_BONE_VALUE, "other bone", "bone", False, 0.6, METHOD, ("ribs, hip bones and other",))
-        )
     if not any(s.kind == "vertebra" for s in segments):
         raise ProcessingError("no vertebra was found in this CT. Give a CT of the spine, or a ready segmentation.")
+    notes = ("the sacrum was recognised by its alae",) if spine.sacrum is not None else ()
+    voxels = table[labels]
+    least_mm3 = _LEAST_BONE_MM3 if shows_joints(ct) else np.inf
+    of_others, more = other_segments(others, ct, voxels if spine.sacrum is not None else None, least_mm3)
+    return _segmentation(np.where(others > 0, of_others[others], voxels), [*segments, *more], ct, notes)
+
+
+def _segmentation(
+    voxels: NDArray[np.uint8], segments: list[Segment], ct: Volume, notes: tuple[str, ...]
+) -> Segmentation:
     provenance = Provenance(ct.provenance.source, ct.provenance.sha256, (*ct.provenance.steps, METHOD))
     volume = Volume(
-        table[labels], ct.origin_ras, ct.spacing_mm, ct.directions_ras, Modality.LABEL, f"{ct.name} bones", provenance
+        voxels, ct.origin_ras, ct.spacing_mm, ct.directions_ras, Modality.LABEL, f"{ct.name} bones", provenance
     )
-    notes = ("the sacrum was recognised by its alae",) if spine.sacrum is not None else ()
     return Segmentation(volume, tuple(segments), notes)
 
 

@@ -18,17 +18,30 @@ _REACH_MM, _DIRECTIONS, _PASSES = 15.0, 23, 2
 
 
 def filled(
-    labels: NDArray[np.uint8], spacing_mm: float, first_value: int, sacrum: int | None = None
+    labels: NDArray[np.uint8],
+    spacing_mm: float,
+    first_value: int,
+    sacrum: int | None = None,
+    image_spacing_mm: float = 0.0,
+    sacral_planes: int = 3,
 ) -> NDArray[np.uint8]:
     """Return the labels with the marrow of each level (from `first_value` on) filled; canal, discs and joints stay open.
 
     A voxel is marrow when the level's own bone, small gaps closed, encloses it in two of the three planes: the canal is
     enclosed in one plane only. Where a thin cortex has wider gaps on opposite sides a hole is left from one to the
     other; that is marrow where the bone is met soon in nearly every direction, which is so nowhere in the canal. In the
-    sacrum (its value is `sacrum`) such places are the sacral canal and foramina.
+    sacrum (its value is `sacrum`) such places are the sacral canal and foramina, which bend with it and so may be enclosed
+    in two planes as well: there marrow must be enclosed in all three.
+
+    Parameters
+    ----------
+    image_spacing_mm
+        Voxels of the image that the labels come from: a shell that runs between them has gaps as large as they are.
+    sacral_planes
+        In so many planes marrow of the sacrum must be enclosed.
     """
     out = labels.copy()
-    radius = max(1, round(_GAP_MM / spacing_mm))
+    radius = max(1, round(max(_GAP_MM, image_spacing_mm) / spacing_mm))
     ball = _ball(radius)
     more = round(_WIDE_GAP_MM / spacing_mm)
     pad = radius + 1
@@ -41,7 +54,7 @@ def filled(
             for n in range(closed.shape[axis]):
                 at = (slice(None),) * axis + (n,)
                 planes[at] += ndimage.binary_fill_holes(closed[at])
-        inner = planes >= 2
+        inner = planes >= (sacral_planes if value == sacrum else 2)
         if value != sacrum:
             wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
             for _ in range(_PASSES):

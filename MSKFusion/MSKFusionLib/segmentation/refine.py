@@ -24,8 +24,13 @@ _PEAK_CAP_HU = 1400.0
 #: Where between the tissue outside and the densest bone nearby the border lies. Half for a thick wall; a cortex of
 #: 1 to 2 mm seen through a blur of 0.65 mm (scanner and smoothing) peaks below its true value, so that its edge lies
 #: at 0.57 to 0.73 of what is seen (the blurred step divided by the blurred plate; Treece et al. 2010,
-#: doi 10.1016/j.media.2010.01.003, on the same bias of half-maximum edges).
-_EDGE_SHARE = 0.6
+#: doi 10.1016/j.media.2010.01.003, on the same bias of half-maximum edges). A cortex of 0.9 mm that straddles two voxels
+#: of 1.5 mm or more leaves each of them less than half of what one voxel shows that holds it whole: there the border
+#: lies lower, or the wall would be broken wherever it runs between voxels.
+_EDGE_SHARES, _AT_SPACING_MM = (0.6, 0.4), (1.0, 1.5)
+#: On such voxels it lies lower still for each mm that a place is inside of where the working grid has its border: the
+#: shell of a thin process has gaps, and marrow must not drain through them.
+_SHARES_PER_MM_INSIDE = (0.0, 0.6)
 
 
 def on_image_grid(
@@ -41,9 +46,19 @@ def on_image_grid(
         No border is put at a lower value than this: noise of soft tissue lies below it.
     """
     out = np.zeros(ct.voxels.shape, dtype=np.uint8)
+    found = on_image_box(labels, grid, ct, soft_hu, least_hu)
+    if found is not None:
+        out[found[0]] = found[1]
+    return out
+
+
+def on_image_box(
+    labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float, least_hu: float
+) -> tuple[Box, NDArray[np.uint8]] | None:
+    """Return the box of `ct` round the labels and what `on_image_grid` finds in it; None where there is no label."""
     box = _box_on(ct, labels, grid)
     if box is None:
-        return out
+        return None
     part = ct.within(box)
     spacing = float(grid.spacing_mm[0])
     bone = labels > 0
@@ -58,8 +73,7 @@ def on_image_grid(
     label = sample_nearest(spread, grid, part).astype(np.uint8)
     core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
     keep = _peeled(part, depth, core_there, soft_hu, least_hu)
-    out[box] = without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
-    return out
+    return box, without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
 
 
 def _peeled(
@@ -76,7 +90,10 @@ def _peeled(
     weight = ndimage.uniform_filter(outside.astype(np.float32), window)
     mean = ndimage.uniform_filter(np.where(outside, np.minimum(smooth, 200), 0).astype(np.float32), window)
     around = np.where(weight > 0.02, mean / np.maximum(weight, 1e-3), soft_hu)
-    edge = np.maximum(around + _EDGE_SHARE * (peak - around), least_hu)
+    voxel_mm = float(np.prod(spacing) ** (1 / 3))
+    share = float(np.interp(voxel_mm, _AT_SPACING_MM, _EDGE_SHARES))
+    lower = float(np.interp(voxel_mm, _AT_SPACING_MM, _SHARES_PER_MM_INSIDE)) * np.maximum(depth_mm, 0)
+    edge = np.maximum(around + share * (peak - around), least_hu) - lower * (peak - around)
     band = max(_BAND_MM, 0.6 * float(spacing.max()))
     free = (depth_mm < -band) | ((smooth < edge) & ~core) | ((ct.voxels > METAL_HU) & ~core)
     # Only what is reached from outside is peeled off.
@@ -94,11 +111,11 @@ def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:
     if not labels.any():
         return None
     found = mask_box(labels > 0)
-    lower = np.array([b.start for b in found])[::-1] * grid.spacing_mm + grid.origin_ras - 6.0
-    upper = np.array([b.stop for b in found])[::-1] * grid.spacing_mm + grid.origin_ras + 6.0
-    corners = np.array(
-        [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
-    )
+    margin = 6.0 / grid.spacing_mm
+    lower = np.array([b.start for b in found])[::-1] - margin
+    upper = np.array([b.stop for b in found])[::-1] + margin
+    box = [[x, y, z] for x in (lower[0], upper[0]) for y in (lower[1], upper[1]) for z in (lower[2], upper[2])]
+    corners = transform_points(grid.ijk_to_ras, np.array(box))
     ijk = transform_points(ct.ras_to_ijk, corners)
     low = np.clip(np.floor(ijk.min(axis=0)).astype(int), 0, np.array(ct.shape_ijk) - 1)
     high = np.clip(np.ceil(ijk.max(axis=0)).astype(int) + 1, low + 1, ct.shape_ijk)

@@ -31,6 +31,10 @@ DISC = 250
 _NOTHING = 255
 _LEAST_WALL = 0.06
 _DENSEST_HU, _STEPS = 900.0, 240
+#: Directions in which a body's outline is looked at, and how far beyond it seeds may lie.
+_SECTORS, _RIM_MM = 36, 0.5
+#: Bone farther out than this, in radii of the column, is not the body's.
+_RIM_RADIUS = 1.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,7 +210,7 @@ def place_seeds(
             here = points.part(near)
             under, over = endplate_depths(here, levels, n)
             between = (under > 1) & (over > 1)
-            inside = (radius[near] < 0.85) & between
+            inside = (radius[near] < 0.85) & between & _within_cortex(here, column, radius[near])
             # Marrow counts as bone only where a wall of bone is round it: beyond the outermost disc there may be none.
             rim = between & (radius[near] > 0.8) & (radius[near] < 1.15)
             outermost = n in (1, len(levels) - 1)
@@ -245,6 +249,27 @@ def endplate_depths(points: BonePoints, levels: Levels, n: int) -> tuple[FloatAr
         height, above, _ = levels.spaces[n - 1].heights(points.ras)
         over = height - above
     return under, over
+
+
+def _within_cortex(points: BonePoints, column: BodyColumn, radius: FloatArray) -> NDArray[np.bool_]:
+    """Return which points lie within the outline that a body's own bone has, seen from its middle.
+
+    The column's outline is the same for all bodies but for their size; a body that is narrower in front would get the
+    tissue beside it.
+    """
+    index = np.clip(np.round(points.step).astype(int), 0, len(column.back_mm) - 1)
+    v = points.v_mm - column.middle_mm[index]
+    distance = np.hypot(points.u_mm, v)
+    angle = ((np.arctan2(v, points.u_mm) / (2 * np.pi) + 0.5) * _SECTORS).astype(int) % _SECTORS
+    row = index - index.min(initial=0)
+    rim = np.zeros((row.max(initial=0) + 1, _SECTORS))
+    own = points.bone & (radius < _RIM_RADIUS)
+    np.maximum.at(rim, (row[own], angle[own]), distance[own])
+    # Gaps of a thin cortex: the farthest bone of the sectors beside it and of the steps above and below counts too.
+    rim = np.pad(rim, ((0, 0), (4, 4)), mode="wrap")
+    rim = ndimage.median_filter(ndimage.maximum_filter(rim, (3, 1)), (5, 3))[:, 4:-4]
+    rim[rim == 0] = np.inf
+    return np.asarray(distance <= rim[row, angle] + _RIM_MM)
 
 
 def _pedicle_seed(

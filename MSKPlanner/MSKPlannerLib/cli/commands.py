@@ -194,7 +194,8 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
         raise InputError("--device, --precision and --modality mr are for --network", "Give a network, or a CT alone.")
     else:
         ct = load_ct(args.image, args.series)
-        bones = segment_bones_ct(ct, level_hint=parse_level_hint(args.level), progress=part(progress, 0.0, 0.95))
+        hint = parse_level_hint(args.level)
+        bones = segment_bones_ct(ct, level_hint=hint, spine_required=False, progress=part(progress, 0.0, 0.95))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(bones, target)
     progress(1.0, "Done")
@@ -205,6 +206,8 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
     cut = [s.name for s in listed if not s.complete]
     words = f"{len(bones.segments)} segments; {what} wholly in view: {', '.join(whole) or 'none'}"
     words += f"; cut by the image's border: {', '.join(cut)}" if cut else ""
+    others = [s.name for s in bones.segments if bones.vertebrae and s.kind in ("sacrum", "bone")]
+    words += f"; other bones: {', '.join(others)}" if others else ""
     say(f"{words}. {' '.join(bones.notes)}".strip(), describe_segmentation(bones), as_json=args.json)
     return DONE
 
