@@ -49,8 +49,7 @@ def split_by_plane(mesh: Mesh, plane: Plane) -> tuple[Mesh, Mesh]:
     if height.min() >= -2 * _GIVE_MM:
         return mesh, empty
     height = height - _free_level(height)
-    up = height > 0
-    corners_up = up[mesh.faces]
+    corners_up = (height > 0)[mesh.faces]
     count_up = corners_up.sum(axis=1, dtype=np.int8)
     crossed = np.flatnonzero((count_up > 0) & (count_up < 3))
     if not len(crossed):
@@ -64,6 +63,18 @@ def split_by_plane(mesh: Mesh, plane: Plane) -> tuple[Mesh, Mesh]:
     above = np.concatenate([mesh.faces[count_up == 3], pieces.above, cap[:, ::-1]])
     below = np.concatenate([mesh.faces[count_up == 0], pieces.below, cap])
     return _compact(vertices, above), _compact(vertices, below)
+
+
+def cut_face(mesh: Mesh, plane: Plane) -> Mesh:
+    """Return the face that a plane cuts in a closed mesh: flat, its triangles looking along the normal; may be empty."""
+    height = plane.height_mm(mesh.vertices_ras)
+    height = height - _free_level(height)
+    corners_up = (height > 0)[mesh.faces]
+    crossed = np.flatnonzero(corners_up.any(axis=1) & ~corners_up.all(axis=1))
+    if not len(crossed):
+        return Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=np.int64))
+    pieces = _cross(mesh.faces[crossed], corners_up[crossed], height, mesh.vertices_ras)
+    return Mesh(pieces.points, _cap(pieces.rim, pieces.points, plane, len(mesh.vertices_ras)) - len(mesh.vertices_ras))
 
 
 def _free_level(height: FloatArray) -> float:
