@@ -9,10 +9,14 @@ from scipy.spatial import ConvexHull
 
 from MSKFusionLib.frames import FloatArray, unit
 
+from ..mesh import IntArray
+
 #: A line over both condyles is at least this long, mm, and the bone lies this far behind it in the middle.
 _LEAST_SPAN_MM, _LEAST_POCKET_MM = 22.0, 4.0
 #: Steps along the line by which a silhouette's edge is taken, mm.
 _STEP_MM = 1.0
+#: Shares of a pocket's depth at which its walls are looked for.
+_LEVELS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +84,22 @@ def notch(flat: FloatArray, bridge: Bridge) -> FloatArray:
     count = int(span / _STEP_MM)
     # The lowest of the bone in each step along the line: the silhouette's own edge.
     edge = np.array([depth[bins == b].min() if (bins == b).any() else np.nan for b in range(count)])
-    middle = slice(count // 5, count - count // 5)
-    top = float(np.nanmax(edge[middle]))
-    wide = np.flatnonzero(edge[middle] > 0.5 * top) + count // 5
-    # Walls are steep at half the pocket's depth, so noise hardly moves them along the line.
-    at = (0.5 * (wide[0] + wide[-1]) + 0.5) * _STEP_MM
+    inner = np.arange(count // 5, count - count // 5)
+    top = float(np.nanpercentile(edge[inner], 90))
+    # Walls are steep about half the pocket's depth, so noise hardly moves them along the line; several levels even it out.
+    middles = [_between_walls(edge, inner, level * top) for level in _LEVELS]
+    at = float(np.mean(middles)) * _STEP_MM
     return start + at / span * along - top * bridge.out
+
+
+def _between_walls(edge: FloatArray, inner: IntArray, level: float) -> float:
+    """Return the middle between the two walls of a pocket at a depth, in steps."""
+    deep = inner[edge[inner] > level]
+    low, high = int(deep[0]), int(deep[-1])
+
+    def crossing(inside: int, outside: int) -> float:
+        drop = edge[inside] - edge[outside]
+        share = (edge[inside] - level) / drop if np.isfinite(drop) and drop > 0 else 0.5
+        return inside + share * (outside - inside)
+
+    return 0.5 * (crossing(low, low - 1) + crossing(high, high + 1)) + 0.5

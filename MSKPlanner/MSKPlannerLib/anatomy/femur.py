@@ -75,7 +75,7 @@ def find_femur_points(femur: Mesh, up_ras: ArrayLike | None = None) -> FemurPoin
         raise InputError("the surface has hardly any triangles", "Make it again.", where="femur")
     points, area = _surface_points(femur)
     # Least squares want the surface as it is, outermost points want it without its noise.
-    smooth, _ = _surface_points(_smoothed(femur))
+    smooth = _dense_points(_smoothed(femur))
     head, missing = _head(points, area)
     found, up = None, np.zeros(3)
     if head is not None:
@@ -137,6 +137,12 @@ def _smoothed(mesh: Mesh) -> Mesh:
     smooth.BoundarySmoothingOff()
     smooth.Update()
     return Mesh.from_polydata(smooth.GetOutput())
+
+
+def _dense_points(mesh: Mesh) -> FloatArray:
+    """Corners and the middles of the edges: silhouettes are finer than the triangles."""
+    t = mesh.triangles_ras
+    return np.concatenate([mesh.vertices_ras, *(0.5 * (t[:, k] + t[:, (k + 1) % 3]) for k in range(3))])
 
 
 def _surface_points(mesh: Mesh) -> tuple[FloatArray, FloatArray]:
