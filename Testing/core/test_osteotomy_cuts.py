@@ -154,6 +154,27 @@ def test_the_plane_cutter_agrees_with_exact_booleans():
     assert [above.volume_mm3, below.volume_mm3] == pytest.approx([t.volume() for t in theirs], rel=1e-10)
 
 
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 2**31))
+def test_steps_and_domes_anywhere(seed):
+    rng = np.random.default_rng(seed)
+    bone, kerf = sphere_mesh(30.0, subdivisions=3).transformed(POSE), float(rng.choice([0.0, 1.0]))
+    z, d = rng.uniform(-15, 15), rng.normal(size=3)
+    if seed % 2:
+        x = np.sort(rng.uniform(-10, 10, 2))
+        local = [[-40, 0, z], [x[0], 0, z], [x[1], 0, z - rng.uniform(2, 12)], [40, 0, z - 6]]
+        saw = POSE[:3, :3] @ [0.2 * d[0], 1, 0.2 * d[2]]
+        cut = polyline_cut("step", np.asarray(local) @ POSE[:3, :3].T + POSE[:3, 3], saw, kerf)
+    else:
+        axis = POSE[:3, :3] @ [d[0], 1 + abs(d[1]), 0]
+        centre, apex = (POSE[:3, :3] @ [0, 0, v] + POSE[:3, 3] for v in (z, z + rng.uniform(8, 14)))
+        cut = dome_cut("dome", centre, axis, apex, kerf)
+    result = cut_bone(bone, [cut])
+    assert_sound(result)
+    assert len(result.fragments) >= 2
+    assert bool(result.kerf_mm3) == bool(kerf)
+
+
 def test_a_mesh_from_an_exact_boolean_can_be_cut_again():
     once = from_manifold(to_manifold(BAR, "bar"))
     assert to_manifold(once, "bar again").volume() == pytest.approx(320000)

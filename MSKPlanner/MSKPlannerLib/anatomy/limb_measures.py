@@ -45,7 +45,7 @@ MEASURES: Mapping[str, MeasureInfo] = {
         "deg",
         "Angle between the mechanical axes of femur (hip to knee centre) and tibia (knee to ankle centre) in the "
         "limb's frontal plane; below 180 varus, above 180 valgus.",
-        f"{_PALEY}; range: 180 +- 3",
+        f"{_PALEY}; within 3 degrees of neutral as in Bellemans et al. 2012, doi 10.1007/s11999-011-1936-5",
         (177.0, 183.0),
     ),
     "mpta_deg": MeasureInfo(
@@ -69,8 +69,8 @@ MEASURES: Mapping[str, MeasureInfo] = {
         "deg",
         "Angle between the femoral and the tibial joint line in the limb's frontal plane; positive where they "
         "meet medially (the joint opens laterally: varus).",
-        _PALEY,
-        (-1.0, 2.0),
+        f"{_PALEY}: parallel within 2 degrees",
+        (-2.0, 2.0),
     ),
     "mad_mm": MeasureInfo(
         "MAD",
