@@ -22,9 +22,9 @@ def to_manifold(mesh: Mesh, what: str) -> Any:
     """
     import manifold3d as m3
 
-    solid = m3.Manifold(
-        m3.Mesh64(vert_properties=mesh.vertices_ras, tri_verts=np.ascontiguousarray(mesh.faces, dtype=np.uint64))
-    )
+    # manifold3d refuses read-only arrays, which those of a mesh that came from it are.
+    vertices = np.require(mesh.vertices_ras, requirements=["C", "W"])
+    solid = m3.Manifold(m3.Mesh64(vert_properties=vertices, tri_verts=np.array(mesh.faces, dtype=np.uint64, order="C")))
     return checked(solid, what)
 
 

@@ -1,0 +1,105 @@
+"""Condyles of a bone's end: the lines that touch both, and the notch between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import ConvexHull
+
+from MSKFusionLib.frames import FloatArray, unit
+
+from ..mesh import IntArray
+
+#: A line over both condyles is at least this long, mm, and the bone lies this far behind it in the middle.
+_LEAST_SPAN_MM, _LEAST_POCKET_MM = 22.0, 4.0
+#: Steps along the line by which a silhouette's edge is taken, mm.
+_STEP_MM = 1.0
+#: Shares of a pocket's depth at which its walls are looked for.
+_LEVELS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
+    """A line that touches a silhouette in two places and leaves a pocket between them.
+
+    Parameters
+    ----------
+    one, other
+        Rows of the two points that it touches.
+    out
+        (2,) unit normal of the line, away from the bone, in the silhouette's plane.
+    pocket_mm
+        Greatest depth of the bone behind the line between the two.
+    """
+
+    one: int
+    other: int
+    out: FloatArray
+    pocket_mm: float
+
+
+def deepest_bridge(flat: FloatArray, facing: FloatArray | None = None) -> Bridge | None:
+    """Return the edge of a silhouette's hull that has the deepest pocket behind it, None where there is none.
+
+    Parameters
+    ----------
+    flat
+        (N, 2) points of a surface seen along an axis.
+    facing
+        Where given, only edges that look within 45 degrees of it.
+    """
+    hull = ConvexHull(flat).vertices
+    best: Bridge | None = None
+    for one, other in zip(hull, np.roll(hull, -1), strict=True):
+        along = flat[other] - flat[one]
+        span = float(np.linalg.norm(along))
+        if span < _LEAST_SPAN_MM:
+            continue
+        # Hulls run counter-clockwise: outwards is to the right.
+        out = unit(np.array([along[1], -along[0]]))
+        if facing is not None and out @ unit(facing) < np.cos(np.pi / 4):
+            continue
+        pocket = _pocket(flat, flat[one], along / span, out, span)
+        if pocket >= _LEAST_POCKET_MM and (best is None or pocket > best.pocket_mm):
+            best = Bridge(int(one), int(other), out, pocket)
+    return best
+
+
+def _pocket(flat: FloatArray, start: FloatArray, along: FloatArray, out: FloatArray, span: float) -> float:
+    """Return how far the bone falls back behind an edge, where it does so most, in its middle half."""
+    place, depth = (flat - start) @ along, -(flat - start) @ out
+    bins = np.floor((place / span - 0.25) / 0.5 * 12).astype(int)
+    depths = [depth[bins == b].min() for b in range(12) if (bins == b).any()]
+    return float(max(depths, default=0.0))
+
+
+def notch(flat: FloatArray, bridge: Bridge) -> FloatArray:
+    """Return the top of the pocket behind a line, in the middle between its walls, (2,) in the silhouette's plane."""
+    start = flat[bridge.one]
+    along = flat[bridge.other] - start
+    span = float(np.linalg.norm(along))
+    place, depth = (flat - start) @ (along / span), -(flat - start) @ bridge.out
+    bins = np.floor(place / _STEP_MM).astype(int)
+    count = int(span / _STEP_MM)
+    # The lowest of the bone in each step along the line: the silhouette's own edge.
+    edge = np.array([depth[bins == b].min() if (bins == b).any() else np.nan for b in range(count)])
+    inner = np.arange(count // 5, count - count // 5)
+    top = float(np.nanpercentile(edge[inner], 90))
+    # Walls are steep about half the pocket's depth, so noise hardly moves them along the line; several levels even it out.
+    middles = [_between_walls(edge, inner, level * top) for level in _LEVELS]
+    at = float(np.mean(middles)) * _STEP_MM
+    return start + at / span * along - top * bridge.out
+
+
+def _between_walls(edge: FloatArray, inner: IntArray, level: float) -> float:
+    """Return the middle between the two walls of a pocket at a depth, in steps."""
+    deep = inner[edge[inner] > level]
+    low, high = int(deep[0]), int(deep[-1])
+
+    def crossing(inside: int, outside: int) -> float:
+        drop = edge[inside] - edge[outside]
+        share = (edge[inside] - level) / drop if np.isfinite(drop) and drop > 0 else 0.5
+        return inside + share * (outside - inside)
+
+    return 0.5 * (crossing(low, low - 1) + crossing(high, high + 1)) + 0.5

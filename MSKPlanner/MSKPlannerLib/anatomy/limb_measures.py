@@ -1,0 +1,185 @@
+"""What each measure of a limb's alignment means, where it comes from and what is usual; and how far it can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from .limb_alignment import LimbAlignment, measures_of
+from .limb_landmarks import POINTS, LimbLandmarks
+
+_PALEY = "Paley 2002, Principles of Deformity Correction, doi 10.1007/978-3-642-59373-4"
+_STRECKER = "Strecker et al. 1997, J Bone Joint Surg Br 79:1019 (CT, 355 adults, mean and 2 SD)"
+#: Landmarks are moved by this to see how a measure follows, mm.
+_STEP_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class MeasureInfo:
+    """One measure of `LimbAlignment`.
+
+    Parameters
+    ----------
+    title, unit
+        As shown.
+    definition
+        How it is measured.
+    source
+        Of the definition and the usual range.
+    usual
+        Lowest and highest of what is usual in adults; None where there is no such range.
+    """
+
+    title: str
+    unit: str
+    definition: str
+    source: str
+    usual: tuple[float, float] | None
+
+
+MEASURES: Mapping[str, MeasureInfo] = {
+    "hka_deg": MeasureInfo(
+        "HKA",
+        "deg",
+        "Angle between the mechanical axes of femur (hip to knee centre) and tibia (knee to ankle centre) in the "
+        "limb's frontal plane; below 180 varus, above 180 valgus.",
+        f"{_PALEY}; within 3 degrees of neutral as in Bellemans et al. 2012, doi 10.1007/s11999-011-1936-5",
+        (177.0, 183.0),
+    ),
+    "mpta_deg": MeasureInfo(
+        "MPTA",
+        "deg",
+        "Medial proximal tibial angle: between the tibia's mechanical axis and the line of its joint surfaces, medially, "
+        "in the tibia's frontal plane.",
+        _PALEY,
+        (85.0, 90.0),
+    ),
+    "ldfa_deg": MeasureInfo(
+        "mLDFA",
+        "deg",
+        "Lateral distal femoral angle: between the femur's mechanical axis and the tangent of its condyles, laterally, "
+        "in the femur's frontal plane.",
+        _PALEY,
+        (85.0, 90.0),
+    ),
+    "jlca_deg": MeasureInfo(
+        "JLCA",
+        "deg",
+        "Angle between the femoral and the tibial joint line in the limb's frontal plane; positive where they "
+        "meet medially (the joint opens laterally: varus).",
+        f"{_PALEY}: parallel within 2 degrees",
+        (-2.0, 2.0),
+    ),
+    "mad_mm": MeasureInfo(
+        "MAD",
+        "mm",
+        "How far the line from hip to ankle passes medially of the knee centre in the limb's frontal plane.",
+        _PALEY,
+        (1.0, 15.0),
+    ),
+    "weight_bearing_share": MeasureInfo(
+        "Weight-bearing line",
+        "",
+        "Where the line from hip to ankle crosses the tibial plateau in the limb's frontal plane: 0 at the medial edge, "
+        "1 at the lateral one. The Fujisawa point is 0.62.",
+        "Fujisawa et al. 1979, Orthop Clin North Am 10:585; Dugdale et al. 1992, Clin Orthop Relat Res 274:248",
+        None,
+    ),
+    "joint_line_obliquity_deg": MeasureInfo(
+        "Joint line obliquity",
+        "deg",
+        "Angle of the tibial joint line to the normal of the line from hip to ankle; positive where it rises laterally.",
+        _PALEY,
+        None,
+    ),
+    "tibial_slope_deg": MeasureInfo(
+        "Tibial slope",
+        "deg",
+        "Fall of the medial joint surface from its front to its back rim against the normal of the tibia's mechanical "
+        "axis, in the tibia's sagittal plane; the range is that of 90 less PPTA.",
+        _PALEY,
+        (6.0, 13.0),
+    ),
+    "femoral_torsion_deg": MeasureInfo(
+        "Femoral torsion",
+        "deg",
+        "Angle of the neck (head centre to neck centre) to the back of the condyles, seen along the femur's mechanical "
+        "axis; positive: anteverted.",
+        _STRECKER,
+        (6.7, 41.5),
+    ),
+    "tibial_torsion_deg": MeasureInfo(
+        "Tibial torsion",
+        "deg",
+        "Angle of the line between the malleoli to the back of the tibial condyles, seen along the tibia's mechanical "
+        "axis; positive: external.",
+        _STRECKER,
+        (19.0, 50.8),
+    ),
+    "femur_length_mm": MeasureInfo("Femur", "mm", "From hip centre to femoral knee centre.", _PALEY, None),
+    "tibia_length_mm": MeasureInfo("Tibia", "mm", "From tibial knee centre to ankle centre.", _PALEY, None),
+    "leg_length_mm": MeasureInfo("Leg", "mm", "From hip centre to ankle centre.", _PALEY, None),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """How measures follow errors of landmarks.
+
+    Parameters
+    ----------
+    per_mm
+        For each measure and landmark: by how much the measure changes for each mm that the landmark lies off in the
+        worst direction.
+    """
+
+    per_mm: Mapping[str, Mapping[str, float]]
+
+    def worst_landmark(self, measure: str) -> tuple[str, float]:
+        """Return the landmark that a measure follows most, and its change a mm."""
+        name = max(self.per_mm[measure], key=lambda n: self.per_mm[measure][n])
+        return name, self.per_mm[measure][name]
+
+    def standard_error(self, measure: str, landmark_sd_mm: float | Mapping[str, float]) -> float:
+        """Return the standard deviation of a measure when landmarks err independently and alike in all directions.
+
+        Parameters
+        ----------
+        landmark_sd_mm
+            Standard deviation along each axis, for all or a landmark.
+        """
+        sd = landmark_sd_mm if isinstance(landmark_sd_mm, Mapping) else dict.fromkeys(POINTS, landmark_sd_mm)
+        return float(np.sqrt(sum((rate * sd[name]) ** 2 for name, rate in self.per_mm[measure].items())))
+
+
+def sensitivity(points: LimbLandmarks) -> Sensitivity:
+    """Return how the measures of a leg follow errors of its landmarks, by central differences."""
+    rates: dict[str, dict[str, float]] = {measure: {} for measure in MEASURES}
+    for name in POINTS:
+        changes = [_change(points, name, step) for step in np.eye(3) * _STEP_MM]
+        for measure in MEASURES:
+            rates[measure][name] = float(np.linalg.norm([c[measure] for c in changes]))
+    return Sensitivity(rates)
+
+
+def _change(points: LimbLandmarks, name: str, step: np.ndarray) -> dict[str, float]:
+    ahead, back = (_values(points, name, sign * step) for sign in (1.0, -1.0))
+    return {measure: (ahead[measure] - back[measure]) / (2 * _STEP_MM) for measure in MEASURES}
+
+
+def _values(points: LimbLandmarks, name: str, shift: np.ndarray) -> dict[str, float]:
+    move = np.eye(4)
+    move[:3, 3] = shift
+    return asdict(measures_of(points.moved(move, (name,))))
+
+
+def unusual(measures: LimbAlignment) -> tuple[str, ...]:
+    """Return the fields of the measures that lie outside what is usual in adults."""
+    found = []
+    for name, info in MEASURES.items():
+        value = getattr(measures, name)
+        if info.usual is not None and not info.usual[0] <= value <= info.usual[1]:
+            found.append(name)
+    return tuple(found)
