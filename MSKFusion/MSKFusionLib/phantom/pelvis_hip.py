@@ -84,7 +84,7 @@ def _wing(size: HipBoneSize) -> Primitive:
     slope = (aiis[0] - psis[0]) / (aiis[1] - psis[1])
 
     def sheet(y: Array, z: Array) -> Array:
-        flare = np.clip((y + 45.0) / 60.0, 0.0, 1.0)
+        flare = np.clip((y + 20.0) / 60.0, 0.0, 1.0)
         flare = flare * flare * (3 - 2 * flare)
         rise = np.sqrt((z + 25.0) ** 2 + 100.0) * 0.5 + 0.5 * (z + 25.0)  # z + 25 above, 0 below, without an edge
         return np.asarray(psis[0] + slope * (y - psis[1]) + 0.52 * flare * rise)
@@ -143,7 +143,7 @@ def hip_bone_shape(size: HipBoneSize, sacrum: Shape, frame_to_world: FloatArray)
     thick, high = size.buttress
     up = np.array([0.0, 0.35, 1.0])
     buttress = elliptic_capsule(aiis, psis, up, thick, high, waist=0.25, waist_at=0.45, fillet_mm=6.0)
-    joint = elliptic_capsule(at(60, -9, -6), at(57, -32, -27), [0.0, 0.64, -0.77], 12.0 * k, 13.0 * k, fillet_mm=7.5)
+    joint = elliptic_capsule(at(61, -1, 4), at(57, -32, -28), [0.0, 0.64, -0.77], 12.5 * k, 14.0 * k, fillet_mm=7.5)
     block = ellipsoid(hip + at(-5, 0, 6), np.array([29.0, 36.0, 40.0]) * k, 8.0)
     brow = hip + at(-18, 25, 19)
     ramus = tube([pubis + at(2, 1, 6), brow, aiis + at(-4, -3, -4)], [size.ramus, 1.12 * size.ramus, 1.35 * size.ramus], 5.0)

@@ -18,7 +18,7 @@ from .shapes import CAP_MM, Array, Primitive, Shape, elliptic_capsule, smooth_in
 #: smaller: Chaudhary et al. 2024, Anat Cell Biol).
 _HEIGHTS = np.array([30.0, 25.0, 20.0, 17.0, 14.0])
 #: Foramina: distance from the midline as a share of the body's half width, and radius in mm.
-_FORAMINA = ((0.88, 5.6), (0.78, 5.2), (0.66, 4.6), (0.56, 3.6))
+_FORAMINA = ((0.88, 6.1), (0.78, 6.0), (0.66, 5.0), (0.56, 3.8))
 #: The root leaves the canal so far above its foramen.
 _ROOT_RISE_MM = 11.0
 
