@@ -48,7 +48,9 @@ class PelvisOptions:
 
     def __post_init__(self) -> None:
         if not all(0.3 <= s <= 5.0 for s in self.spacing_mm) or not 0 <= self.turned_deg <= 30:
-            raise InputError("spacing or turn of the generated pelvis make no sense", "Give 0.3 to 5 mm, 0 to 30 degrees.")
+            raise InputError(
+                "spacing or turn of the generated pelvis make no sense", "Give 0.3 to 5 mm, 0 to 30 degrees."
+            )
         if self.dysmorphism is not None and not 0 <= self.dysmorphism <= 1:
             raise InputError("dysmorphism is a number from 0 to 1")
 

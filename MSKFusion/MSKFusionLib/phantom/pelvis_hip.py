@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..frames import FloatArray, unit
-from .shapes import CAP_MM, Array, Clearance, Primitive, Shape, elliptic_capsule, ellipsoid, smooth_intersection, tube
+from .shapes import CAP_MM, Array, Clearance, Primitive, Shape, ellipsoid, elliptic_capsule, smooth_intersection, tube
 
 #: Landmarks (lateral, anterior, superior) in mm. Distance of the hip centres 176 mm, of the ASIS 236 mm, of the PSIS 84 mm;
 #: hip axis 35 mm before and 96 mm below the S1 body (pelvic tilt 13 degrees, radius 110 mm: Legaye et al. 1998,
@@ -146,7 +146,9 @@ def hip_bone_shape(size: HipBoneSize, sacrum: Shape, frame_to_world: FloatArray)
     joint = elliptic_capsule(at(61, -1, 4), at(57, -32, -28), [0.0, 0.64, -0.77], 12.5 * k, 14.0 * k, fillet_mm=7.5)
     block = ellipsoid(hip + at(-5, 0, 6), np.array([29.0, 36.0, 40.0]) * k, 8.0)
     brow = hip + at(-18, 25, 19)
-    ramus = tube([pubis + at(2, 1, 6), brow, aiis + at(-4, -3, -4)], [size.ramus, 1.12 * size.ramus, 1.35 * size.ramus], 5.0)
+    ramus = tube(
+        [pubis + at(2, 1, 6), brow, aiis + at(-4, -3, -4)], [size.ramus, 1.12 * size.ramus, 1.35 * size.ramus], 5.0
+    )
     column = tube([at(64, 2, -45), hip + at(-17, -33, -4), tuber + at(1, 0, 6)], np.array([11.0, 11.0, 13.0]) * k, 6.0)
     inferior = tube([tuber + at(-4, 13, -4), pubis + at(5, -7, -10)], np.array([7.5, 6.5]) * k, 4.0)
     spine = tube([hip + at(-26, -38, 0), hip + at(-38, -46, -5)], np.array([5.0, 3.0]) * k, 3.0)

@@ -82,7 +82,9 @@ def symmetry_plane(segmentation: Segmentation) -> tuple[FloatArray, FloatArray]:
     across = means["right"] - means["left"]
     if across[0] <= 0:
         raise GeometryError(
-            "hip_right lies to the left of hip_left", "Left and right are swapped: name the segments anew.", where="pelvis"
+            "hip_right lies to the left of hip_left",
+            "Left and right are swapped: name the segments anew.",
+            where="pelvis",
         )
     normal, point = unit(across), 0.5 * (means["right"] + means["left"])
     tree = cKDTree(clouds["left"])
@@ -125,7 +127,9 @@ def sacral_frame(segmentation: Segmentation) -> SacralFrame:
     middle = _places(numbered == int(sizes.argmax()), ijk_to_ras) if sizes.any() else places[:0]
     if len(middle) * _STEP_MM**3 < _LEAST_CANAL_MM3:
         raise GeometryError(
-            "the sacral canal does not show as a gap in the label", "Segment the sacrum with its canal open.", where=SACRUM
+            "the sacral canal does not show as a gap in the label",
+            "Segment the sacrum with its canal open.",
+            where=SACRUM,
         )
     rough = _sacral_axes(middle, point, right, _places(bone, ijk_to_ras))
     frame = rigid(rough, point)
@@ -181,7 +185,14 @@ def _gaps(segmentation: Segmentation) -> tuple[NDArray[np.bool_], NDArray[np.boo
     room = _CLOSING_MM + 2.0
     size = np.ceil((np.array(part.shape_ijk) * part.spacing_mm + 2 * room) / _STEP_MM).astype(int)
     whole = sitk.Resample(
-        image, size.tolist(), sitk.Transform(), sitk.sitkLinear, [-room] * 3, [_STEP_MM] * 3, np.eye(3).ravel().tolist(), 0.0
+        image,
+        size.tolist(),
+        sitk.Transform(),
+        sitk.sitkLinear,
+        [-room] * 3,
+        [_STEP_MM] * 3,
+        np.eye(3).ravel().tolist(),
+        0.0,
     )
     bone = sitk.GetArrayFromImage(whole) > 0.5
     grown = ndimage.distance_transform_edt(~bone) <= _CLOSING_MM
@@ -226,8 +237,12 @@ def _foramina(gaps: FloatArray, canal_front, side: str) -> tuple[FloatArray, Flo
         fronts = np.array([canal_front(float(z)) for z in levels])
         some = some[some[:, 1] > np.interp(some[:, 2], levels, fronts) + 2.0]
     if len(some) > 50:
-        count = ndimage.gaussian_filter1d(np.histogram(some[:, 2], bins=np.append(levels, levels[-1] + 1))[0] * 1.0, 2.0)
-        peaks, _ = signal.find_peaks(count, distance=int(_FORAMEN_SPACING_MM), height=0.25 * count.max(), prominence=0.15 * count.max())
+        count = ndimage.gaussian_filter1d(
+            np.histogram(some[:, 2], bins=np.append(levels, levels[-1] + 1))[0] * 1.0, 2.0
+        )
+        peaks, _ = signal.find_peaks(
+            count, distance=int(_FORAMEN_SPACING_MM), height=0.25 * count.max(), prominence=0.15 * count.max()
+        )
         if len(peaks) >= 2:
             found = []
             for z in levels[np.sort(peaks)[::-1][:2]] + 0.5:

@@ -107,7 +107,9 @@ def joined_field(
             continue
         smooth = SmoothBone.of_mask(part, mask, where=name)
         at = (nodes - smooth.origin_ras) @ (smooth.directions_ras / smooth.spacing_mm)
-        beyond = np.linalg.norm((at - np.clip(at, 0, np.array(smooth.level.shape[::-1]) - 1.0)) * smooth.spacing_mm, axis=-1)
+        beyond = np.linalg.norm(
+            (at - np.clip(at, 0, np.array(smooth.level.shape[::-1]) - 1.0)) * smooth.spacing_mm, axis=-1
+        )
         depths.append(np.asarray(interpolate(smooth.level, at) - beyond, dtype=np.float32))
     if all(d.max() <= 0 for d in depths):
         raise InputError("there is no bone here", "Check the places that were given.", where=", ".join(names))
@@ -125,5 +127,8 @@ def kept_away(field: DepthField, outside: DepthField, extra_mm: float) -> DepthF
         Distance from the structure on the same grid, positive outside it.
     """
     return DepthField(
-        np.minimum(field.depth, outside.depth - np.float32(extra_mm)), field.origin_ras, field.directions_ras, field.step_mm
+        np.minimum(field.depth, outside.depth - np.float32(extra_mm)),
+        field.origin_ras,
+        field.directions_ras,
+        field.step_mm,
     )

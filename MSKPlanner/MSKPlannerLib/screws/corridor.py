@@ -174,7 +174,9 @@ def _cell_bounds(
         part = slice(i, min(i + _CHUNK // _FEW, len(cells)))
         start, end = family.ends_ras(cells[part])
 
-        def depths(at: FloatArray, rows: NDArray[np.int_] | slice, a: FloatArray = start, b: FloatArray = end) -> FloatArray:
+        def depths(
+            at: FloatArray, rows: NDArray[np.int_] | slice, a: FloatArray = start, b: FloatArray = end
+        ) -> FloatArray:
             return bone.depth_mm(a[rows][:, None] * (1 - at[:, None]) + b[rows][:, None] * at[:, None])
 
         bound = (depths(t[few], slice(None)) + (1 - t[few]) * start_mm + t[few] * end_mm).min(axis=1)

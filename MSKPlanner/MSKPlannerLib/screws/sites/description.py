@@ -67,7 +67,9 @@ class Site:
     def __post_init__(self) -> None:
         where = self.name
         if self.family not in (*SACRAL_FAMILIES, FREE_FAMILY):
-            raise InputError(f"there is no family '{self.family}'", f"There are: {', '.join(SACRAL_FAMILIES)}.", where=where)
+            raise InputError(
+                f"there is no family '{self.family}'", f"There are: {', '.join(SACRAL_FAMILIES)}.", where=where
+            )
         if self.level not in (1, 2):
             raise InputError(f"level = {self.level!r} is neither 1 nor 2", where=where)
         if not self.source.strip() or not self.title.strip():
@@ -75,7 +77,9 @@ class Site:
         for key in ("anterior_deg", "cranial_deg"):
             low, high = getattr(self, key)
             if not -70 <= low < high <= 70:
-                raise InputError(f"{key} = {low}, {high} leaves no direction", "Give (low, high) in degrees.", where=where)
+                raise InputError(
+                    f"{key} = {low}, {high} leaves no direction", "Give (low, high) in degrees.", where=where
+                )
         for key in ("start_half_mm", "end_half_mm"):
             if not all(0.5 <= v <= 40 for v in getattr(self, key)):
                 raise InputError(f"{key} is no region in bone", "Give 0.5 to 40 mm.", where=where)
@@ -125,7 +129,9 @@ def _from_table(data: Mapping[str, object], name: str, where: str) -> Site:
         elif key in pairs or key in ("diameters_mm", "lengths_mm"):
             numbers = value if isinstance(value, list) else [None]
             if (key in pairs and len(numbers) != 2) or not all(_is_number(v) for v in numbers):
-                raise InputError(f"{key} = {value!r} is not a list of {'two ' if key in pairs else ''}numbers", where=where)
+                raise InputError(
+                    f"{key} = {value!r} is not a list of {'two ' if key in pairs else ''}numbers", where=where
+                )
             values[key] = tuple(float(v) for v in numbers)
         elif not _is_number(value):
             raise InputError(f"{key} = {value!r} is not a number", where=where)

@@ -20,6 +20,7 @@ from .sacral import Problem
 _ROOM_MM = 14.0
 _FARTHEST_MM = 220.0
 _LARGEST_MM = 25.0
+_MOST_NODES = 2.5e6
 
 
 def free_site(
@@ -53,7 +54,7 @@ def plan_free(
     site: Site,
     *,
     joints: Sequence[tuple[str, str]] = (),
-    step_mm: float = 0.7,
+    step_mm: float | None = None,
 ) -> PlannedCorridor:
     """Plan the widest straight corridor from one region to another.
 
@@ -68,6 +69,9 @@ def plan_free(
         Half sides of the squares across the line between the middles in which a line may start and end.
     joints
         Pairs of bones between which it may cross a joint.
+    step_mm
+        Of the map; None takes what keeps it at some millions of points, 0.4 to 0.9 mm. Along the middle of a bone the map is
+        too low by up to 0.4 steps.
 
     Raises
     ------
@@ -82,7 +86,9 @@ def plan_free(
         raise InputError(f"the two regions are {apart:.0f} mm apart", "Mark them 8 to 220 mm apart.", where=site.title)
     for radius in (entry_radius_mm, target_radius_mm):
         if not 0.5 <= radius <= _LARGEST_MM:
-            raise InputError(f"a region of {radius:g} mm", f"Give a radius of 0.5 to {_LARGEST_MM:g} mm.", where=site.title)
+            raise InputError(
+                f"a region of {radius:g} mm", f"Give a radius of 0.5 to {_LARGEST_MM:g} mm.", where=site.title
+            )
     names = [s.name for s in segmentation.segments]
     missing = [n for n in bones if n not in names]
     if missing or not bones:
@@ -92,10 +98,10 @@ def plan_free(
     frame = rigid(np.stack([u, v, axis], axis=1), entry)
     side = max(entry_radius_mm, target_radius_mm) + _ROOM_MM
     region = Region(frame, np.array([-side, -side, -40.0]), np.array([side, side, apart + 30.0]))
+    if step_mm is None:
+        step_mm = float(np.clip(np.cbrt(np.prod(region.upper - region.lower) / _MOST_NODES), 0.4, 0.9))
     solid = joined_field(segmentation, bones, region, joints=joints, joint_gap_mm=site.joint_gap_mm, step_mm=step_mm)
-    family = LineFamily(
-        entry, target, u, v, (entry_radius_mm, entry_radius_mm), (target_radius_mm, target_radius_mm)
-    )
+    family = LineFamily(entry, target, u, v, (entry_radius_mm, entry_radius_mm), (target_radius_mm, target_radius_mm))
     for name, point, radius in (("entry", entry, entry_radius_mm), ("target", target, target_radius_mm)):
         if float(solid.depth_mm(point)) < -np.sqrt(2.0) * radius:
             raise GeometryError(f"the {name} region lies outside bone", "Mark it in bone.", where=site.title)

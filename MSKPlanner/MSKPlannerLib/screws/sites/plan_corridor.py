@@ -114,7 +114,9 @@ def plan_in(
         The screw must reach the corridor's far end; otherwise a shorter one is taken where the table has none so long.
     """
     began = time.perf_counter() if began is None else began
-    corridor = polished_corridor(problem.field, problem.family, widest_corridor(problem.field, problem.family, gap_mm=gap_mm))
+    corridor = polished_corridor(
+        problem.field, problem.family, widest_corridor(problem.field, problem.family, gap_mm=gap_mm)
+    )
     width, bound = 2 * corridor.clearance_mm, 2 * corridor.bound_mm
     needed = site.needed_width_mm
     entry, axis = _entry(problem.solid, corridor)

@@ -146,10 +146,14 @@ def _wall_mm(segmentation: Segmentation, frame: SacralFrame, side: str, level: i
     hip = inside & (labels.voxels[k, j, i] == segmentation[HIPS[side]].value)
     if not hip.any():
         raise GeometryError(
-            f"there is no hip bone to the {side} of the S{level} body", "Check the labels and the field of view.", where="pelvis"
+            f"there is no hip bone to the {side} of the S{level} body",
+            "Check the labels and the field of view.",
+            where="pelvis",
         )
     if not inside.all() and int(np.flatnonzero(hip)[-1]) >= int(np.flatnonzero(inside)[-1]) - 2:
-        raise GeometryError(f"the field of view cuts the {side} hip bone", "Take a CT of the whole pelvis.", where="pelvis")
+        raise GeometryError(
+            f"the field of view cuts the {side} hip bone", "Take a CT of the whole pelvis.", where="pelvis"
+        )
     return float(x[np.flatnonzero(hip)[-1]])
 
 
@@ -169,7 +173,8 @@ def _from_nerves(segmentation: Segmentation, frame: SacralFrame, region: Region,
     image = sitk.GetImageFromArray(inside.astype(np.uint8))
     image.SetSpacing([step_mm] * 3)
     distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
-    return region.field(sitk.GetArrayFromImage(distance).astype(np.float32), step_mm)
+    # It is measured to the middles of the outermost grid points inside; the surface is half a step nearer.
+    return region.field(sitk.GetArrayFromImage(distance).astype(np.float32) - np.float32(0.5 * step_mm), step_mm)
 
 
 def frame_direction_deg(frame: SacralFrame, start_ras: FloatArray, end_ras: FloatArray) -> tuple[float, float]:
