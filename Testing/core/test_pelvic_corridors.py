@@ -10,12 +10,15 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import perpendicular_axes, rigid, transform_points, unit
 from MSKFusionLib.phantom.grid import Grid
 from MSKFusionLib.phantom.pelvis import PelvisOptions, generate_pelvis
+from MSKFusionLib.phantom.pelvis_hip import landmark_ras
 from MSKFusionLib.resources import resource_path
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKPlannerLib.anatomy.pelvis import sacral_frame, symmetry_plane
+from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.joined import Region, join, kept_away
 from MSKPlannerLib.screws.sites.description import load_site, site_names
 from MSKPlannerLib.screws.sites.free import free_site, plan_free
+from MSKPlannerLib.screws.sites.hip import plan_hip
 from MSKPlannerLib.screws.sites.plan_corridor import plan_corridor
 from MSKPlannerLib.screws.sites.sacral import sacral_anatomy
 
@@ -198,9 +201,8 @@ def test_a_screw_in_a_usual_sacrum_lies_in_true_bone_or_the_joint_all_round(usua
 
 
 def test_where_the_wings_are_steep_it_says_that_no_screw_passes_with_the_width_and_the_bound():
-    pelvis = generate_pelvis(PelvisOptions(5, spacing_mm=SPACING, dysmorphism=1.0))
-    labels = pelvis.labels()
-    plan = plan_corridor("trans_sacral_s1", labels)
+    labels = generate_pelvis(PelvisOptions(5, spacing_mm=(1.5, 1.5, 1.5), dysmorphism=1.0)).labels()
+    plan = plan_corridor("trans_sacral_s1", sacral_anatomy(labels, sacral_frame(labels), step_mm=1.0))
     assert not plan.possible
     assert plan.decided
     assert plan.screw is None
@@ -235,3 +237,37 @@ def test_a_free_screw_finds_the_axis_of_a_bar():
         plan_free(bone, ["femur"], start, 3.0, end, 3.0, site)
     with pytest.raises(InputError, match="mm apart"):
         plan_free(bone, ["bar"], start, 3.0, start, 3.0, site)
+
+
+# ------------------------------------------------------------------ the hip bone
+@pytest.fixture(scope="module")
+def places(labels, anatomy):
+    return pelvic_places(labels, anatomy.frame)
+
+
+def test_the_places_of_the_hip_bones_are_where_the_generator_put_them(usual, places):
+    for side, size in zip(("left", "right"), usual.hips, strict=True):
+        for name, mark, within in (("asis", "asis", 15), ("aiis", "aiis", 12), ("psis", "psis", 15)):
+            away = np.linalg.norm(places.places[side][name] - landmark_ras(size, mark, usual.pelvis_to_ras))
+            assert away < within, (side, name)
+
+
+@pytest.mark.parametrize("name", ["lc2", "superior_ramus"])
+def test_a_screw_in_the_hip_bone_lies_in_true_bone_all_round_and_out_of_the_joint(usual, labels, places, name):
+    plan = plan_hip(name, labels, places, "left")
+    assert plan.possible
+    axis = unit(plan.screw.tip_ras - plan.screw.entry_ras)
+    u, v = perpendicular_axes(axis)
+    t = np.arange(max(8.0, plan.screw.diameter_mm + 1), plan.screw.length_mm, 0.5)[:, None, None]
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)[:, None]
+    wall = plan.screw.entry_ras + t * axis + plan.screw.diameter_mm / 2 * (np.cos(angle) * u + np.sin(angle) * v)
+    assert (value_in_bones(usual, wall) > 0).all()
+    hip = landmark_ras(usual.hips[0], "hip_centre", usual.pelvis_to_ras)
+    assert np.linalg.norm(wall - hip, axis=-1).min() > usual.hips[0].head_radius
+
+
+def test_a_site_of_the_sacrum_is_not_one_of_the_hip_bone(labels, places):
+    with pytest.raises(InputError, match="places of the hip bone"):
+        plan_hip("trans_sacral_s1", labels, places)
+    with pytest.raises(InputError, match="side"):
+        plan_hip("lc2", labels, places, "front")

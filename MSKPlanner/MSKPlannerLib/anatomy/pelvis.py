@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,7 +229,7 @@ def _sacral_axes(canal: FloatArray, point: FloatArray, right: FloatArray, bone: 
     return np.stack([right, anterior, up], axis=1)
 
 
-def _foramina(gaps: FloatArray, canal_front, side: str) -> tuple[FloatArray, FloatArray]:  # type: ignore[no-untyped-def]
+def _foramina(gaps: FloatArray, canal_front: Callable[[float], float], side: str) -> tuple[FloatArray, FloatArray]:
     """Return the middles of the first two foramina of one side from its gap points (N, 3) in the rough frame."""
     x = np.abs(gaps[:, 0])
     some = gaps[(x > _FORAMEN_X_MM[0]) & (x < _FORAMEN_X_MM[1])]

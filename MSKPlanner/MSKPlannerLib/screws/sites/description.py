@@ -16,7 +16,10 @@ from ...preset_files import read_preset
 FOLDER = "Sites"
 #: Families that are found in the anatomy, and the one whose regions the user marks.
 SACRAL_FAMILIES = ("trans_sacral", "iliosacral")
+HIP_FAMILY = "hip"
 FREE_FAMILY = "free"
+#: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
+PLACES = ("asis", "aiis", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum")
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,18 @@ class Site:
     family
         Which rule turns the anatomy into a family of lines (see the files of this folder).
     level
-        1 or 2: beside the first or the second sacral segment.
+        1 or 2: beside the first or the second sacral segment (of no meaning for the hip bones' sites).
     anterior_deg, cranial_deg
-        Limits of the direction from entry to tip, in the sacrum's frame: angles from the transverse axis.
+        Limits of the direction from entry to tip: in the sacrum's frame, angles from the transverse axis. In the hip bones
+        the regions alone limit it.
     start_half_mm, end_half_mm
         Half sides of the regions that lines start and end in, anterior and cranial.
-    start_inside_mm
-        So far within the outer wall of the hip bone the corridor is counted from.
+    start_inside_mm, end_inside_mm
+        So far within the outer wall of the hip bone (or from its places, for a hip bone's site) the corridor is counted.
+    start_place, end_place
+        Of a hip bone's site: one of `PLACES`.
+    through_joint
+        Of a hip bone's site: the screw begins in the sacrum and crosses the joint.
     past_midline_mm
         How far beyond the midline the corridor must reach.
     clearance_mm, nerve_distance_mm
@@ -63,13 +71,20 @@ class Site:
     clearance_mm: float = 1.0
     nerve_distance_mm: float = 1.5
     joint_gap_mm: float = 5.0
+    start_place: str = ""
+    end_place: str = ""
+    end_inside_mm: float = 0.0
+    through_joint: bool = False
 
     def __post_init__(self) -> None:
         where = self.name
-        if self.family not in (*SACRAL_FAMILIES, FREE_FAMILY):
-            raise InputError(
-                f"there is no family '{self.family}'", f"There are: {', '.join(SACRAL_FAMILIES)}.", where=where
-            )
+        known = (*SACRAL_FAMILIES, HIP_FAMILY)
+        if self.family not in (*known, FREE_FAMILY):
+            raise InputError(f"there is no family '{self.family}'", f"There are: {', '.join(known)}.", where=where)
+        if self.family == HIP_FAMILY and not (self.start_place in PLACES and self.end_place in PLACES):
+            raise InputError("start_place or end_place is not known", f"There are: {', '.join(PLACES)}.", where=where)
+        if not (0 <= self.start_inside_mm <= 60 and 0 <= self.end_inside_mm <= 60):
+            raise InputError("a corridor is counted from 0 to 60 mm within its ends", where=where)
         if self.level not in (1, 2):
             raise InputError(f"level = {self.level!r} is neither 1 nor 2", where=where)
         if not self.source.strip() or not self.title.strip():
@@ -124,15 +139,17 @@ def _from_table(data: Mapping[str, object], name: str, where: str) -> Site:
     pairs = ("anterior_deg", "cranial_deg", "start_half_mm", "end_half_mm")
     values: dict[str, object] = {}
     for key, value in data.items():
-        if key in ("title", "family", "source"):
+        if key in ("title", "family", "source", "start_place", "end_place"):
             values[key] = str(value)
+        elif key == "through_joint":
+            values[key] = value is True
         elif key in pairs or key in ("diameters_mm", "lengths_mm"):
             numbers = value if isinstance(value, list) else [None]
             if (key in pairs and len(numbers) != 2) or not all(_is_number(v) for v in numbers):
                 raise InputError(
                     f"{key} = {value!r} is not a list of {'two ' if key in pairs else ''}numbers", where=where
                 )
-            values[key] = tuple(float(v) for v in numbers)
+            values[key] = tuple(float(v) for v in numbers if v is not None)
         elif not _is_number(value):
             raise InputError(f"{key} = {value!r} is not a number", where=where)
         else:
