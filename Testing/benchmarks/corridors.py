@@ -47,7 +47,7 @@ def exhaustive_mm(field: DepthField, family: LineFamily) -> float:
     best = -np.inf
     for n in np.argsort(values)[::-1][:_CLIMBS]:
         start, end = family.ends_ras(x[n : n + 1])
-        top = polished_corridor(field, family, Corridor(start[0], end[0], x[n], float(values[n]), np.inf, 0))
+        top = polished_corridor(field, family, Corridor(start[0], end[0], x[n], float(values[n]), np.inf, 0), starts=0)
         best = max(best, top.clearance_mm)
     return best
 

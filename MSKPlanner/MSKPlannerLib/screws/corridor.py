@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import qmc
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
@@ -18,6 +19,8 @@ _FIRST_CELL_MM = 2.0
 _CHUNK = 20_000
 #: Of a line's samples every so manieth is looked at first.
 _FEW = 8
+#: Half width of the box about a line in which others are tried.
+_NEAR_MM = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,12 +192,32 @@ def _cell_bounds(
     return values, bounds
 
 
-def polished_corridor(bone: DepthField, family: LineFamily, corridor: Corridor) -> Corridor:
-    """Move a corridor's line to the top of its hill, by moves in all 80 directions of the four parameters."""
+def polished_corridor(bone: DepthField, family: LineFamily, corridor: Corridor, *, starts: int = 6) -> Corridor:
+    """Move a corridor's line to the top of its hill, by moves in all 80 directions of the four parameters.
+
+    A least depth has creases that even these moves stop in: the best of some hundred lines nearby are climbed from too.
+    """
     half = np.array([*family.half_start_mm, *family.half_end_mm])
+    first = corridor.parameters
+    tops = [_hill(bone, family, first, corridor.clearance_mm, half)]
+    if starts:
+        near = np.clip(tops[0][0] + _NEAR_MM * (2 * qmc.Sobol(4, scramble=False).random(256) - 1), -half, half)
+        near = near[family.outside_limits_mm(near) <= 1e-9]
+        values = line_clearance_mm(bone, family, near) if len(near) else np.empty(0)
+        tops += [_hill(bone, family, near[n], float(values[n]), half) for n in np.argsort(values)[::-1][:starts]]
+    x, value, _ = max(tops, key=lambda top: top[1])
+    used = sum(top[2] for top in tops) + (256 if starts else 0)
+    start, end = family.ends_ras(x[None])
+    return Corridor(start[0], end[0], x, value, max(value, corridor.bound_mm), corridor.evaluations + used)
+
+
+def _hill(
+    bone: DepthField, family: LineFamily, x: FloatArray, value: float, half: FloatArray
+) -> tuple[FloatArray, float, int]:
+    """Climb from one line; return the line, its clearance and the evaluations used."""
     moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
     moves /= np.linalg.norm(moves, axis=1, keepdims=True)
-    x, value, step, used = corridor.parameters, corridor.clearance_mm, 0.8, 0
+    step, used = 0.8, 0
     while step > 0.02:
         around = np.clip(x + step * moves, -half, half)
         values = line_clearance_mm(bone, family, around)
@@ -205,8 +228,7 @@ def polished_corridor(bone: DepthField, family: LineFamily, corridor: Corridor) 
             x, value = around[top], float(values[top])
         else:
             step /= 2
-    start, end = family.ends_ras(x[None])
-    return Corridor(start[0], end[0], x, value, max(value, corridor.bound_mm), corridor.evaluations + used)
+    return x, value, used
 
 
 def _climb(
