@@ -228,6 +228,10 @@ def test_a_free_screw_finds_the_axis_of_a_bar():
     assert plan.screw.diameter_mm == 9.0
     axis = (plan.screw.tip_ras - plan.screw.entry_ras) / plan.screw.length_mm
     assert np.degrees(np.arccos(axis @ (end - start) / np.linalg.norm(end - start))) < 1.5
+    # Marked right under the cortex, the corridor is narrow at its start, and so is the screw.
+    shallow = plan_free(bone, ["bar"], start + [0, -3.5, 0], 1.0, end - [0, 10, 0], 3.0, site, step_mm=0.7)
+    assert shallow.width_mm < 7.0
+    assert shallow.screw is None or shallow.screw.diameter_mm + 2 * 1.0 <= shallow.width_mm + 0.05
     too_thick = plan_free(bone, ["bar"], start + [1, 8, 1], 5.0, end - [-1, 10, 1], 5.0, free_site([11.5], [50]))
     assert not too_thick.possible
     assert "11.5" in too_thick.message

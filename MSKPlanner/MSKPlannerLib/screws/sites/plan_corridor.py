@@ -26,6 +26,7 @@ _ENTRY_REACH_MM = 40.0
 _GAP_MM = 0.15
 #: Where many lines are nearly as good, the proof stops here: the bound that is reported is then a little wider.
 _MOST_LINES = 120_000
+_TOUCH_MM = 0.01
 _TURNS_DEG = np.arange(0.25, 15.01, 0.25)
 _TURN_DIRECTIONS = 16
 
@@ -141,8 +142,8 @@ def plan_in(
         )
     elif width >= needed:
         text = (
-            f"{where}: no screw of the table fits: the corridor is {width:.1f} mm wide, but a screw of {site.diameters_mm[0]:g} mm "
-            f"on it keeps its clearance over {longest:.0f} mm only"
+            f"{where}: no screw of the table fits: the corridor is {width:.1f} mm wide, but on the way from its entry to the "
+            f"corridor's end a screw of {site.diameters_mm[0]:g} mm keeps its clearance over {longest:.0f} mm only"
         )
     else:
         text = (
@@ -181,6 +182,9 @@ def _largest(
         safe = float(along[int(low.argmax())]) if low.any() else _REACH_MM
         fitting = [length for length in site.lengths_mm if length <= safe]
         if safe < needed - _STEP_MM or not fitting:
+            continue
+        # The entry zone may hide what the corridor's own start shows: no screw is thicker than the corridor allows.
+        if diameter / 2 + site.clearance_mm > corridor.clearance_mm + _TOUCH_MM:
             continue
         # Into a body the tip goes no farther than the site asks; through the sacrum as far as there is bone.
         within = [length for length in fitting if length <= needed + 2.5] if not through else fitting
