@@ -1,0 +1,73 @@
+"""Screws in the hip bone, and through the sacrum's wing into it: lines between two places of the pelvis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from MSKFusionLib.errors import GeometryError, InputError
+from MSKFusionLib.frames import perpendicular_axes, rigid, unit
+from MSKFusionLib.segmentation.labels import Segmentation
+
+from ...anatomy.pelvis import HIPS, SACRUM
+from ...anatomy.pelvis_landmarks import PelvicPlaces
+from ...bone.joined import Region, joined_field
+from ..corridor import LineFamily
+from .description import HIP_FAMILY, Site, load_site
+from .plan_corridor import PlannedCorridor, plan_in
+from .sacral import Problem
+
+_ROOM_MM = 10.0
+#: Behind the corridor's start, for the entry.
+_BEHIND_MM = 32.0
+_STEP_MM = 0.8
+
+
+def plan_hip(
+    site: Site | str | Path, segmentation: Segmentation, places: PelvicPlaces, side: str = "right"
+) -> PlannedCorridor:
+    """Plan the screw of a hip bone's site.
+
+    Raises
+    ------
+    InputError
+        When the site or the side is none of these.
+    GeometryError
+        When a place that the site needs was not found.
+    """
+    what = site if isinstance(site, Site) else load_site(site)
+    return plan_in(hip_problem(what, segmentation, places, side), what, side, through=False)
+
+
+def hip_problem(site: Site, segmentation: Segmentation, places: PelvicPlaces, side: str) -> Problem:
+    """Return field and lines of a hip bone's site; see `plan_hip`."""
+    if site.family != HIP_FAMILY:
+        raise InputError(f"'{site.family}' does not run between places of the hip bone", where=site.name)
+    if side not in HIPS:
+        raise InputError(f"'{side}' is no side", "Give left or right.", where=site.name)
+    here = places.places[side]
+    for name in (site.start_place, site.end_place):
+        if name not in here:
+            raise GeometryError(f"the place '{name}' was not found", "Give the sacrum's frame.", where=site.name)
+    way = here[site.end_place] - here[site.start_place]
+    axis = unit(way)
+    start = here[site.start_place] + site.start_inside_mm * axis
+    end = here[site.end_place] - site.end_inside_mm * axis
+    apart = float((end - start) @ axis)
+    if apart < 20.0:
+        raise GeometryError(
+            "the places of the hip bone are too near to each other", "Check the labels.", where=site.name
+        )
+    # The second axis is as vertical as it can be, so that the regions stand upright in the pelvis.
+    up = places.frame_to_ras[:3, 2]
+    v = unit(up - (up @ axis) * axis) if abs(up @ axis) < 0.95 else perpendicular_axes(axis)[1]
+    u = np.cross(v, axis)
+    half = np.max([site.start_half_mm, site.end_half_mm], axis=0)
+    lower = np.array([-half[0] - _ROOM_MM, -half[1] - _ROOM_MM, -_BEHIND_MM])
+    upper = np.array([half[0] + _ROOM_MM, half[1] + _ROOM_MM, apart + 20.0])
+    region = Region(rigid(np.stack([u, v, axis], axis=1), start), lower, upper)
+    names = [HIPS[side], SACRUM] if site.through_joint else [HIPS[side]]
+    joints = [(HIPS[side], SACRUM)] if site.through_joint else []
+    solid = joined_field(segmentation, names, region, joints=joints, joint_gap_mm=site.joint_gap_mm, step_mm=_STEP_MM)
+    return Problem(solid, solid, LineFamily(start, end, u, v, site.start_half_mm, site.end_half_mm))
