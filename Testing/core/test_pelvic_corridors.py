@@ -13,7 +13,7 @@ from MSKFusionLib.phantom.pelvis import PelvisOptions, generate_pelvis
 from MSKFusionLib.phantom.pelvis_hip import landmark_ras
 from MSKFusionLib.resources import resource_path
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
-from MSKPlannerLib.anatomy.pelvis import sacral_frame, symmetry_plane
+from MSKPlannerLib.anatomy.pelvis import displacement_mm, sacral_frame, symmetry_plane
 from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.joined import Region, join, kept_away
 from MSKPlannerLib.screws.sites.description import load_site, site_names
@@ -119,6 +119,21 @@ def test_swapped_sides_a_missing_hip_and_a_filled_sacrum_are_named(labels):
             voxels[k, j, i[0] : i[-1] + 1] = value
     with pytest.raises(GeometryError, match=r"canal|foramina"):
         sacral_frame(Segmentation(labels.labels.with_voxels(voxels), labels.segments))
+
+
+def test_a_displaced_half_of_the_pelvis_is_refused_until_it_is_allowed(labels, anatomy):
+    voxels = labels.labels.voxels.copy()
+    hip = labels.mask("hip_right")
+    voxels[hip] = 0
+    up = round(15.0 / SPACING[2])
+    raised = np.zeros_like(hip)
+    raised[up:] = hip[:-up]
+    voxels[raised & (voxels == 0)] = labels["hip_right"].value
+    displaced = Segmentation(labels.labels.with_voxels(voxels), labels.segments)
+    assert displacement_mm(labels) < 3.0
+    assert displacement_mm(displaced) > 6.0
+    with pytest.raises(GeometryError, match="displaced by"):
+        sacral_anatomy(displaced, anatomy.frame)
 
 
 def test_a_field_of_view_that_cuts_the_hip_bone_is_named(labels, anatomy):

@@ -13,7 +13,7 @@ from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from ...anatomy.pelvis import HIPS, SACRUM, SacralFrame
+from ...anatomy.pelvis import HIPS, SACRUM, SacralFrame, displacement_mm
 from ...bone.depth_field import DepthField
 from ...bone.joined import Region, joined_field, kept_away
 from ..corridor import LineFamily
@@ -23,6 +23,8 @@ from .description import SACRAL_FAMILIES, Site
 _ROOM_MM = 9.0
 #: Where the outer wall of the hip bone is looked for, from the foramina outwards.
 _FARTHEST_WALL_MM = 110.0
+#: Reduced to 4 mm and less is called excellent (Matta and Tornetta 1996, Clin Orthop 329:129); natural asymmetry comes on top.
+MOST_DISPLACED_MM = 5.0
 #: Labels of structures that are kept away from, where a segmentation has them.
 _NERVES = ("spinal_canal", "sacral_canal", "sacral_foramina", "nerve_roots")
 _SIGNS = {"left": -1.0, "right": 1.0}
@@ -66,15 +68,32 @@ class SacralAnatomy:
 
 
 def sacral_anatomy(
-    segmentation: Segmentation, frame: SacralFrame, *, joint_gap_mm: float = 5.0, step_mm: float = 0.7
+    segmentation: Segmentation,
+    frame: SacralFrame,
+    *,
+    joint_gap_mm: float = 5.0,
+    step_mm: float = 0.7,
+    most_displaced_mm: float = MOST_DISPLACED_MM,
 ) -> SacralAnatomy:
     """Map the upper sacrum and the hip bones beside it.
+
+    Parameters
+    ----------
+    most_displaced_mm
+        A pelvis whose bones are farther from each other's mirror images is refused: its screws would hold the displacement.
 
     Raises
     ------
     GeometryError
-        When no hip bone lies beside the sacrum.
+        When no hip bone lies beside the sacrum, or the bones are displaced against each other.
     """
+    displaced_mm = displacement_mm(segmentation)
+    if displaced_mm > most_displaced_mm:
+        raise GeometryError(
+            f"the bones of this pelvis are displaced by {displaced_mm:.0f} mm against each other's mirror images",
+            f"Plan on the reduced pelvis; more than {most_displaced_mm:g} mm has to be allowed on purpose.",
+            where="pelvis",
+        )
     walls = {side: (_wall_mm(segmentation, frame, side, 1), _wall_mm(segmentation, frame, side, 2)) for side in HIPS}
     bodies = np.stack([frame.body_middle(level) for level in (1, 2)])
     x = max(max(w) for w in walls.values()) + 4.0
