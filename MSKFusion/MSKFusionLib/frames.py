@@ -4,6 +4,8 @@ World coordinates are RAS millimetres everywhere inside; LPS exists only where a
 turned into RAS and back by the two functions here. Angles are degrees at every interface.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,16 +32,27 @@ def flip_transform_ras_lps(matrix: ArrayLike) -> FloatArray:
 def transform_points(matrix: ArrayLike, points: ArrayLike) -> FloatArray:
     """Apply a 4x4 transform to points (..., 3)."""
     m, p = np.asarray(matrix, dtype=np.float64), np.asarray(points, dtype=np.float64)
-    turn = np.ascontiguousarray(m[:3, :3].T)
-    if p.size <= 3 * _ROWS_AT_ONCE:
-        return p @ turn + m[:3, 3]
-    rows = p.reshape(-1, 3)
-    moved = np.empty_like(rows)
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        some = slice(first, first + _ROWS_AT_ONCE)
-        np.matmul(rows[some], turn, out=moved[some])
+    moved = rows_times(p.reshape(-1, 3), np.ascontiguousarray(m[:3, :3].T))
     moved += m[:3, 3]
     return moved.reshape(p.shape)
+
+
+def rows_times(rows: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """Return the product of many rows (N, 3) and a small matrix (3, M), computed in pieces that one thread takes each."""
+    out = np.empty((len(rows), matrix.shape[1]), dtype=np.result_type(rows, matrix))
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        np.matmul(rows[some], matrix, out=out[some])
+    return out
+
+
+def sum_of_products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum (3, M) of the outer products of the rows of `a` (N, 3) and `b` (N, M), in pieces likewise."""
+    total = np.zeros((a.shape[1], b.shape[1]), dtype=np.result_type(a, b))
+    for first in range(0, len(a), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        total += a[some].T @ b[some]
+    return total
 
 
 def rotation_about(axis: ArrayLike, angle_deg: float) -> FloatArray:

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..frames import FloatArray, rigid_about, rotation_about, transform_points, unit
+from ..frames import (
+    FloatArray,
+    rigid_about,
+    rotation_about,
+    rows_times,
+    sum_of_products,
+    transform_points,
+    unit,
+)
 from ..volume import Volume
 from .preprocess import CT_CLASSES, IntArray
 
@@ -73,7 +81,7 @@ class MutualInformation:
         value = low + z * (high - low)
         gi = (d00 * (1 - y) + d10 * y) * (1 - z) + (d01 * (1 - y) + d11 * y) * z
         gj = e0 * (1 - z) + e1 * z
-        gradient = np.stack([gi, gj, high - low], 1) @ self._ras_to_ijk[:3, :3].astype(np.float32)
+        gradient = rows_times(np.stack([gi, gj, high - low], 1), self._ras_to_ijk[:3, :3].astype(np.float32))
         return inside, value, gradient
 
     def values(self, points_ras: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
@@ -93,8 +101,10 @@ class MutualInformation:
     ) -> tuple[NDArray[np.bool_], list[NDArray[np.float32]], NDArray[np.float32]]:
         ni, nj, nk = self.image.shape_ijk
         ijk = transform_points(self._ras_to_ijk, points_ras)
-        inside = np.all((ijk >= 0) & (ijk <= np.array([ni - 1, nj - 1, nk - 1])), axis=1)
-        ijk = ijk[inside]
+        within = (ijk >= 0) & (ijk <= np.array([ni - 1, nj - 1, nk - 1]))
+        inside = within[:, 0] & within[:, 1] & within[:, 2]
+        if not inside.all():
+            ijk = ijk[inside]
         cell = np.minimum(ijk.astype(np.int32), np.array([ni - 2, nj - 2, nk - 2], dtype=np.int32))
         fraction = (ijk - cell).astype(np.float32).T
         base = cell[:, 0] + ni * (cell[:, 1] + nj * cell[:, 2].astype(np.int64))
@@ -248,7 +258,7 @@ def mean_apart_mm(a: FloatArray, b: FloatArray, points_ras: FloatArray) -> float
 
 def _rigid_gradient(arms: FloatArray, forces: NDArray[np.floating[Any]]) -> FloatArray:
     """Return the sum (6,) of arm x force, then of the forces."""
-    m = arms.T @ forces
+    m = sum_of_products(arms, forces)
     return np.r_[m[1, 2] - m[2, 1], m[2, 0] - m[0, 2], m[0, 1] - m[1, 0], forces.sum(0)].astype(float)
 
 
