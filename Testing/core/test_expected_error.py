@@ -59,3 +59,17 @@ def test_parts_that_move_on_their_own_are_told_and_far_ones_rejected():
     verdict, reasons, _ = judge(replace(GOOD, bend_mm=MOST_BEND_MM + 0.1))
     assert verdict is Verdict.REJECTED
     assert "another posture" in reasons[0]
+
+
+def test_a_symmetric_pair_whose_parts_disagree_is_of_two_people():
+    symmetric = replace(GOOD, mirror_share=0.97)
+    assert judge(symmetric)[0] is Verdict.ACCEPTED, "a head"
+    two = replace(symmetric, bend_mm=BENT_MM + 0.5)
+    for bones_move in (False, True):
+        verdict, reasons, _ = judge(two, bones_move=bones_move)
+        assert verdict is Verdict.REJECTED
+        assert "two people" in reasons[0]
+    posture = replace(GOOD, bend_mm=MOST_BEND_MM + 1.0)
+    verdict, _, expected_mm = judge(posture, bones_move=True)
+    assert verdict is Verdict.ACCEPTED
+    assert expected_mm < 0.2

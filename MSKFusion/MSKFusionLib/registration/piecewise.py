@@ -214,14 +214,13 @@ def _evidence(
         block_gain_share=gain,
         block_count=blocks,
         split_half_mm=float(np.median([e.split_half_mm for e in of_bones.values()])),
-        bend_mm=0.0,  # what the bones' own motions are for
     )
     return changed, fine_gain
 
 
 def _verdict(evidence: Evidence, fine_gain: float, poses: tuple[BonePose, ...]) -> tuple[Verdict, tuple[str, ...]]:
     """Judge the whole: what speaks against the pair, or bones in the MR without a place to be trusted, reject it."""
-    reasons = list(judge(evidence)[1])
+    reasons = list(judge(evidence, bones_move=True)[1])
     if fine_gain < LEAST_FINE_GAIN:
         reasons.append(
             f"the shapes of the bones in the two images differ (agreement {fine_gain:.1%} in blocks of "

@@ -139,8 +139,14 @@ def weigh(
     return evidence, refits
 
 
-def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
-    """Return the verdict, its reasons, and the expected mean error in mm (None when rejected)."""
+def judge(evidence: Evidence, *, bones_move: bool = False) -> tuple[Verdict, tuple[str, ...], float | None]:
+    """Return the verdict, its reasons, and the expected mean error in mm (None when rejected).
+
+    Parameters
+    ----------
+    bones_move
+        Every bone has a motion of its own: that the parts of the anatomy ask for different ones is no fault then.
+    """
     e = evidence
     reasons = []
     if e.overlap_share < LEAST_OVERLAP:
@@ -161,7 +167,13 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if e.split_half_mm > MOST_SPLIT_MM:
         reasons.append(f"two halves of the anatomy lead to positions {e.split_half_mm:.1f} mm apart")
-    if e.bend_mm > MOST_BEND_MM:
+    if e.mirror_share > SYMMETRIC and e.bend_mm > BENT_MM:
+        # Either alone is seen in pairs that are right: a symmetric head; another posture. Together only in two people.
+        reasons.append(
+            f"mirrored left to right, one image fits the other {e.mirror_share:.2f} times as well, and parts of the anatomy ask "
+            f"for motions that differ by {e.bend_mm:.1f} mm: these seem to be images of two people"
+        )
+    if e.bend_mm > MOST_BEND_MM and not bones_move:
         reasons.append(
             f"parts of the anatomy ask for motions that differ by {e.bend_mm:.1f} mm: another posture, which is registered bone "
             "by bone, or a distorted image"
@@ -173,7 +185,8 @@ def judge(evidence: Evidence) -> tuple[Verdict, tuple[str, ...], float | None]:
         )
     if reasons:
         return Verdict.REJECTED, tuple(reasons), None
-    expected = combined_mm(e.split_half_mm, e.selection_mm, e.bend_mm, e.mr_voxel_mm)
+    bend_mm = 0.0 if bones_move else e.bend_mm
+    expected = combined_mm(e.split_half_mm, e.selection_mm, bend_mm, e.mr_voxel_mm)
     return Verdict.ACCEPTED, (), float(expected)
 
 
