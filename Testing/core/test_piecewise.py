@@ -95,7 +95,8 @@ def test_the_mr_may_be_the_fixed_image(bent, rigid, piecewise):
     assert np.linalg.norm(back.apply_to_points(piecewise.apply_to_points(points)) - points, axis=1).max() < 0.05
     pose = next(b for b in back.bones if b.name == "L4").fixed_to_moving_ras
     forth = next(b for b in piecewise.bones if b.name == "L4").fixed_to_moving_ras
-    assert np.allclose(pose @ forth, np.eye(4), atol=1e-9)
+    # Inverted twice, the start differs in its last bits, and where a climb ends depends on them by some 1e-5 mm.
+    assert np.linalg.norm(transform_points(pose @ forth, points) - points, axis=1).max() < 1e-3
 
 
 def test_the_moving_image_lands_on_the_fixed_one(bent, piecewise):
