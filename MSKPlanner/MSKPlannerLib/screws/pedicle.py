@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +48,8 @@ _HALF_END_MM = (10.0, 12.0)
 #: Proof wanted of the corridor's radius: the search about it finds what is left.
 _CORRIDOR_GAP_MM = 0.2
 _STEPS_FOR_A_JOINT = 4
+#: Left between the two screws of a vertebra, whose tips converge.
+_BETWEEN_SCREWS_MM = 1.0
 
 
 @dataclass(frozen=True)
@@ -278,15 +280,38 @@ def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options
     neighbours = _neighbours(segmentation, level, frame)
     screws: list[Screw] = []
     skipped: list[Skipped] = []
+
+    def plan(side: str, sign: float, table: ImplantTable) -> Screw:
+        return _plan_side(ct, level, side, sign, frame, fine, coarse, neighbours, table, options)
+
     for side, sign in SIDES:
         if side not in frame.pedicles:
             skipped.append(Skipped(level, side, "the pedicle was not found: no bone joins arch and body", whole=True))
             continue
         try:
-            screws.append(_plan_side(ct, level, side, sign, frame, fine, coarse, neighbours, implants, options))
+            screws.append(plan(side, sign, implants))
         except ProcessingError as error:
             skipped.append(Skipped(level, side, str(error), whole=True))
-    return PedicleScrewPlan(tuple(screws), tuple(skipped))
+    return PedicleScrewPlan(tuple(_apart(screws, implants, plan)), tuple(skipped))
+
+
+def _apart(
+    screws: list[Screw], implants: ImplantTable, plan: Callable[[str, float, ImplantTable], Screw]
+) -> list[Screw]:
+    """Return the screws of one vertebra so that their tips do not meet: the longer one is planned anew, shorter, until they do not."""
+    signs = dict(SIDES)
+    while len(screws) == 2:
+        ends = [(s.entry_ras, s.tip_ras, s.diameter_mm) for s in screws]
+        longest = max(s.length_mm for s in screws)
+        shorter = tuple(size for size in implants.sizes_mm if size[1] < longest - 1e-6)
+        if gap_mm(ends[0], ends[1]) >= _BETWEEN_SCREWS_MM or not shorter:
+            break
+        table = ImplantTable(implants.name, shorter)
+        try:
+            screws = [plan(s.side, signs[s.side], table) if s.length_mm >= longest - 1e-6 else s for s in screws]
+        except ProcessingError:
+            break  # none so short reaches the body: that they meet is said
+    return screws
 
 
 def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:
