@@ -21,6 +21,25 @@ _CHUNK = 20_000
 _FEW = 8
 #: Half width of the box about a line in which others are tried.
 _NEAR_MM = 2.5
+#: Ends a pattern search.
+_LEAST_STEP_MM = 0.02
+
+
+def _few_moves() -> FloatArray:
+    """Return each parameter alone, and both ends together, which shifts the line without turning it."""
+    moves = np.vstack([np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1]]])
+    return np.vstack([moves, -moves])
+
+
+def _all_moves() -> FloatArray:
+    """Return unit moves in the 80 directions of a place's neighbours on a grid of the four parameters."""
+    moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
+    return np.asarray(moves / np.linalg.norm(moves, axis=1, keepdims=True))
+
+
+_FEW_MOVES = _few_moves()
+#: A least depth has creases that a search along fewer directions stays caught in.
+ALL_MOVES = _all_moves()
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +161,10 @@ def widest_corridor(
         allowed = np.where(outside <= 1e-9, values, -np.inf)
         top = int(allowed.argmax())
         if allowed[top] > best:
-            best_x, best, used = _climb(bone, family, cells[top], float(allowed[top]), float(size.max()))
+            value, step_mm = float(allowed[top]), float(size.max())
+            best_x, best, used = _climb(
+                bone, family, cells[top], value, moves=_FEW_MOVES, step_mm=step_mm, least_gain_mm=1e-6
+            )
             evaluations += used
         alive = bounds > best + gap_mm
         if (~alive).any():
@@ -198,56 +220,43 @@ def polished_corridor(bone: DepthField, family: LineFamily, corridor: Corridor, 
     A least depth has creases that even these moves stop in: the best of some hundred lines nearby are climbed from too.
     """
     half = np.array([*family.half_start_mm, *family.half_end_mm])
-    first = corridor.parameters
-    tops = [_hill(bone, family, first, corridor.clearance_mm, half)]
+
+    def top_from(x: FloatArray, value: float) -> tuple[FloatArray, float, int]:
+        return _climb(bone, family, x, value, moves=ALL_MOVES, step_mm=0.8, least_gain_mm=1e-5)
+
+    tops = [top_from(corridor.parameters, corridor.clearance_mm)]
     if starts:
         near = np.clip(tops[0][0] + _NEAR_MM * (2 * qmc.Sobol(4, scramble=False).random(256) - 1), -half, half)
         near = near[family.outside_limits_mm(near) <= 1e-9]
         values = line_clearance_mm(bone, family, near) if len(near) else np.empty(0)
-        tops += [_hill(bone, family, near[n], float(values[n]), half) for n in np.argsort(values)[::-1][:starts]]
+        tops += [top_from(near[n], float(values[n])) for n in np.argsort(values)[::-1][:starts]]
     x, value, _ = max(tops, key=lambda top: top[1])
     used = sum(top[2] for top in tops) + (256 if starts else 0)
     start, end = family.ends_ras(x[None])
     return Corridor(start[0], end[0], x, value, max(value, corridor.bound_mm), corridor.evaluations + used)
 
 
-def _hill(
-    bone: DepthField, family: LineFamily, x: FloatArray, value: float, half: FloatArray
-) -> tuple[FloatArray, float, int]:
-    """Climb from one line; return the line, its clearance and the evaluations used."""
-    moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
-    moves /= np.linalg.norm(moves, axis=1, keepdims=True)
-    step, used = 0.8, 0
-    while step > 0.02:
-        around = np.clip(x + step * moves, -half, half)
-        values = line_clearance_mm(bone, family, around)
-        values[family.outside_limits_mm(around) > 1e-9] = -np.inf
-        used += len(around)
-        top = int(values.argmax())
-        if values[top] > value + 1e-5:
-            x, value = around[top], float(values[top])
-        else:
-            step /= 2
-    return x, value, used
-
-
 def _climb(
-    bone: DepthField, family: LineFamily, x: FloatArray, value: float, step: float
+    bone: DepthField,
+    family: LineFamily,
+    x: FloatArray,
+    value: float,
+    *,
+    moves: FloatArray,
+    step_mm: float,
+    least_gain_mm: float,
 ) -> tuple[FloatArray, float, int]:
     """Improve a line by a pattern search within the family; return it, its clearance and the evaluations used."""
     half = np.array([*family.half_start_mm, *family.half_end_mm])
-    # Besides each parameter alone: both ends together, which shifts the line without turning it.
-    moves = np.vstack([np.eye(4), [[1, 0, 1, 0], [0, 1, 0, 1]]])
-    moves = np.vstack([moves, -moves])
     used = 0
-    while step > 0.02:
-        around = np.clip(x + step * moves, -half, half)
+    while step_mm > _LEAST_STEP_MM:
+        around = np.clip(x + step_mm * moves, -half, half)
         values = line_clearance_mm(bone, family, around)
         values[family.outside_limits_mm(around) > 1e-9] = -np.inf
         used += len(around)
         top = int(values.argmax())
-        if values[top] > value + 1e-6:
+        if values[top] > value + least_gain_mm:
             x, value = around[top], float(values[top])
         else:
-            step /= 2
+            step_mm /= 2
     return x, value, used

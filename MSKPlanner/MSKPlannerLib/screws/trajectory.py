@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from MSKFusionLib.volume import Volume
 
 from ..bone.depth_field import DepthField
 from .breach_risk import PlannedCylinder, axis_clearances_mm, normal_draws
-from .corridor import Corridor, LineFamily
+from .corridor import ALL_MOVES, Corridor, LineFamily
 from .error_budget import ErrorBudget
 from .safety import entry_zone_mm, screw_surface
 
@@ -226,14 +225,11 @@ class TrajectorySearch:
     ) -> tuple[Choice, float]:
         """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
-        A pattern search over the 80 neighbours of a place in four dimensions: along fewer it stays caught in the creases
-        that a least depth has.
+        A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
         """
-        moves = np.array([m for m in itertools.product((-1.0, 0.0, 1.0), repeat=4) if any(m)])
-        moves /= np.linalg.norm(moves, axis=1, keepdims=True)
         room, step = room_of(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
         while step > _POLISH_TO_MM:
-            around = x + step * moves
+            around = x + step * ALL_MOVES
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
             found = [(room_of(lines, int(n), choice), int(n)) for n in np.flatnonzero(self._fits(lines, choice))]
             best, n = max(found, default=((-np.inf, -np.inf), 0))
