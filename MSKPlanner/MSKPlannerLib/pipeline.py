@@ -37,7 +37,8 @@ from .records import (
 )
 from .screws.error_budget import load_error_budget
 from .screws.implants import ImplantTable
-from .screws.pedicle import ScrewOptions, Skipped, plan_levels
+from .screws.options import ScrewOptions
+from .screws.pedicle import Skipped, plan_levels
 
 
 @dataclass(frozen=True)

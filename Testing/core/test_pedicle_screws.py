@@ -11,7 +11,8 @@ from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 from MSKPlannerLib.anatomy.vertebra import vertebra_frame
 from MSKPlannerLib.screws.implants import ImplantTable, load_implants
-from MSKPlannerLib.screws.pedicle import ScrewOptions, _first_choice, plan_levels, plan_pedicle_screws
+from MSKPlannerLib.screws.options import ScrewOptions
+from MSKPlannerLib.screws.pedicle import _first_choice, plan_levels, plan_pedicle_screws
 from MSKPlannerLib.screws.safety import assess_screw, screw_clearance_mm
 
 

@@ -46,7 +46,7 @@ def test_the_gap_of_two_screws_is_that_of_any_two_of_their_points():
 def _breaches(depth, side="left", body_from_mm=20.0, tip=(0, 40, 0)):
     entry = np.zeros(3)
     surface = screw_surface(depth, entry, tip, 6.0)
-    return wall_breaches(surface, entry, np.eye(3), side, body_from_mm)
+    return wall_breaches(surface, np.eye(3), side, body_from_mm)
 
 
 def test_each_wall_is_told_with_its_own_breach():

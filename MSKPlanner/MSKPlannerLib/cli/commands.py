@@ -38,7 +38,7 @@ from ..plan import Check, Plan
 from ..plan_file import plan_to_json, read_plan
 from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
-from ..screws.pedicle import ScrewOptions
+from ..screws.options import ScrewOptions
 from .arguments import parse_level_hint, parse_levels
 from .case_file import options_from_table, read_case_file
 from .console import say, table

@@ -48,9 +48,7 @@ class WallBreaches:
         }
 
 
-def wall_breaches(
-    surface: ScrewSurface, entry_ras: ArrayLike, axes_ras: FloatArray, side: str, body_from_mm: float
-) -> WallBreaches:
+def wall_breaches(surface: ScrewSurface, axes_ras: FloatArray, side: str, body_from_mm: float) -> WallBreaches:
     """Return the breaches of a screw by wall.
 
     Parameters
@@ -62,7 +60,7 @@ def wall_breaches(
     body_from_mm
         Where along the screw the vertebral body begins.
     """
-    arms = surface.points_ras - np.asarray(entry_ras, dtype=np.float64)
+    arms = surface.points_ras - surface.entry_ras
     along = arms @ surface.axis_ras
     on_tip = np.arange(len(along)) >= len(along) - surface.cap_count
     # Where the middle of the tip's disc is out, the front wall is pierced, wherever on the disc the deepest point is.

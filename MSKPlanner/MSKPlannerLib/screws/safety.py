@@ -85,6 +85,7 @@ class ScrewSurface:
     points_ras: FloatArray
     depths_mm: FloatArray
     cap_count: int
+    entry_ras: FloatArray
     axis_ras: FloatArray
     length_mm: float
     entry_zone_mm: float
@@ -107,7 +108,7 @@ def screw_surface(
     start = counted_zone_start_mm(length, diameter_mm, counted_from_mm)
     local, cap_count = cylinder_points(length, diameter_mm, start)
     points = entry + local @ np.vstack([*perpendicular_axes(axis), axis])
-    return ScrewSurface(points, np.asarray(depth(points)), cap_count, axis, length, start)
+    return ScrewSurface(points, np.asarray(depth(points)), cap_count, entry, axis, length, start)
 
 
 def counted_zone_start_mm(length_mm: float, diameter_mm: float, counted_from_mm: float | None) -> float:
@@ -160,8 +161,12 @@ def assess_screw(
     GeometryError
         When the screw has no length, or a size is not a positive number.
     """
-    entry = np.asarray(entry_ras, dtype=np.float64)
-    surface = screw_surface(depth, entry, tip_ras, diameter_mm, counted_from_mm=counted_from_mm)
+    surface = screw_surface(depth, entry_ras, tip_ras, diameter_mm, counted_from_mm=counted_from_mm)
+    return assess_surface(surface, axes_ras=axes_ras, side=side)
+
+
+def assess_surface(surface: ScrewSurface, *, axes_ras: FloatArray | None = None, side: str = "") -> ScrewSafety:
+    """Measure a screw whose surface has been sampled; see `assess_screw`."""
     points, depths, cap_depth = surface.points_ras, surface.depths_mm, surface.depths_mm[-surface.cap_count :]
     length, axis = surface.length_mm, surface.axis_ras
     worst = int(depths.argmin())
@@ -169,12 +174,13 @@ def assess_screw(
     breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
     direction = ""
     if breach > 0 and axes_ras is not None and side in ("left", "right"):
-        along_worst = float((points[worst] - entry) @ axis)
+        arm = points[worst] - surface.entry_ras
+        along = float(arm @ axis)
         # On the tip's disc every place is as far out as its middle where the front cortex is pierced.
-        if cap_depth[0] < 0 and length - along_worst < 1e-6:
+        if cap_depth[0] < 0 and length - along < 1e-6:
             direction = "anterior"
         else:
-            direction = breach_direction(points[worst] - entry - along_worst * axis, np.asarray(axes_ras), side)
+            direction = breach_direction(arm - along * axis, np.asarray(axes_ras), side)
     x, y, z = (float(c) for c in points[worst])
     return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), surface.entry_zone_mm)
 
