@@ -14,7 +14,7 @@ from MSKPlannerLib.screws.measures import (
     screw_angles_deg,
     wall_breaches,
 )
-from MSKPlannerLib.screws.safety import screw_surface
+from MSKPlannerLib.screws.safety import assess_surface, screw_surface
 
 AXES = rotation_about((1, 2, -1), 33.0)
 
@@ -74,6 +74,23 @@ def test_a_tip_in_front_of_the_bone_is_anterior():
     found = _breaches(lambda p: 38.5 - p[..., 1])
     assert found.body["anterior"] == pytest.approx(1.5, abs=0.01)
     assert heary_grade(found) == "III"
+
+
+def test_the_rim_of_a_tip_in_front_of_a_slanting_wall_is_anterior_in_both_measures():
+    # The front wall slants by 20 degrees, so that the rim of the tip is farther out than its middle.
+    forward = np.array([np.sin(np.radians(20.0)), np.cos(np.radians(20.0)), 0.0])
+
+    def depth(p):
+        return 37.0 - p @ forward
+
+    surface = screw_surface(depth, np.zeros(3), (0, 40, 0), 6.0)
+    found = assess_surface(surface, axes_ras=np.eye(3), side="right")
+    walls = wall_breaches(surface, np.eye(3), "right", 20.0)
+    rim_mm = 40.0 * forward[1] + 3.0 * forward[0] - 37.0
+    assert found.breach_direction == "anterior"
+    assert found.breach_mm == pytest.approx(rim_mm, abs=0.02)
+    assert walls.deepest["anterior"] == found.breach_mm
+    assert max(walls.deepest, key=walls.deepest.get) == "anterior"
 
 
 def test_heary_of_what_is_contained_and_of_a_lateral_wall():

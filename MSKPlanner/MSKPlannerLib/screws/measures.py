@@ -14,7 +14,7 @@ from MSKFusionLib.interpolation import sample_volume
 from MSKFusionLib.volume import Volume
 
 from ..anatomy.vertebra import VertebraFrame
-from .safety import ScrewSurface, breach_direction
+from .safety import ScrewSurface
 
 DIRECTIONS = ("medial", "lateral", "cranial", "caudal", "anterior")
 #: Trabecular bone of less than this in CT without contrast speaks for osteoporosis (Pickhardt et al. 2013, doi
@@ -60,17 +60,10 @@ def wall_breaches(surface: ScrewSurface, axes_ras: FloatArray, side: str, body_f
     body_from_mm
         Where along the screw the vertebral body begins.
     """
-    arms = surface.points_ras - surface.entry_ras
-    along = arms @ surface.axis_ras
-    on_tip = np.arange(len(along)) >= len(along) - surface.cap_count
-    # Where the middle of the tip's disc is out, the front wall is pierced, wherever on the disc the deepest point is.
-    front_pierced = surface.depths_mm[-surface.cap_count] < 0
+    along = (surface.points_ras - surface.entry_ras) @ surface.axis_ras
     found: tuple[dict[str, float], dict[str, float]] = ({}, {})
     for n in np.flatnonzero(surface.depths_mm < 0):
-        if on_tip[n] and front_pierced:
-            direction = "anterior"
-        else:
-            direction = breach_direction(arms[n] - along[n] * surface.axis_ras, axes_ras, side)
+        direction = surface.direction_at(int(n), axes_ras, side)
         part = found[int(along[n] >= body_from_mm)]
         part[direction] = max(part.get(direction, 0.0), -float(surface.depths_mm[n]))
     return WallBreaches(*found)

@@ -90,6 +90,15 @@ class ScrewSurface:
     length_mm: float
     entry_zone_mm: float
 
+    def direction_at(self, n: int, axes_ras: FloatArray, side: str) -> str:
+        """Name the direction in which a point of the surface, by its number, leaves the bone."""
+        arm = self.points_ras[n] - self.entry_ras
+        along_mm = float(arm @ self.axis_ras)
+        # Where the middle of the tip's disc is out, the front wall is pierced, wherever on the disc or its rim the point is.
+        if self.depths_mm[-self.cap_count] < 0 and self.length_mm - along_mm < 1e-6:
+            return "anterior"
+        return breach_direction(arm - along_mm * self.axis_ras, axes_ras, side)
+
 
 def screw_surface(
     depth: DepthFunction,
@@ -167,21 +176,13 @@ def assess_screw(
 
 def assess_surface(surface: ScrewSurface, *, axes_ras: FloatArray | None = None, side: str = "") -> ScrewSafety:
     """Measure a screw whose surface has been sampled; see `assess_screw`."""
-    points, depths, cap_depth = surface.points_ras, surface.depths_mm, surface.depths_mm[-surface.cap_count :]
-    length, axis = surface.length_mm, surface.axis_ras
-    worst = int(depths.argmin())
-    clearance = float(depths[worst])
+    worst = int(surface.depths_mm.argmin())
+    clearance = float(surface.depths_mm[worst])
     breach = max(0.0, -clearance) if clearance < -_BREACH_TOLERANCE_MM else 0.0
     direction = ""
     if breach > 0 and axes_ras is not None and side in ("left", "right"):
-        arm = points[worst] - surface.entry_ras
-        along = float(arm @ axis)
-        # On the tip's disc every place is as far out as its middle where the front cortex is pierced.
-        if cap_depth[0] < 0 and length - along < 1e-6:
-            direction = "anterior"
-        else:
-            direction = breach_direction(arm - along * axis, np.asarray(axes_ras), side)
-    x, y, z = (float(c) for c in points[worst])
+        direction = surface.direction_at(worst, np.asarray(axes_ras), side)
+    x, y, z = (float(c) for c in surface.points_ras[worst])
     return ScrewSafety(clearance, breach, direction, gertzbein_robbins_grade(breach), (x, y, z), surface.entry_zone_mm)
 
 
