@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from benchmarks.regbench.honesty import honesty
-from benchmarks.regbench.methods import matrix_of_itk
-from benchmarks.regbench.motions import draw_motion, with_moved_header
-from benchmarks.regbench.pairs import ImageFile, Pair, start_at
-from benchmarks.regbench.patients import PatientStore
-from benchmarks.regbench.runs import read_records, scored
-from benchmarks.regbench.sets import SETS, Source
-from benchmarks.regbench.table import as_text, summarise
+from regbench.honesty import honesty
+from regbench.methods import matrix_of_itk
+from regbench.motions import draw_motion, with_moved_header
+from regbench.pairs import ImageFile, Pair, start_at
+from regbench.patients import PatientStore
+from regbench.runs import read_records, scored
+from regbench.sets import SETS, Source
+from regbench.table import as_text, summarise
 
 from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about, rotation_angle_deg, transform_points
 from MSKFusionLib.volume import Modality, Volume

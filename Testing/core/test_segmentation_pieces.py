@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from benchmarks.segbench.scores import match, surface_distance_mm
 from scipy import ndimage
+from segbench.scores import match, surface_distance_mm
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.segmentation import Segment, Segmentation, name_bone, segment_bones_ct

@@ -123,12 +123,12 @@ def _near(pair: Pair, start: FloatArray, progress: Progress) -> list[FloatArray]
 def _anywhere(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> list[FloatArray]:
     """Return candidate poses turned in any way, each climbed on coarse images.
 
-    The grid is as fine as for turns near the start: on one of 12 mm the true place of small images is often no peak at all.
+    The grid is as fine as for turns near the start: on one of 12 mm the true place of small images is often no peak.
     """
     options = SearchOptions(candidates=60)
     turns = all_turns(24.0) @ start[:3, :3]
     found = search(*pair.at(2.0), pair.signal, turns, options, part(progress, 0.0, 0.8))
-    # Coarse images are climbed from far, but their summits may lie elsewhere: the best are climbed on finer ones too.
+    # All are climbed at 6 mm; the best also at 10 mm, whose hills are wider but whose summits may lie elsewhere.
     climbs = [(6.0, pose.ct_to_mr_ras) for pose in found] + [(10.0, pose.ct_to_mr_ras) for pose in found[:_BEST]]
     levels = {spacing_mm: pair.information(spacing_mm, 3000, seed, bins=16) for spacing_mm in (10.0, 6.0)}
     poses = []

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from worker_process import run_worker
 
 from .methods import NEEDS_LABELS
 from .pairs import Pair, Recipe
 
 Record = dict[str, Any]
-_BENCHMARKS = Path(__file__).resolve().parents[1]
-_LIBRARIES = _BENCHMARKS.parents[1] / "MSKFusion"
 
 
 def run_method(recipe: Recipe, pair: Pair, method: str, python: str, timeout_s: float) -> Record:
@@ -42,22 +39,8 @@ def run_method(recipe: Recipe, pair: Pair, method: str, python: str, timeout_s: 
     with tempfile.TemporaryDirectory() as folder:
         job, answer = Path(folder) / "job.json", Path(folder) / "answer.json"
         job.write_text(json.dumps(_job(pair, method)), encoding="utf-8")
-        paths = os.pathsep.join([str(_BENCHMARKS), str(_LIBRARIES), *filter(None, [os.environ.get("PYTHONPATH")])])
-        try:
-            done = subprocess.run(
-                [python, "-m", "regbench.worker", str(job), str(answer)],
-                env=os.environ | {"PYTHONPATH": paths},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return record | {"status": "timeout", "seconds": timeout_s}
-        if done.returncode != 0 or not answer.is_file():
-            words = done.stderr.decode(errors="replace")[-600:]
-            return record | {"status": "crash", "detail": f"exit status {done.returncode}: {words}"}
-        return record | scored(pair, json.loads(answer.read_text(encoding="utf-8")))
+        found = run_worker("regbench.worker", [str(job), str(answer)], answer, python=python, timeout_s=timeout_s)
+    return record | scored(pair, found)
 
 
 def _job(pair: Pair, method: str) -> Record:

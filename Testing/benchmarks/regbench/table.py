@@ -194,7 +194,6 @@ def as_text(summary: dict[str, Any]) -> str:
     ):
         if summary[key]:
             lines += ["", title, *[_case_text(c) for c in summary[key]]]
-    lines += ["", *[f"not available: {words}" for words in summary.get("not_available", [])]]
     return "\n".join(lines)
 
 

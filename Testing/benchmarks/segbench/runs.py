@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from worker_process import run_worker
 
 from MSKFusionLib.volume import Modality, read_image
 
@@ -17,8 +15,6 @@ from .cases import Case, read_labels
 from .scores import pieces_ml, scores, union_dice
 
 Record = dict[str, Any]
-_BENCHMARKS = Path(__file__).resolve().parents[1]
-_LIBRARIES = _BENCHMARKS.parents[1] / "MSKFusion"
 #: Smaller fragments have no bar.
 LEAST_ML = 5.0
 
@@ -35,22 +31,9 @@ def run_case(case: Case, folder: Path, timeout_s: float) -> Record:
     stem = "".join(c if c.isalnum() else "_" for c in case.name)
     labels, answer = folder / f"{stem}.nrrd", folder / f"{stem}.json"
     answer.unlink(missing_ok=True)
-    paths = os.pathsep.join([str(_BENCHMARKS), str(_LIBRARIES), *filter(None, [os.environ.get("PYTHONPATH")])])
     record: Record = {"set": case.set_name, "case": case.name}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "segbench.worker", str(case.ct), str(labels), str(answer)],
-            env=os.environ | {"PYTHONPATH": paths},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return record | {"status": "timeout", "seconds": timeout_s, "failed": ["not in time"]}
-    if done.returncode != 0 or not answer.is_file():
-        return record | {"status": "crash", "detail": done.stderr.decode(errors="replace")[-800:], "failed": ["crash"]}
-    record |= json.loads(answer.read_text(encoding="utf-8"))
+    arguments = [str(case.ct), str(labels), str(answer)]
+    record |= run_worker("segbench.worker", arguments, answer, python=sys.executable, timeout_s=timeout_s)
     if record["status"] != "done":
         return record | {"failed": [record["status"]]}
     return record | scored(case, record, read_labels(labels))
