@@ -40,6 +40,9 @@ _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
 #: They go by the mean depth of this share of the screw's surface, the part nearest to the cortex. A surface found in an
 #: image has errors of its own: where the least depth alone decides, the line is taken whose errors flatter it most.
 _NEAREST_SHARE = 0.03
+#: So many lines about the polished one are looked at, so many of them polished too; those that have as much room as the best
+#: but for this are equal.
+_STARTS, _TOPS, _AS_GOOD_MM = 128, 6, 0.005
 #: Errors that lines are compared under by their risk, and how far a breach is blurred for that.
 _DRAWS, _BLUR_MM = 512, 0.2
 #: Behind the entry a sleeve of this radius needs a free way of this length.
@@ -197,7 +200,31 @@ class TrajectorySearch:
             return None
         # The sampling goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of a thin
         # pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low. The surface is not.
-        return self._polished(top[1], top[2], self._room)
+        return self._middle_of_the_widest(self._polished(top[1], top[2], self._room)[0])
+
+    def _middle_of_the_widest(self, choice: Choice) -> tuple[Choice, float]:
+        """Return the middle of the lines near a polished one that have as much room, and the least depth of its surface.
+
+        The widest place is a plateau rather than a peak: its highest points owe their height to errors of the surface that
+        was found, its middle is far from every edge.
+        """
+        x = self._family.parameters_of(choice.entry_ras, choice.tip_ras)
+        near = x + _POLISH_FROM_MM * (2 * qmc.Sobol(4, scramble=False).random(_STARTS) - 1)
+        lines = self._follow(near[self._family.outside_limits_mm(near) <= 1e-9])
+        rooms = [(self._room(lines, int(n), choice)[0], int(n)) for n in np.flatnonzero(self._fits(lines, choice))]
+        tops = [choice]
+        for _, n in sorted(rooms, reverse=True)[:_TOPS]:
+            start = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
+            tops.append(self._polished(lines.parameters[n], start, self._room, from_mm=_POLISH_FROM_MM / 3)[0])
+        places = np.array([self._family.parameters_of(t.entry_ras, t.tip_ras) for t in tops])
+        found = [self._room(self._follow(place[None]), 0, choice) for place in places]
+        best = max(range(len(tops)), key=lambda n: found[n])
+        as_good = [n for n, room in enumerate(found) if room[0] >= found[best][0] - _AS_GOOD_MM]
+        middle = self._follow(places[as_good].mean(axis=0)[None])
+        room = self._room(middle, 0, choice)
+        if bool(self._fits(middle, choice)[0]) and room[0] >= found[best][0] - _AS_GOOD_MM:
+            return self._choice(middle, 0, choice.diameter_mm, choice.length_mm), room[1]
+        return tops[best], found[best][1]
 
     def allows(self, choice: Choice) -> bool:
         """Tell whether a screw keeps to the limits and to the room for neighbours."""
@@ -221,13 +248,18 @@ class TrajectorySearch:
         return self._polished(self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, room)[0]
 
     def _polished(
-        self, x: FloatArray, choice: Choice, room_of: Callable[[_Lines, int, Choice], tuple[float, float]]
+        self,
+        x: FloatArray,
+        choice: Choice,
+        room_of: Callable[[_Lines, int, Choice], tuple[float, float]],
+        *,
+        from_mm: float = _POLISH_FROM_MM,
     ) -> tuple[Choice, float]:
         """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
         A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
         """
-        room, step = room_of(self._follow(x[None]), 0, choice), _POLISH_FROM_MM
+        room, step = room_of(self._follow(x[None]), 0, choice), from_mm
         while step > _POLISH_TO_MM:
             around = x + step * ALL_MOVES
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
