@@ -26,7 +26,6 @@ from .result import BendingMap, BonePose, RegistrationResult, Verdict
 from .rigid import register_rigid
 
 METHOD = "piecewise rigid: one common motion, then every bone on its own, log-Euclidean blend between bones"
-_BONE_KINDS = ("vertebra", "sacrum", "bone")
 #: What a single bone's pose must show to be trusted.
 MOST_SPLIT_MM = 1.5
 LEAST_RETURN = 0.5
@@ -75,7 +74,7 @@ def register_piecewise(
     InputError
         When the images cannot be registered, the MR shows none of the bones, or `rigid` has no evidence.
     """
-    names = [s.name for s in bones.segments if s.kind in _BONE_KINDS and s.name != "other bone"]
+    names = [s.name for s in bones.bones if s.name != "other bone"]
     if not names:
         raise InputError("the labels name no bone", "Segment the CT first.", where=bones.labels.name)
     ct, mr = check_pair(fixed, moving)

@@ -29,7 +29,6 @@ STILL_STEPS, STILL_MM, FREE_AFTER_MM = 1.9, 3.8, 9.0
 #: HU that soft tissue lies between; what is beyond them is cut off.
 _HU_RANGE = (-160.0, 240.0)
 LEAST_VOXELS = 2000
-_BONE_KINDS = ("vertebra", "sacrum", "bone")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +140,7 @@ def _distance_to_bone_mm(ct: Volume, bones: Segmentation | None) -> Volume:
         lower = np.floor(transform_points(bones.labels.ras_to_ijk, ct.corners_ras()).min(axis=0))
         upper = np.ceil(transform_points(bones.labels.ras_to_ijk, ct.corners_ras()).max(axis=0)) + 1
         where = bones.labels.cropped(np.maximum(lower, 0), np.minimum(upper, bones.labels.shape_ijk))
-        mask = np.isin(where.voxels, [s.value for s in bones.segments if s.kind in _BONE_KINDS])
+        mask = np.isin(where.voxels, [s.value for s in bones.bones])
     distance = signed_distance_mm(mask, where.spacing_mm[::-1])
     return replace(where, voxels=np.minimum(distance, 1e3), name="distance from bone")
 

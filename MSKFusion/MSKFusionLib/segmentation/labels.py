@@ -22,6 +22,7 @@ VERTEBRA_VALUES: dict[str, int] = {
 LEVELS_CRANIAL_TO_CAUDAL: tuple[str, ...] = tuple(n for n in VERTEBRA_VALUES if n != "L6")
 #: Vertebrae that nobody named are numbered from head to foot: V1 is 101.
 UNNAMED_FIRST_VALUE = 101
+BONE_KINDS = ("vertebra", "sacrum", "bone")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,11 @@ class Segmentation:
         if not mask.any():
             raise InputError(f"'{name}' has no voxels", "Segment it again.", where=self.labels.name)
         return self.labels.within(mask_box(mask, np.ceil(margin_mm / self.labels.spacing_mm[::-1]).astype(int)))
+
+    @property
+    def bones(self) -> tuple[Segment, ...]:
+        """All that is bone: vertebrae, sacrum and the others; no disc, canal or soft tissue."""
+        return tuple(s for s in self.segments if s.kind in BONE_KINDS)
 
     @property
     def vertebrae(self) -> tuple[Segment, ...]:

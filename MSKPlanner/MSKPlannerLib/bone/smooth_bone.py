@@ -14,11 +14,13 @@ from MSKFusionLib.boxes import mask_box
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.interpolation import sample_volume
+from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.segmentation.cortical_edge import cortical_edge
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from .depth_field import DEFAULT_STEP_MM, DepthField, signed_distance
+from .surface_band import SurfaceBand
 
 #: How far the grid reaches beyond the bone. Farther points are answered by a bound (see `DepthField.depth_mm`).
 DEFAULT_MARGIN_MM = 5.0
@@ -48,12 +50,18 @@ class SmoothBone:
 
     The mask is smoothed by Gaussians of about 0.7 voxels, and its 0.5 level gives distances on the label grid, which are
     smoothed again; both in a way that does not shrink curved surfaces. Their zero level is the surface.
+
+    Parameters
+    ----------
+    band
+        How sure the surface is; None where there was no CT to look at.
     """
 
     level: NDArray[np.float32]
     origin_ras: FloatArray
     spacing_mm: FloatArray
     directions_ras: FloatArray
+    band: SurfaceBand | None = None
 
     @classmethod
     def of_mask(
@@ -116,6 +124,25 @@ class SmoothBone:
         depth = signed_distance(sitk.GetArrayFromImage(fine), np.full(3, step_mm))
         return DepthField(depth, self.origin_ras + self.directions_ras @ low, self.directions_ras, step_mm)
 
+    def moved_by_band(self, share: float) -> SmoothBone:
+        """Return the bone with its surface moved outward by a share of its band's half width: 1 is the outer surface of the
+        band, -1 the inner one, which is bone for all that can be told.
+
+        Raises
+        ------
+        GeometryError
+            When the bone has no band, for want of a CT.
+        """
+        if self.band is None:
+            raise GeometryError("how sure this surface is was not measured", "Give the CT that it was found in.")
+        reach_mm = 2 * self.band.half_width_mm.max() + float(self.spacing_mm.max())
+        near = np.argwhere(np.abs(self.level) <= reach_mm)
+        points = self.origin_ras + (near[:, ::-1] * self.spacing_mm) @ self.directions_ras.T
+        width_mm = np.full(self.level.shape, self.band.usual_mm, dtype=np.float32)
+        width_mm[tuple(near.T)] = self.band.nearest(points)[1]
+        level = signed_distance((self.level + share * width_mm).astype(np.float32), self.spacing_mm[::-1])
+        return replace(self, level=level, band=None)
+
     def surface_points(self) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
         """Return points spread over the surface: flat indices of `level` next to them, places and outward normals in RAS.
 
@@ -145,17 +172,20 @@ def smooth_bone(segmentation: Segmentation, name: str, ct: Volume | None = None)
     if ct is None or not mask.any():
         return SmoothBone.of_mask(segmentation.labels, mask, where=name)
     smooth = SmoothBone.of_mask(segmentation.labels, peel(segmentation.labels, mask, ct), where=name)
-    return _on_cortex(smooth, ct, segmentation.labels, segmentation[name].value)
+    return _on_cortex(smooth, ct, segmentation, name)
 
 
-def _on_cortex(smooth: SmoothBone, ct: Volume, labels: Volume, value: int) -> SmoothBone:
+def _on_cortex(smooth: SmoothBone, ct: Volume, segmentation: Segmentation, name: str) -> SmoothBone:
     """Move the surface to the cortical edge that the CT shows; where it shows none, as in joints, the label's stays."""
+    labels = segmentation.labels
+    # Soft tissue that is labelled too has no cortex that could be mistaken for this bone's.
+    other_bones = [s.value for s in segmentation.bones if s.name != name]
     at, points, outward = smooth.surface_points()
     places = points[:, None] + _OTHER_BONE_MM[:, None] * outward[:, None]
     ijk = np.rint(transform_points(labels.ras_to_ijk, places.reshape(-1, 3))).astype(int)
     ijk = np.clip(ijk, 0, np.array(labels.shape_ijk) - 1)
     there = labels.voxels[ijk[:, 2], ijk[:, 1], ijk[:, 0]].reshape(len(points), -1)
-    other = (there != 0) & (there != value)
+    other = np.isin(there, other_bones)
     free_mm = np.where(other.any(axis=1), _OTHER_BONE_MM[other.argmax(axis=1)] - 0.5, np.inf)
     edge = cortical_edge(ct, points, outward, free_mm)
     weight = edge.weight / (1.0 + (edge.sd_mm / _EDGE_SD_MM) ** 2)
@@ -170,8 +200,12 @@ def _on_cortex(smooth: SmoothBone, ct: Volume, labels: Volume, value: int) -> Sm
     total = spread(weight) + _LABEL_SHARE * spread(np.ones(len(at)))
     # What is moved are true distances: on the smoothed ones a shift of half a millimetre falls short by a tenth.
     level = signed_distance(smooth.level, smooth.spacing_mm[::-1])
-    moved = level + spread(weight * shift) / np.maximum(total, 1e-6)
-    return replace(smooth, level=signed_distance(moved.astype(np.float32), smooth.spacing_mm[::-1]))
+    moved_mm = spread(weight * shift) / np.maximum(total, 1e-6)
+    return replace(
+        smooth,
+        level=signed_distance((level + moved_mm).astype(np.float32), smooth.spacing_mm[::-1]),
+        band=SurfaceBand.of_fit(points, outward, moved_mm.ravel()[at], edge, ct.spacing_mm),
+    )
 
 
 def peel(grid: Volume, mask: NDArray[np.bool_], ct: Volume) -> NDArray[np.bool_]:
@@ -191,6 +225,20 @@ def peel(grid: Volume, mask: NDArray[np.bool_], ct: Volume) -> NDArray[np.bool_]
     out = np.zeros_like(mask)
     out[box] = part
     return out
+
+
+def surface_bands(
+    segmentation: Segmentation, ct: Volume, *, progress: Progress = no_progress
+) -> dict[str, SurfaceBand]:
+    """Return how sure the surface of each bone of a CT is, by its name."""
+    bones = [s.name for s in segmentation.bones]
+    found = {}
+    for n, name in enumerate(bones):
+        progress(n / len(bones), f"surface of {name}")
+        band = smooth_bone(segmentation, name, ct).band
+        if band is not None:
+            found[name] = band
+    return found
 
 
 class BoneFields:

@@ -109,6 +109,12 @@ def build_parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--precision", choices=["auto", "full", "mixed"], help="for a bundle: auto (default) is mixed on a GPU"
     )
+    segment.add_argument(
+        "--uncertainty",
+        metavar="FILE",
+        help="also write how sure the bones' surfaces are: an image of the half width in mm of the band in which the true "
+        "surface lies nine times out of ten",
+    )
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -25,8 +25,10 @@ from MSKFusionLib.registration.landmarks import LandmarkPairs
 from MSKFusionLib.segmentation import Segmentation, segment_bones_ct
 from MSKFusionLib.segmentation.files import read_segmentation, write_segmentation
 from MSKFusionLib.torch_device import choose_device
-from MSKFusionLib.volume import Modality, Volume
+from MSKFusionLib.volume import Modality, Volume, write_image
 
+from ..bone.smooth_bone import surface_bands
+from ..bone.surface_band import band_map
 from ..export.mesh_files import read_mesh
 from ..export.report import summary
 from ..guides.checks import check_mesh, failed
@@ -186,8 +188,14 @@ def _landmarks(files: Sequence[str], sd_mm: float) -> LandmarkPairs:
 def segment(args: argparse.Namespace, progress: Progress) -> int:
     """Find the bones in a CT, or what a network knows in an image."""
     target = Path(args.out)
-    if target.exists() and not args.force:
-        raise InputError("this file is there already", "Choose another, or replace it with --force.", where=str(target))
+    band_file = None if args.uncertainty is None else Path(args.uncertainty)
+    for path in filter(None, (target, band_file)):
+        if path.exists() and not args.force:
+            raise InputError(
+                "this file is there already", "Choose another, or replace it with --force.", where=str(path)
+            )
+    if args.network is not None and band_file is not None:
+        raise InputError("--uncertainty goes by the cortex in a CT", "Leave it out, or --network.")
     if args.network is not None:
         bones = _by_network(args, part(progress, 0.0, 0.95))
     elif args.device is not None or args.precision is not None or args.modality == "mr":
@@ -195,9 +203,14 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
     else:
         ct = load_ct(args.image, args.series)
         hint = parse_level_hint(args.level)
-        bones = segment_bones_ct(ct, level_hint=hint, spine_required=False, progress=part(progress, 0.0, 0.95))
+        found_by = 0.95 if band_file is None else 0.6
+        bones = segment_bones_ct(ct, level_hint=hint, spine_required=False, progress=part(progress, 0.0, found_by))
+    bands = {} if band_file is None else surface_bands(bones, ct, progress=part(progress, 0.6, 0.95))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(bones, target)
+    if band_file is not None:
+        band_file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(band_map(bones, bands), band_file)
     progress(1.0, "Done")
     # A network may know no vertebra at all: what it found is named then.
     listed = bones.vertebrae or (bones.segments if args.network is not None else ())
@@ -208,7 +221,15 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
     words += f"; cut by the image's border: {', '.join(cut)}" if cut else ""
     others = [s.name for s in bones.segments if bones.vertebrae and s.kind in ("sacrum", "bone")]
     words += f"; other bones: {', '.join(others)}" if others else ""
-    say(f"{words}. {' '.join(bones.notes)}".strip(), describe_segmentation(bones), as_json=args.json)
+    words = f"{words}. {' '.join(bones.notes)}".strip()
+    record = describe_segmentation(bones)
+    if bands:
+        rows = [[n, f"{b.usual_mm:.2f} mm", f"{b.unseen_share:.0%}"] for n, b in bands.items()]
+        words += "\n" + table(["bone", "surface within (9 of 10, usually)", "no cortex seen"], rows)
+        record["surface_bands"] = {
+            n: {"usual_mm": round(b.usual_mm, 3), "unseen_share": round(b.unseen_share, 4)} for n, b in bands.items()
+        }
+    say(words, record, as_json=args.json)
     return DONE
 
 
