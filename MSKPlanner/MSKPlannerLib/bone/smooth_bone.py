@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,6 +23,7 @@ from MSKFusionLib.volume import Volume
 from .depth_field import DEFAULT_STEP_MM, DepthField, signed_distance
 from .surface_band import SurfaceBand
 
+Kept = TypeVar("Kept")
 #: How far the grid reaches beyond the bone. Farther points are answered by a bound (see `DepthField.depth_mm`).
 DEFAULT_MARGIN_MM = 5.0
 #: Smoothing of the staircase of the mask, in voxels of the label grid, along each axis.
@@ -249,6 +251,13 @@ class BoneFields:
         self.ct = ct
         self._smooth: dict[str, SmoothBone] = {}
         self._depth: dict[str, DepthField] = {}
+        self._kept: dict[tuple[str, str], Any] = {}
+
+    def kept(self, key: tuple[str, str], make: Callable[[], Kept]) -> Kept:
+        """Return what was made of these bones under a key (what, which bone), made when it is first asked for."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast(Kept, self._kept[key])
 
     def smooth(self, name: str) -> SmoothBone:
         """Return a bone's smooth distances; see `smooth_bone`."""

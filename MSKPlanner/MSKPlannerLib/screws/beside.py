@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.registration.result import Verdict
-from MSKFusionLib.segmentation.labels import Segmentation
 
 from ..plan import Screw
 from .implants import ImplantTable
 from .measures import gap_mm
-from .structures import structure_distances
+from .structures import StructureMaps
 
 #: Left between the two screws of a vertebra, whose tips converge.
 _BETWEEN_SCREWS_MM = 1.0
+#: How a reason begins that speaks of another screw.
+_MEETS = "it meets the screw "
 
 
 def with_neighbours(screws: Sequence[Screw]) -> list[Screw]:
-    """Return screws with the nearest other one of each; two that meet are rejected."""
+    """Return screws with the nearest other one of each; two that meet are rejected. What was said of it before is replaced."""
     cylinders = [(s.entry_ras, s.tip_ras, s.diameter_mm) for s in screws]
-    out = []
-    for n, screw in enumerate(screws):
-        gaps = [(gap_mm(cylinders[n], other), m) for m, other in enumerate(cylinders) if m != n]
-        if not gaps:
-            out.append(screw)
-            continue
-        nearest_mm, m = min(gaps)
-        screw = replace(screw, nearest_screw=screws[m].name, nearest_screw_mm=nearest_mm)
-        if nearest_mm < 0:
-            meets = f"it meets the screw {screws[m].name} by {-nearest_mm:.1f} mm"
-            screw = replace(screw, verdict=Verdict.REJECTED, reasons=(*screw.reasons, meets))
-        out.append(screw)
-    return out
+    gaps = {(n, m): gap_mm(cylinders[n], cylinders[m]) for n, m in itertools.combinations(range(len(screws)), 2)}
+    return [
+        beside(screw, {screws[m].name: gaps[min(n, m), max(n, m)] for m in range(len(screws)) if m != n})
+        for n, screw in enumerate(screws)
+    ]
 
 
-def with_structures(screw: Screw, segmentation: Segmentation) -> Screw:
+def beside(screw: Screw, gaps_mm: Mapping[str, float]) -> Screw:
+    """Return a screw with the nearest of the others (free distance by name); what was said of it before is replaced."""
+    reasons = tuple(r for r in screw.reasons if not r.startswith(_MEETS))
+    if reasons != screw.reasons:
+        screw = replace(screw, verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED, reasons=reasons)
+    if not gaps_mm:
+        return replace(screw, nearest_screw="", nearest_screw_mm=None)
+    nearest = min(gaps_mm, key=lambda name: gaps_mm[name])
+    screw = replace(screw, nearest_screw=nearest, nearest_screw_mm=gaps_mm[nearest])
+    if gaps_mm[nearest] >= 0:
+        return screw
+    meets = f"{_MEETS}{nearest} by {-gaps_mm[nearest]:.1f} mm"
+    return replace(screw, verdict=Verdict.REJECTED, reasons=(*reasons, meets))
+
+
+def with_structures(screw: Screw, structures: StructureMaps) -> Screw:
     """Return a screw with its distances to the structures at risk; one that runs into any is rejected."""
-    found = structure_distances(segmentation, screw.entry_ras, screw.tip_ras, screw.diameter_mm)
+    found = structures.distances(screw.entry_ras, screw.tip_ras, screw.diameter_mm)
     into = [f"it runs into {s.name} by {-s.distance_mm:.1f} mm" for s in found if s.distance_mm < 0]
     close = [
         f"{s.name} is {s.distance_mm:.1f} mm away, less than {s.margin_mm:g} mm"

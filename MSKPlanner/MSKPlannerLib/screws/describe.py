@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from MSKFusionLib.frames import unit
 from MSKFusionLib.registration.result import Verdict
@@ -17,7 +19,7 @@ from ..bone.depth_field import DepthField
 from ..plan import Screw
 from .breach_risk import PlannedCylinder, breach_risk
 from .corridor import Corridor
-from .error_budget import load_error_budget
+from .error_budget import ErrorBudget, load_error_budget
 from .measures import LOW_DENSITY_HU, body_density_hu, heary_grade, screw_angles_deg, wall_breaches
 from .options import ScrewOptions
 from .safety import assess_surface, path_density, screw_surface
@@ -25,6 +27,11 @@ from .trajectory import Choice
 
 #: So far behind the isthmus the pedicle begins, from where on the clearance counts: farther back the entry's own cortex comes near.
 CORRIDOR_BACK_MM = 2.0
+#: A screw runs forwards where its direction has at least this share towards anterior (84 degrees off it).
+LEAST_FORWARDS = 0.1
+#: How the note on the pedicle's corridor begins.
+WIDEST = "widest corridor:"
+OBSTRUCTED = "another vertebra lies in the straight way to the entry: it has to be passed or taken down"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +57,94 @@ class PedicleSide:
         """The pedicle of this side."""
         return self.frame.pedicles[self.side]
 
+    @cached_property
+    def body_hu(self) -> float | None:
+        """Mean CT value of the trabecular bone of the body."""
+        return None if self.ct is None else body_density_hu(self.ct, self.frame)
+
+
+def measured_screw(
+    place: PedicleSide,
+    entry_ras: ArrayLike,
+    tip_ras: ArrayLike,
+    diameter_mm: float,
+    budget: ErrorBudget | None = None,
+) -> Screw:
+    """Measure a pedicle screw on its own surface: every number of it, and no verdict yet.
+
+    The planner's screws and those that a user moved are measured here, and nowhere else.
+
+    Parameters
+    ----------
+    budget
+        None leaves the breach risk out, which takes a hundred times as long as all the rest.
+
+    Raises
+    ------
+    GeometryError
+        When the screw has no length, or a size is not a positive number.
+    """
+    frame, level, side = place.frame, place.level, place.side
+    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
+    length_mm = float(np.linalg.norm(tip - entry))
+    axis = (tip - entry) / max(length_mm, 1e-9)
+    forwards = float(axis @ frame.anterior_ras)
+
+    def way_to(y_mm: float) -> float:
+        """Return how far along the screw a coronal plane of the vertebra is met."""
+        return (y_mm - float(frame.to_frame(entry)[1])) / forwards
+
+    # One that hardly runs forwards, as no plan makes but a hand may, meets those planes nowhere: all of it counts as pedicle.
+    runs = forwards > LEAST_FORWARDS
+    planned = PlannedCylinder(
+        entry,
+        tip,
+        diameter_mm,
+        counted_from_mm=way_to(float(frame.to_frame(place.pedicle.centre_ras)[1]) - CORRIDOR_BACK_MM) if runs else None,
+        axes_ras=frame.axes_ras,
+        side=side,
+    )
+    surface = screw_surface(
+        place.fine.depth_mm, entry, tip, planned.diameter_mm, counted_from_mm=planned.counted_from_mm
+    )
+    safety = assess_surface(surface, axes_ras=frame.axes_ras, side=side)
+    walls = wall_breaches(surface, frame.axes_ras, side, way_to(-0.5 * frame.body_depth_mm) if runs else np.inf)
+    convergence_deg, sagittal_deg = screw_angles_deg(entry, tip, frame.axes_ras, side)
+    density = None if place.ct is None else path_density(place.ct, entry, tip, diameter_mm)
+    return Screw(
+        name=f"{level} {side}",
+        site="pedicle",
+        level=level,
+        side=side,
+        entry_ras=(float(entry[0]), float(entry[1]), float(entry[2])),
+        tip_ras=(float(tip[0]), float(tip[1]), float(tip[2])),
+        diameter_mm=diameter_mm,
+        length_mm=length_mm,
+        clearance_mm=safety.clearance_mm,
+        grade=safety.grade,
+        breach_mm=safety.breach_mm,
+        breach_direction=safety.breach_direction,
+        breaches_mm=walls.deepest,
+        heary=heary_grade(walls) if level.startswith("T") else "",
+        convergence_deg=convergence_deg,
+        sagittal_deg=sagittal_deg,
+        hu_mean=None if density is None else density.hu_mean,
+        hu_min=None if density is None else density.hu_min,
+        body_hu=place.body_hu,
+        pedicle_width_mm=place.pedicle.width_mm,
+        risk=None if budget is None else breach_risk(place.fine.depth_mm, planned, budget),
+    )
+
+
+def density_note(level: str, body_hu: float | None) -> tuple[str, ...]:
+    """Return what there is to say of a vertebra's density."""
+    if body_hu is None or body_hu >= LOW_DENSITY_HU:
+        return ()
+    return (
+        f"low density: {body_hu:.0f} HU in the body of {level}, below {LOW_DENSITY_HU:.0f} (Pickhardt 2013; holds for CT "
+        "at 120 kV without contrast medium)",
+    )
+
 
 def described(
     place: PedicleSide,
@@ -73,91 +168,45 @@ def described(
         Whether another vertebra lies in the way to the entry.
     """
     frame, pedicle, level, side = place.frame, place.pedicle, place.level, place.side
-    axis = (choice.tip_ras - choice.entry_ras) / choice.length_mm
-    to_isthmus = float((pedicle.centre_ras - choice.entry_ras) @ frame.anterior_ras / (axis @ frame.anterior_ras))
-    planned = PlannedCylinder(
-        choice.entry_ras,
-        choice.tip_ras,
-        choice.diameter_mm,
-        counted_from_mm=to_isthmus - CORRIDOR_BACK_MM / float(axis @ frame.anterior_ras),
-        axes_ras=frame.axes_ras,
-        side=side,
-    )
-    surface = screw_surface(
-        place.fine.depth_mm,
-        planned.entry_ras,
-        planned.tip_ras,
-        planned.diameter_mm,
-        counted_from_mm=planned.counted_from_mm,
-    )
-    safety = assess_surface(surface, axes_ras=frame.axes_ras, side=side)
-    to_body_mm = float(
-        (frame.to_ras(np.array([0, -0.5 * frame.body_depth_mm, 0])) - choice.entry_ras)
-        @ frame.anterior_ras
-        / (axis @ frame.anterior_ras)
-    )
-    walls = wall_breaches(surface, frame.axes_ras, side, to_body_mm)
-    convergence_deg, sagittal_deg = screw_angles_deg(choice.entry_ras, choice.tip_ras, frame.axes_ras, side)
     budget = load_error_budget(options.error_budget) if options.error_budget else None
-    risk = None if budget is None else breach_risk(place.fine.depth_mm, planned, budget)
-    density = None if place.ct is None else path_density(place.ct, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
-    room = max(corridor.clearance_mm, choice.diameter_mm / 2 + safety.clearance_mm)
+    screw = measured_screw(place, choice.entry_ras, choice.tip_ras, choice.diameter_mm, budget)
+    room = max(corridor.clearance_mm, screw.diameter_mm / 2 + screw.clearance_mm)
     fitting = [d for d in diameters_mm if d / 2 <= room]
     largest = fitting[-1] if fitting else None
     reasons: list[str] = list(frame.reasons)
     notes: list[str] = [
-        f"widest corridor: {2 * corridor.clearance_mm:.1f} mm through the pedicle "
-        f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)"
+        f"{WIDEST} {2 * corridor.clearance_mm:.1f} mm through the pedicle "
+        f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)",
+        *density_note(level, screw.body_hu),
     ]
-    body_hu = None if place.ct is None else body_density_hu(place.ct, frame)
-    if body_hu is not None and body_hu < LOW_DENSITY_HU:
-        notes.append(
-            f"low density: {body_hu:.0f} HU in the body of {level}, below {LOW_DENSITY_HU:.0f} (Pickhardt 2013; holds for CT "
-            "at 120 kV without contrast medium)"
-        )
     if obstructed:
-        notes.append("another vertebra lies in the straight way to the entry: it has to be passed or taken down")
-    if narrow and safety.clearance_mm < options.wished_clearance_mm:
+        notes.append(OBSTRUCTED)
+    if narrow and screw.clearance_mm < options.wished_clearance_mm:
         fits = (
             f"the largest screw that fits is {largest:g} mm"
             if largest
             else f"no screw fits, not even {diameters_mm[0]:g} mm"
         )
         text = f"the {side} pedicle of {level} is {pedicle.width_mm:.1f} mm wide; {fits}"
-        if safety.clearance_mm < options.minimum_clearance_mm:
-            reasons.append(f"{text}, with {safety.clearance_mm:.1f} mm of bone round {choice.diameter_mm:g} mm")
+        if screw.clearance_mm < options.minimum_clearance_mm:
+            reasons.append(f"{text}, with {screw.clearance_mm:.1f} mm of bone round {screw.diameter_mm:g} mm")
         else:
             notes.append(f"{text}; less than the wished {options.wished_clearance_mm:g} mm of bone round it")
-    elif safety.breach_mm > 0:
-        reasons.append(f"the screw leaves the bone by {safety.breach_mm:.1f} mm {safety.breach_direction}")
-    entry, tip = (tuple(float(c) for c in p) for p in (choice.entry_ras, choice.tip_ras))
-    return Screw(
-        name=f"{level} {side}",
-        site="pedicle",
-        level=level,
-        side=side,
-        entry_ras=(entry[0], entry[1], entry[2]),
-        tip_ras=(tip[0], tip[1], tip[2]),
-        diameter_mm=choice.diameter_mm,
+    elif screw.breach_mm > 0:
+        reasons.append(breach_in_words(screw))
+    return replace(
+        screw,
         length_mm=choice.length_mm,
-        clearance_mm=safety.clearance_mm,
-        grade=safety.grade,
-        breach_mm=safety.breach_mm,
-        breach_direction=safety.breach_direction,
-        breaches_mm=walls.deepest,
-        heary=heary_grade(walls) if level.startswith("T") else "",
-        convergence_deg=convergence_deg,
-        sagittal_deg=sagittal_deg,
-        hu_mean=None if density is None else density.hu_mean,
-        hu_min=None if density is None else density.hu_min,
-        body_hu=body_hu,
-        pedicle_width_mm=pedicle.width_mm,
         largest_diameter_mm=largest,
-        risk=risk,
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons=tuple(reasons),
         notes=tuple(notes),
     )
+
+
+def breach_in_words(screw: Screw) -> str:
+    """Return how far and where a screw leaves the bone."""
+    return f"the screw leaves the bone by {screw.breach_mm:.1f} mm {screw.breach_direction}".rstrip()
 
 
 def of_less_risk(held: Screw, safer: Screw) -> Screw:

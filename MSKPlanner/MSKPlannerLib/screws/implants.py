@@ -10,8 +10,8 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.resources import resource_path
 
 #: What a screw for bone can measure at all; anything else is a slip of the pen in the table.
-_DIAMETER_RANGE_MM = (1.0, 15.0)
-_LENGTH_RANGE_MM = (5.0, 200.0)
+DIAMETER_RANGE_MM = (1.0, 15.0)
+LENGTH_RANGE_MM = (5.0, 200.0)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def _size(row: dict[str, str], where: str) -> tuple[float, float]:
     except (TypeError, ValueError) as error:
         raise InputError("the row is not a diameter and a length in mm", where=where) from error
     if not (
-        _DIAMETER_RANGE_MM[0] <= diameter <= _DIAMETER_RANGE_MM[1]
-        and _LENGTH_RANGE_MM[0] <= length <= _LENGTH_RANGE_MM[1]
+        DIAMETER_RANGE_MM[0] <= diameter <= DIAMETER_RANGE_MM[1] and LENGTH_RANGE_MM[0] <= length <= LENGTH_RANGE_MM[1]
     ):
         raise InputError(f"a screw of {diameter} x {length} mm cannot be", "Give millimetres.", where=where)
     return diameter, length

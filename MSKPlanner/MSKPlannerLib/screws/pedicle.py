@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, transform_points
-from MSKFusionLib.interpolation import interpolate
+from MSKFusionLib.frames import transform_points
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from ..anatomy.pedicle import Pedicle
-from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
+from ..anatomy.vertebra import VertebraFrame, require_complete
 from ..bone.depth_field import DepthField
-from ..bone.smooth_bone import BoneFields, SmoothBone
+from ..bone.smooth_bone import BoneFields
 from ..plan import Screw
 from .beside import tips_apart, with_neighbours, with_structures
 from .corridor import LineFamily, widest_corridor
@@ -26,6 +24,7 @@ from .describe import CORRIDOR_BACK_MM, PedicleSide, described, of_less_risk
 from .error_budget import load_error_budget
 from .implants import ImplantTable, load_implants
 from .options import ScrewOptions
+from .prepared import prepare_level
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
 
 #: Where the sides lie along the vertebra's x.
@@ -143,7 +142,7 @@ def plan_levels(
             skipped += planned.skipped
         except (GeometryError, ProcessingError) as error:
             skipped.append(Skipped(name, None, str(error).removeprefix(f"{name}: "), whole=True))
-    screws = [with_structures(s, segmentation) for s in with_neighbours(screws)]
+    screws = [with_structures(s, prepare_level(bones, s.level).structures) for s in with_neighbours(screws)]
     progress(1.0, "screws planned")
     return PedicleScrewPlan(tuple(screws), tuple(skipped))
 
@@ -156,22 +155,15 @@ def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options
     GeometryError
         When the vertebra's frame or its pedicles cannot be found.
     """
-    segmentation = bones.segmentation
-    smooth = bones.smooth(level)
-    coarse = smooth.field(1.0)
-    frame = vertebra_frame(segmentation, level, depth=coarse)
-    if not frame.pedicles:
-        raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
-    fine = _screw_region(smooth, frame)
-    neighbours = _neighbours(segmentation, level, frame)
+    at = prepare_level(bones, level)
     screws: list[Screw] = []
     skipped: list[Skipped] = []
 
     def plan(side: str, table: ImplantTable) -> Screw:
-        return _plan_side(PedicleSide(bones.ct, level, side, frame, fine), coarse, neighbours, table, options)
+        return _plan_side(at.side(side), at.coarse, at.neighbours, table, options)
 
     for side in _SIDES:
-        if side not in frame.pedicles:
+        if side not in at.frame.pedicles:
             skipped.append(Skipped(level, side, "the pedicle was not found: no bone joins arch and body", whole=True))
             continue
         try:
@@ -179,35 +171,6 @@ def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options
         except ProcessingError as error:
             skipped.append(Skipped(level, side, str(error), whole=True))
     return PedicleScrewPlan(tuple(tips_apart(screws, implants, plan)), tuple(skipped))
-
-
-def _screw_region(smooth: SmoothBone, frame: VertebraFrame) -> DepthField:
-    """Return the fine field of the part of a vertebra where screws run: body, pedicles and the arch behind them."""
-    places = np.array([frame.to_frame(p.centre_ras) for p in frame.pedicles.values()])
-    side = max(np.abs(places[:, 0]).max() + 18.0, frame.body_width_mm / 2 + 4.0)
-    low = [-side, places[:, 1].min() - 32.0, -frame.body_height_mm / 2 - 6.0]
-    high = [side, frame.body_depth_mm / 2 + 6.0, frame.body_height_mm / 2 + 12.0]
-    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-    return smooth.field(region_ras=frame.to_ras(corners))
-
-
-def _neighbours(segmentation: Segmentation, level: str, frame: VertebraFrame) -> DistanceFunction | None:
-    """Return the distance from every other vertebra and the sacrum, within the region of the screws and their approach."""
-    values = [s.value for s in segmentation.segments if s.kind in ("vertebra", "sacrum") and s.name != level]
-    reach = np.array([0.5 * frame.body_width_mm + 25.0, 70.0, 45.0])
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 0.6) for z in (-1, 1)]) * reach
-    ijk = transform_points(segmentation.labels.ras_to_ijk, frame.to_ras(corners))
-    part = segmentation.labels.cropped(np.floor(ijk.min(axis=0)), np.ceil(ijk.max(axis=0)) + 1)
-    other = np.isin(part.voxels, values)
-    if not other.any():
-        return None
-    distance = signed_distance_mm(other, part.spacing_mm[::-1])
-    to_ijk = part.ras_to_ijk
-
-    def distance_mm(points_ras: FloatArray) -> FloatArray:
-        return np.asarray(interpolate(distance, transform_points(to_ijk, points_ras)))
-
-    return distance_mm
 
 
 def pedicle_lines(frame: VertebraFrame, pedicle: Pedicle, sign: float, options: ScrewOptions) -> LineFamily:

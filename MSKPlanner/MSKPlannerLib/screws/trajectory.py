@@ -93,6 +93,18 @@ class Choice:
     length_mm: float
 
 
+def ways_are_free(
+    entry_ras: FloatArray, direction_ras: FloatArray, bone: DepthField, neighbours: DistanceFunction | None
+) -> NDArray[np.bool_]:
+    """Tell (N,) for lines (N, 3) if the way of the tools to the entry leads through no bone, of this vertebra or another."""
+    back = np.arange(4.0, _APPROACH_MM, 2.0)
+    way = entry_ras[:, None] - back[:, None] * direction_ras[:, None]
+    free = (bone.depth_mm(way) < -0.5).all(axis=1)
+    if neighbours is not None:
+        free &= (neighbours(way) > _APPROACH_RADIUS_MM).all(axis=1)
+    return np.asarray(free)
+
+
 @dataclass(frozen=True, eq=False)
 class _Lines:
     """Candidate lines with what does not depend on the screw."""
@@ -336,12 +348,7 @@ class TrajectorySearch:
 
     def _free_behind(self, entry: FloatArray, direction: FloatArray) -> NDArray[np.bool_]:
         """Tell for which lines the way to the entry does not lead through this vertebra, or another."""
-        back = np.arange(4.0, _APPROACH_MM, 2.0)
-        way = entry[:, None] - back[:, None] * direction[:, None]
-        free = (self._coarse.depth_mm(way) < -0.5).all(axis=1)
-        if self._neighbours is not None:
-            free &= (self._neighbours(way) > _APPROACH_RADIUS_MM).all(axis=1)
-        return np.asarray(free)
+        return ways_are_free(entry, direction, self._coarse, self._neighbours)
 
     def _tip_limits(
         self, entry: FloatArray, direction: FloatArray, depth: FloatArray
