@@ -106,7 +106,7 @@ def plan_case(
         progress=part(progress, 0.5, 0.65),
     )
     screws = found.screws
-    surfaces, frames = _anatomy(fields, screws)
+    surfaces, frames = anatomy_of(fields, screws)
     inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
     segmentation = describe_segmentation(bones)
     plan = Plan(
@@ -140,8 +140,8 @@ def with_guides(
     fields = case.fields or BoneFields(case.segmentation, case.ct)
     guides, solids = design_guides(fields, case.plan.screws, chosen, case.frames, options, progress=progress)
     # What was wrong before still is, but for the guides that are replaced.
-    replaced = set(_rejections(case.plan.guides))
-    reasons = (*(r for r in case.plan.reasons if r not in replaced), *_rejections(guides))
+    replaced = set(rejections(case.plan.guides))
+    reasons = (*(r for r in case.plan.reasons if r not in replaced), *rejections(guides))
     plan = replace(
         case.plan,
         parameters={**case.plan.parameters, "guides": dict(vars(options))},
@@ -217,7 +217,7 @@ def redesign_guides(
     if missing:
         raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
     fields = BoneFields(bones, ct)
-    surfaces, frames = _anatomy(fields, plan.screws)
+    surfaces, frames = anatomy_of(fields, plan.screws)
     case = Case(ct, None, bones, plan, None, surfaces, frames, fields=fields)
     return with_guides(case, options, levels=levels, progress=progress)
 
@@ -234,18 +234,20 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
         reasons.append(f"registration: {'; '.join(registration.reasons)}")
     if registration is not None:
         notes += [f"registration: {w}" for w in registration.warnings]
-    reasons += _rejections(plan.screws)
+    reasons += rejections(plan.screws)
     if not plan.screws:
         reasons.append("no vertebra wholly in view could be planned on")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
 
 
-def _rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:
+def rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:
+    """Return why the rejected ones of some screws or guides are, one line each."""
     return [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
 
 
-def _anatomy(fields: BoneFields, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
+def anatomy_of(fields: BoneFields, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
+    """Return the surface and the frame of each vertebra that has a screw: what guides are designed on."""
     surfaces, frames = {}, {}
     for level in dict.fromkeys(s.level for s in screws):
         depth = fields.depth(level)

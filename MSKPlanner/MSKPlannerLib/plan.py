@@ -84,7 +84,11 @@ class Screw(_Judged):
     body_hu
         Mean CT value of the trabecular bone of the vertebral body.
     risk
-        None where no error budget was asked for.
+        None where no error budget was asked for, or the screw has changed since it was counted.
+    by_hand
+        Whether a user moved it, or gave it its size; the planner would not find it again.
+    reviewed
+        The reviewer's mark; it is gone as soon as the screw changes.
     """
 
     name: str
@@ -112,6 +116,8 @@ class Screw(_Judged):
     pedicle_width_mm: float | None = None
     largest_diameter_mm: float | None = None
     risk: BreachRisk | None = None
+    by_hand: bool = False
+    reviewed: bool = False
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -138,6 +144,8 @@ class Guide(_Judged):
     ----------
     notes
         What was done in the design that one would want to know: an entry put on the bone, a piece dropped.
+    out_of_date
+        Why it no longer fits its screws; empty where it does.
     """
 
     name: str
@@ -155,6 +163,7 @@ class Guide(_Judged):
     frame: str = "LPS"
     files: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+    out_of_date: str = ""
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

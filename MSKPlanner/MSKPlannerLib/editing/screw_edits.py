@@ -1,0 +1,276 @@
+"""What a user does to the screws of a case, each as a function from case to case; the plan's verdict and marks follow.
+
+A guide is made for its screws as they are: whatever changes them marks it out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.registration.result import Verdict
+
+from ..bone.smooth_bone import BoneFields
+from ..pipeline import Case, rejections
+from ..plan import Guide, Plan, Screw
+from ..screws.beside import beside
+from ..screws.evaluate import evaluate_screw
+from ..screws.measures import gap_mm
+from ..screws.prepared import PreparedLevel, prepare_level
+from .asked import budget_of, options_of
+
+OTHER_SIDE = {"left": "right", "right": "left"}
+#: A mirrored screw's entry is looked for this far along its axis, either way.
+_SEAT_REACH_MM = 12.0
+_SEAT_STEP_MM = 0.25
+_NO_SCREW = "the plan has no screw"
+_NONE_PLANNED = "no vertebra wholly in view could be planned on"
+
+
+def screw_of(case: Case, name: str) -> Screw:
+    """Return a screw by its name.
+
+    Raises
+    ------
+    InputError
+        When there is none of that name.
+    """
+    for screw in case.plan.screws:
+        if screw.name == name:
+            return screw
+    raise InputError(f"there is no screw '{name}'", where=case.plan.plan_id)
+
+
+def placed(
+    case: Case,
+    name: str,
+    entry_ras: ArrayLike,
+    tip_ras: ArrayLike,
+    diameter_mm: float | None = None,
+    *,
+    risk: bool = False,
+) -> Case:
+    """Return the case with a screw at another place, or of another diameter.
+
+    Parameters
+    ----------
+    risk
+        Also count the breach risk; without it the screw has none until `with_risks` counts it.
+
+    Raises
+    ------
+    MSKError
+        When that is no screw, or its vertebra cannot be measured in.
+    """
+    screw = screw_of(case, name)
+    diameter = screw.diameter_mm if diameter_mm is None else diameter_mm
+    same = np.array_equal(screw.entry_ras, entry_ras) and np.array_equal(screw.tip_ras, tip_ras)
+    if same and diameter == screw.diameter_mm:
+        return case
+    return _with_screw(case, _evaluated(case, screw, entry_ras, tip_ras, diameter, screw.side, risk=risk))
+
+
+def resized(case: Case, name: str, diameter_mm: float, length_mm: float) -> Case:
+    """Return the case with a screw of another size, its entry and direction as they were.
+
+    Raises
+    ------
+    MSKError
+        When no screw has this size.
+    """
+    screw = screw_of(case, name)
+    if abs(length_mm - screw.length_mm) < 1e-6:
+        return placed(case, name, screw.entry_ras, screw.tip_ras, diameter_mm)
+    entry = np.array(screw.entry_ras)
+    return placed(case, name, entry, entry + length_mm * unit(np.subtract(screw.tip_ras, entry)), diameter_mm)
+
+
+def copied_to_other_side(case: Case, name: str) -> Case:
+    """Return the case with a mirrored copy of a screw on the other side, in place of what was there.
+
+    It is mirrored at the vertebra's own plane of symmetry and moved along its axis until its entry is on the bone.
+
+    Raises
+    ------
+    MSKError
+        When the vertebra has no pedicle there.
+    """
+    return _with_screw(case, _mirrored(case, screw_of(case, name)))
+
+
+def with_sides_swapped(case: Case, name: str) -> Case:
+    """Return the case with a screw mirrored to the other side, and the one that was there mirrored to this.
+
+    Raises
+    ------
+    MSKError
+        When the vertebra has no pedicle there.
+    """
+    screw = screw_of(case, name)
+    there = [s for s in case.plan.screws if s.name == _name(screw.level, OTHER_SIDE[screw.side])]
+    mirrored = [_mirrored(case, s) for s in (screw, *there)]
+    out = case if there else removed(case, name)
+    for new in mirrored:
+        out = _with_screw(out, new)
+    return out
+
+
+def removed(case: Case, name: str) -> Case:
+    """Return the case without a screw."""
+    screw = screw_of(case, name)
+    kept = [s for s in case.plan.screws if s.name != name]
+    return _with_screws(case, _beside_anew(kept, {name}), {screw.level: f"{name} was removed"})
+
+
+def without_guide(case: Case, name: str) -> Case:
+    """Return the case without a guide."""
+    guides = tuple(g for g in case.plan.guides if g.name != name)
+    solids = {n: s for n, s in case.guides.items() if n != name}
+    return replace(case, plan=judged_again(case.plan, case.plan.screws, guides), guides=solids)
+
+
+def reviewed(case: Case, name: str, mark: bool) -> Case:
+    """Return the case with a screw marked as reviewed, or no longer."""
+    screw_of(case, name)
+    screws = tuple(replace(s, reviewed=mark) if s.name == name else s for s in case.plan.screws)
+    return replace(case, plan=replace(case.plan, screws=screws))
+
+
+def with_risk(case: Case, name: str) -> Case:
+    """Return the case with the breach risk of one screw counted anew by the plan's error budget; nothing else changes."""
+    screw, budget = screw_of(case, name), budget_of(case.plan)
+    if budget is None:
+        return case
+    found = _evaluated(case, screw, screw.entry_ras, screw.tip_ras, screw.diameter_mm, screw.side, risk=True)
+    screws = tuple(replace(s, risk=found.risk) if s.name == name else s for s in case.plan.screws)
+    return replace(case, plan=replace(case.plan, screws=screws))
+
+
+def judged_again(plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide]) -> Plan:
+    """Return a plan with other screws and guides, its verdict and reasons brought up to them."""
+    old = {*rejections(plan.screws), *rejections(plan.guides)}
+    levels = {s.level for s in screws}
+    answered = (
+        *(f"no screws in {level}: " for level in levels),
+        *(f"no screw in {s.level} {s.side}: " for s in screws),
+    )
+    kept = [
+        r for r in plan.reasons if r not in old and r not in (_NO_SCREW, _NONE_PLANNED) and not r.startswith(answered)
+    ]
+    reasons = (*kept, *([] if screws else [_NO_SCREW]), *rejections(screws), *rejections(guides))
+    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+    return replace(plan, screws=tuple(screws), guides=tuple(guides), verdict=verdict, reasons=reasons)
+
+
+# ---------------------------------------------------------------------------------------------------- in detail
+def _level(case: Case, level: str) -> PreparedLevel:
+    if case.fields is None:
+        raise InputError("the bones of this plan are not at hand", "Plan again.", where=level)
+    return prepare_level(case.fields, level)
+
+
+def fields_of(case: Case) -> Case:
+    """Return the case with its bones' fields ready to be made."""
+    return case if case.fields is not None else replace(case, fields=BoneFields(case.segmentation, case.ct))
+
+
+def _evaluated(
+    case: Case,
+    screw: Screw,
+    entry_ras: ArrayLike,
+    tip_ras: ArrayLike,
+    diameter_mm: float,
+    side: str,
+    *,
+    risk: bool = False,
+) -> Screw:
+    if screw.site != "pedicle":
+        raise InputError(f"a {screw.site} screw cannot be moved by hand yet", "Plan it again.", where=screw.name)
+    found = evaluate_screw(
+        _level(case, screw.level),
+        entry_ras,
+        tip_ras,
+        diameter_mm,
+        side,
+        options=options_of(case.plan),
+        others=case.plan.screws,
+        before=screw,
+        budget=budget_of(case.plan) if risk else None,
+    )
+    return replace(found, by_hand=True)
+
+
+def _mirrored(case: Case, screw: Screw) -> Screw:
+    side = OTHER_SIDE[screw.side]
+    at = _level(case, screw.level)
+    at.side(side)  # refused here, before anything is measured, where there is no pedicle
+    flip = np.array([-1.0, 1.0, 1.0])
+    ends = at.frame.to_ras(flip * at.frame.to_frame(np.array([screw.entry_ras, screw.tip_ras])))
+    entry, tip = _seated(at, ends[0], ends[1])
+    there = next((s for s in case.plan.screws if s.name == _name(screw.level, side)), None)
+    before = there or replace(screw, name=_name(screw.level, side), notes=())
+    return _evaluated(case, before, entry, tip, screw.diameter_mm, side)
+
+
+def _seated(at: PreparedLevel, entry: FloatArray, tip: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return a screw moved along its axis to where that enters the bone; as it is where it does not nearby."""
+    axis = unit(tip - entry)
+    along = np.arange(-_SEAT_REACH_MM, _SEAT_REACH_MM, _SEAT_STEP_MM)
+    depth = at.fine.depth_mm(entry + along[:, None] * axis)
+    enters = np.flatnonzero((depth[:-1] <= 0) & (depth[1:] > 0))
+    if len(enters) == 0:
+        return entry, tip
+    n = enters[np.abs(along[enters]).argmin()]
+    shift = along[n] + _SEAT_STEP_MM * float(-depth[n] / (depth[n + 1] - depth[n]))
+    return entry + shift * axis, tip + shift * axis
+
+
+def _with_screw(case: Case, new: Screw) -> Case:
+    screws = [*case.plan.screws]
+    at = next((n for n, s in enumerate(screws) if s.name == new.name), None)
+    if at is None:
+        # Beside those of its level, left before right, as the planner orders them.
+        after = [n for n, s in enumerate(screws) if s.level == new.level]
+        at = len(screws) if not after else after[0] + (new.side != "left")
+        screws.insert(at, new)
+        what = "was added"
+    else:
+        screws[at] = new
+        what = "was changed"
+    return _with_screws(case, _beside_anew(screws, {new.name}), {new.level: f"{new.name} {what}"})
+
+
+def _with_screws(case: Case, screws: Sequence[Screw], changed: Mapping[str, str]) -> Case:
+    guides = tuple(
+        replace(g, out_of_date=f"{changed[g.level]} after it was designed") if g.level in changed else g
+        for g in case.plan.guides
+    )
+    return replace(case, plan=judged_again(case.plan, screws, guides))
+
+
+def _beside_anew(screws: Sequence[Screw], changed: set[str]) -> list[Screw]:
+    """Return screws with their nearest neighbours, looked for anew where a change can have changed them."""
+    ends = {s.name: (s.entry_ras, s.tip_ras, s.diameter_mm) for s in screws}
+
+    def gaps(screw: Screw, others: Sequence[str]) -> dict[str, float]:
+        return {name: gap_mm(ends[screw.name], ends[name]) for name in others if name != screw.name}
+
+    out = []
+    for screw in screws:
+        near = gaps(screw, [name for name in changed if name in ends])
+        had = screw.nearest_screw_mm
+        same = screw.name not in changed and screw.nearest_screw not in changed
+        if same and (had is not None or not near) and all(mm >= (had or 0.0) for mm in near.values()):
+            out.append(screw)
+        else:
+            out.append(beside(screw, gaps(screw, list(ends))))
+    return out
+
+
+def _name(level: str, side: str) -> str:
+    return f"{level} {side}"

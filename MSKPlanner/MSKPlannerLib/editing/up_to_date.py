@@ -1,0 +1,105 @@
+"""What in a plan no longer fits what it hangs on, and how it is brought up to date.
+
+The chain: images and bones, screws, their breach risk, guides, files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.progress import Progress, no_progress, part
+from MSKFusionLib.registration.result import Verdict
+
+from ..pipeline import Case, anatomy_of, with_guides
+from ..plan import Plan
+from .asked import budget_of, guide_options_of
+from .screw_edits import fields_of, judged_again, with_risk
+
+
+@dataclass(frozen=True)
+class OutOfDate:
+    """What of a plan is out of date.
+
+    Parameters
+    ----------
+    risks
+        Names of the screws whose breach risk is to be counted anew.
+    guides
+        Level and reason of each guide that no longer fits its screws, or is missing.
+    """
+
+    risks: tuple[str, ...] = ()
+    guides: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.risks or self.guides)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """One line of words for each kind."""
+        risk = (
+            [f"Breach risk of {', '.join(self.risks)}: the screw has changed since it was counted."]
+            if self.risks
+            else []
+        )
+        return (*risk, *(f"Guide of {level}: {reason}." for level, reason in self.guides))
+
+
+def out_of_date(plan: Plan) -> OutOfDate:
+    """Return what of a plan is out of date within itself; whether it fits its images is asked elsewhere."""
+    risks = tuple(s.name for s in plan.screws if s.risk is None) if budget_of(plan) is not None else ()
+    guides = [(g.level, g.out_of_date) for g in plan.guides if g.out_of_date]
+    if plan.guides:
+        have = {g.level for g in plan.guides}
+        usable = dict.fromkeys(s.level for s in plan.screws if s.verdict is Verdict.ACCEPTED)
+        guides += [(level, "it is not designed yet") for level in usable if level not in have]
+    return OutOfDate(risks, tuple(guides))
+
+
+def require_up_to_date(plan: Plan) -> None:
+    """Refuse a plan of which a part is out of date.
+
+    Raises
+    ------
+    InputError
+        Which says what, and the way out.
+    """
+    stale = out_of_date(plan)
+    if stale:
+        raise InputError(
+            f"the plan is out of date. {' '.join(stale.lines).rstrip('.')}",
+            "Bring it up to date first.",
+            where=plan.plan_id,
+        )
+
+
+def brought_up_to_date(case: Case, progress: Progress = no_progress) -> Case:
+    """Return a case in which the breach risks are counted and the guides fit their screws; the rest stays as it is."""
+    stale = out_of_date(case.plan)
+    half = 0.3 if stale.guides else 1.0
+    out = fields_of(case)
+    for n, name in enumerate(stale.risks):
+        progress(half * n / len(stale.risks), f"Counting the breach risk of {name}")
+        out = with_risk(out, name)
+    if stale.guides:
+        out = with_guides_of(out, [level for level, _ in stale.guides], part(progress, half, 1.0))
+    return out
+
+
+def with_guides_of(case: Case, levels: Sequence[str], progress: Progress = no_progress) -> Case:
+    """Return a case with the guides of some levels designed anew, those of the others as they were."""
+    wanted = set(levels)
+    ready = fields_of(case)
+    assert ready.fields is not None
+    surfaces, frames = anatomy_of(ready.fields, [s for s in case.plan.screws if s.level in wanted])
+    ready = replace(ready, bones={**surfaces, **ready.bones}, frames={**frames, **ready.frames})
+    kept = [g for g in case.plan.guides if g.level not in wanted]
+    solids = {g.name: case.guides[g.name] for g in kept if g.name in case.guides}
+    base = replace(ready, plan=judged_again(case.plan, case.plan.screws, ()), guides={})
+    order = {level: n for n, level in enumerate(dict.fromkeys(s.level for s in case.plan.screws))}
+    new = with_guides(base, guide_options_of(case.plan), levels=tuple(wanted), progress=progress)
+    guides = sorted([*kept, *new.plan.guides], key=lambda g: order.get(g.level, len(order)))
+    plan = judged_again(new.plan, new.plan.screws, guides)
+    return replace(new, plan=plan, guides={**solids, **new.guides})
