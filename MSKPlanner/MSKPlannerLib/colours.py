@@ -12,6 +12,8 @@ from MSKFusionLib.terminology import Colour
 SCREW_COLOUR: Colour = (0.0, 114 / 255, 178 / 255)
 GUIDE_COLOUR: Colour = (0.0, 158 / 255, 115 / 255)
 REJECTED_COLOUR: Colour = (213 / 255, 94 / 255, 0.0)
+#: Of a guide that no longer fits its screws: grey, no colour of the palette, and named so as well.
+OUT_OF_DATE_COLOUR: Colour = (0.55, 0.55, 0.55)
 #: Bone in the report's view, where no segment gives it a colour.
 BONE_COLOUR: Colour = (232 / 255, 220 / 255, 192 / 255)
 

@@ -98,6 +98,8 @@ SCREW_COLUMNS = (
     Column("Body", "Mean CT value of the vertebral body's trabecular bone", lambda s: s.body_hu, "HU", 0),
     Column("Entry", "Where the axis meets the bone's surface", lambda s: _point(s.entry_ras), "RAS mm"),
     Column("Tip", "Where the axis ends", lambda s: _point(s.tip_ras), "RAS mm"),
+    Column("Placed", "By the planner or by hand", lambda s: "by hand" if s.by_hand else "planned"),
+    Column("Reviewed", "The reviewer's mark", lambda s: "yes" if s.reviewed else "no"),
     Column("Verdict", "Whether the screw passed its own check", lambda s: s.verdict.value),
     Column("Remarks", "Why, and what to know", lambda s: s.remarks),
 )
@@ -113,6 +115,7 @@ GUIDE_COLUMNS = (
     Column("Mean gap", "Fit clearance as designed", lambda g: g.fit_gap_mean_mm, "mm", 2),
     Column("Largest gap error", "Farthest from what was asked", lambda g: g.fit_gap_max_error_mm, "mm", 2),
     Column("Frame", "Of the coordinates in the file", lambda g: g.frame),
+    Column("Up to date", "Whether it still fits its screws", lambda g: g.out_of_date or "yes"),
     Column("Verdict", "Whether the guide passed its own checks", lambda g: g.verdict.value),
     Column("Remarks", "Why, and what to know", lambda g: g.remarks),
 )

@@ -2,11 +2,11 @@
 
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
 
+from .item_nodes import ScrewNodes
 from .plan_scene import (
     ITEM_ATTRIBUTE,
     PLAN_ATTRIBUTE,
     PlanNodes,
-    ScrewNodes,
     nodes_of_plan,
     plan_to_scene,
     scene_to_plan,

@@ -24,11 +24,19 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.terminology import Colour, structure_colour
 from MSKFusionLib.volume import Volume
 
-from ..colours import GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..mesh import Mesh
 from ..plan import Guide, Plan, Screw
 from ..plan_file import plan_from_json, plan_to_json
-from ..screws.shape import screw_mesh
+from .item_nodes import (
+    ScrewNodes,
+    add_axis,
+    body_name,
+    body_surface,
+    guide_colour,
+    guide_name,
+    screw_colour,
+    with_normals,
+)
 from .slice_views import arrange_slice_views
 from .tables import guide_table, screw_table
 
@@ -36,14 +44,6 @@ from .tables import guide_table, screw_table
 PLAN_ATTRIBUTE = "MSKPlanner.PlanID"
 #: The name of the screw, guide or segment in the plan document.
 ITEM_ATTRIBUTE = "MSKPlanner.Item"
-
-
-@dataclass(frozen=True, eq=False)
-class ScrewNodes:
-    """The nodes of one screw: its axis (vtkMRMLMarkupsLineNode, entry then tip) and its body (vtkMRMLModelNode)."""
-
-    axis: Any
-    model: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,12 +221,8 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
     nodes = {}
     for screw in screws:
         folder = build.folder("Screws")
-        accepted = screw.verdict is Verdict.ACCEPTED
-        colour = judged_colour(SCREW_COLOUR, screw.verdict)
-        mark = "" if accepted else " (rejected)"
-        size = f"{screw.diameter_mm:g} x {screw.length_mm:g} mm"
-        line = _line_node(build.scene, screw, f"{screw.name} axis{mark}", colour)
-        model = build.model(_with_normals(screw_mesh(screw), 40.0), f"{screw.name}, {size}{mark}", colour)
+        line = add_axis(build.scene, screw)
+        model = build.model(body_surface(screw), body_name(screw), screw_colour(screw))
         model.SetDescription(screw.remarks)
         nodes[screw.name] = ScrewNodes(
             build.add(line, folder, "screw-axis", screw.name, screw.verdict),
@@ -240,9 +236,8 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
     nodes = {}
     for name, mesh in meshes.items():
         guide = designed[name]
-        mark = "" if guide.verdict is Verdict.ACCEPTED else " (rejected)"
         # The very mesh that is printed, without normals: shaded facet by facet, edges stay crisp.
-        node = build.model(mesh.to_polydata(), name + mark, judged_colour(GUIDE_COLOUR, guide.verdict), 0.6)
+        node = build.model(mesh.to_polydata(), guide_name(guide), guide_colour(guide), 0.6)
         node.SetDescription(guide.remarks)
         nodes[name] = build.add(node, build.folder("Guides"), "guide", name, guide.verdict)
     return nodes
@@ -251,31 +246,12 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
 def _add_bones(build: _Builder, meshes: Mapping[str, Mesh], segmentation_node: Any) -> dict[str, Any]:
     nodes = {}
     for name, mesh in meshes.items():
-        node = build.model(_with_normals(mesh, None), f"{name} surface", structure_colour(name, "bone"), 0.6)
+        node = build.model(with_normals(mesh, None), f"{name} surface", structure_colour(name, "bone"), 0.6)
         node.GetDisplayNode().SetVisibility2D(False)  # the segment's own outline is there
         nodes[name] = build.add(node, build.folder("Anatomy"), "bone", name)
     if meshes and segmentation_node is not None:
         segmentation_node.GetDisplayNode().SetVisibility3D(False)
     return nodes
-
-
-def _line_node(scene: Any, screw: Screw, name: str, colour: Colour) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", name)
-    for label, point in (("entry", screw.entry_ras), ("tip", screw.tip_ras)):
-        index = node.AddControlPoint(vtk.vtkVector3d(*point), f"{screw.name} {label}")
-        node.SetNthControlPointDescription(index, f"{label} of {screw.name}")
-    # What is dragged would not be planned again: the axis shows the plan, it is no handle.
-    node.SetLocked(True)
-    node.CreateDefaultDisplayNodes()
-    display = node.GetDisplayNode()
-    display.SetColor(*colour)
-    display.SetSelectedColor(*colour)
-    display.SetUseGlyphScale(False)
-    display.SetGlyphSize(1.6)
-    display.SetLineThickness(0.4)
-    display.SetPointLabelsVisibility(False)
-    display.SetPropertiesLabelVisibility(False)
-    return node
 
 
 def _text_node(scene: Any, plan: Plan) -> Any:
@@ -284,19 +260,3 @@ def _text_node(scene: Any, plan: Plan) -> Any:
     node.SetForceCreateStorageNode(node.CreateStorageNodeAlways)
     node.SetText(plan_to_json(plan))
     return node
-
-
-def _with_normals(mesh: Mesh, feature_angle_deg: float | None) -> vtk.vtkPolyData:
-    """Return the mesh with point normals for smooth shading, its points where they are.
-
-    An angle splits the points along sharper edges; the surface is then no longer joined there.
-    """
-    normals = vtk.vtkPolyDataNormals()
-    normals.SetInputData(mesh.to_polydata())
-    normals.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
-    normals.ConsistencyOff()
-    normals.SetSplitting(feature_angle_deg is not None)
-    if feature_angle_deg is not None:
-        normals.SetFeatureAngle(feature_angle_deg)
-    normals.Update()
-    return normals.GetOutput()

@@ -22,8 +22,26 @@ def guide_table(scene: Any, guides: Sequence[Guide]) -> Any:
     return _table(scene, "Guide metrics", GUIDE_COLUMNS, guides)
 
 
+def fill_screw_table(node: Any, screws: Sequence[Screw]) -> None:
+    """Put other screws into a table."""
+    _fill(node, SCREW_COLUMNS, screws)
+
+
+def fill_guide_table(node: Any, guides: Sequence[Guide]) -> None:
+    """Put other guides into a table."""
+    _fill(node, GUIDE_COLUMNS, guides)
+
+
 def _table(scene: Any, name: str, columns: Sequence[Column], rows: Sequence[Any]) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
+    _fill(node, columns, rows)
+    return node
+
+
+def _fill(node: Any, columns: Sequence[Column], rows: Sequence[Any]) -> None:
+    was_modifying = node.StartModify()
+    node.SetLocked(False)
+    node.RemoveAllColumns()
     node.SetUseColumnTitleAsColumnHeader(True)
     for column in columns:
         array = vtk.vtkDoubleArray() if column.is_number else vtk.vtkStringArray()
@@ -39,4 +57,4 @@ def _table(scene: Any, name: str, columns: Sequence[Column], rows: Sequence[Any]
         if column.unit:
             node.SetColumnUnitLabel(column.title, column.unit)
     node.SetLocked(True)
-    return node
+    node.EndModify(was_modifying)
