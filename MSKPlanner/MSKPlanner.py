@@ -68,6 +68,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel from its .ui file and connect it."""
         # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
         from MSKFusionLib.panel import JobArea
+        from MSKPlannerLib.screw_area import ScrewArea
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MSKPlanner.ui"))
@@ -77,12 +78,19 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.folderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
         self.logic = MSKPlannerLogic()
         self.job = JobArea(self.ui, slicer.app.processEvents)
+        session = self.logic.session
+        self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, session.select)
+        session.listener = self.onPlanChanged
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.planButton.connect("clicked(bool)", self.onPlan)
         self.ui.guidesButton.connect("clicked(bool)", self.onGuides)
         self.ui.exportButton.connect("clicked(bool)", self.onExport)
+        self.ui.updateButton.connect("clicked(bool)", self.onBringUpToDate)
+        self.ui.undoButton.connect("clicked(bool)", lambda: session.undo())
+        self.ui.redoButton.connect("clicked(bool)", lambda: session.redo())
         self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
+        session.renew()
         self.initializeParameterNode()
         self.showCase()
 
@@ -91,6 +99,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.job.cancel()
         self.setParameterNode(None)
         self.removeObservers()
+        self.logic.session.listener = lambda name: None
+        self.logic.session.close()
 
     def enter(self) -> None:
         """Make sure that there is a parameter node."""
@@ -104,8 +114,6 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Let go of the nodes that are about to vanish, and of the plan made on them."""
         self.job.cancel()
         self.setParameterNode(None)
-        self.logic.forget()
-        self.showCase()
         self.ui.statusLabel.text = ""
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
@@ -142,15 +150,24 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         ready = node is not None and node.ctVolume is not None and node.segmentation is not None
         planned = ready and self.logic.isCurrent(node.ctVolume, node.segmentation)
+        stale = planned and self.logic.outOfDate()
+        history = self.logic.session.history
         folder = node is not None and str(node.outputFolder) not in ("", ".")
         missing = _("Choose a CT and the segmented bones first.")
         for button, possible, reason in (
             (self.ui.planButton, ready, missing),
             (self.ui.guidesButton, planned, _("Plan the screws first.")),
             (self.ui.exportButton, planned and folder, _("Plan the screws and choose a folder first.")),
+            (self.ui.updateButton, bool(stale), _("Nothing in the plan is out of date.")),
+            (self.ui.undoButton, bool(history.undo_label), _("There is nothing to undo.")),
+            (self.ui.redoButton, bool(history.redo_label), _("There is nothing to do again.")),
         ):
             button.enabled = possible
             button.toolTip = "" if possible else reason
+        for button, label in ((self.ui.undoButton, history.undo_label), (self.ui.redoButton, history.redo_label)):
+            button.toolTip = label or button.toolTip
+        self.ui.outOfDateLabel.text = "\n".join(stale.lines) if stale else ""
+        self.ui.outOfDateLabel.visible = bool(stale)
         if self.logic.case is not None and ready and not planned:
             self.ui.screwsLabel.text = _("Out of date: the images or the bones have changed. Plan the screws again.")
 
@@ -170,6 +187,24 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._hasRequirements():
             self._run(_("The guides could not be designed."), self.logic.designGuides)
 
+    def onBringUpToDate(self) -> None:
+        """Count the breach risks and design the guides that are out of date."""
+        if not self.logic.outOfDate().guides or self._hasRequirements():
+            self._run(_("The plan could not be brought up to date."), self.logic.bringUpToDate)
+
+    def onPlanChanged(self, screw: str | None) -> None:
+        """Show what became of the plan, or of the one screw that is dragged."""
+        case = self.logic.case
+        if screw is None or case is None:
+            self.showCase()
+        else:
+            self.screws.update(case.plan, screw)
+            self.ui.guidesLabel.text = guidesText(case.plan)
+            self.updateButtons()
+        self.ui.statusLabel.text = self.logic.session.problem
+        if self.logic.session.incomplete:  # not now: whoever deletes a node may go on to delete the others
+            qt.QTimer.singleShot(0, self.logic.session.write_document)
+
     def onExport(self) -> None:
         """Write the plan with everything that belongs to it."""
         folder = self._parameterNode.outputFolder
@@ -181,7 +216,9 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the plan's numbers and verdicts."""
         case = self.logic.case
         plan = case.plan if case is not None else None
-        fillScrewTable(self.ui.screwsTable, plan.screws if plan is not None else ())
+        node = self._parameterNode
+        current = node is not None and self.logic.isCurrent(node.ctVolume, node.segmentation)
+        self.screws.show(plan, editable=current)
         self.ui.screwsLabel.text = screwsText(plan)
         self.ui.guidesLabel.text = guidesText(plan)
         self.ui.exportLabel.text = ""
@@ -219,30 +256,27 @@ def levelNames(text: str) -> tuple[str, ...]:
     return tuple(part.upper() for part in text.replace(",", " ").split())
 
 
-def fillScrewTable(table: Any, screws: Any) -> None:
-    """Show one screw a row."""
-    from MSKPlannerLib.plan_columns import SCREW_COLUMNS, pick
-
-    # By the columns' headings; written out, because only literals can be gathered for translation.
-    titles = {
+def screwHeadings() -> dict[str, str]:
+    """Return the headings of the table of screws (`MSKPlannerLib.screw_area`)."""
+    # Written out, because only literals can be gathered for translation.
+    return {
         "Screw": _("Screw"),
-        "Diameter": _("Diameter (mm)"),
-        "Length": _("Length (mm)"),
+        "Size": _("Size\n(mm)"),
         "Grade": _("Grade"),
-        "Clearance": _("Clearance (mm)"),
-        "Breach risk": _("Breach risk (%)"),
-        "Mean": _("Mean (HU)"),
-        "Verdict": _("Verdict"),
-        "Remarks": _("Remarks"),
+        "Clearance": _("Bone\n(mm)"),
+        "HU": _("Mean\n(HU)"),
+        "Risk": _("Risk\n(%)"),
+        "Reviewed": _("Seen"),
     }
-    columns = pick(SCREW_COLUMNS, *titles)
-    table.setColumnCount(len(columns))
-    table.setHorizontalHeaderLabels(list(titles.values()))
-    table.setRowCount(len(screws))
-    for row, screw in enumerate(screws):
-        for n, column in enumerate(columns):
-            table.setItem(row, n, qt.QTableWidgetItem(column.text(screw)))
-    table.resizeColumnsToContents()
+
+
+def makeCell(text: str, colour: str, told: str) -> Any:
+    """Return a cell of the table of screws."""
+    cell = qt.QTableWidgetItem(text)
+    cell.setToolTip(told)
+    if colour:
+        cell.setForeground(qt.QBrush(qt.QColor(colour)))
+    return cell
 
 
 def screwsText(plan: Any) -> str:
@@ -261,7 +295,9 @@ def guidesText(plan: Any) -> str:
     """Return the verdict on the guides, in words."""
     if plan is None or not plan.guides:
         return _("No guides designed yet.")
-    lines = [f"{g.name}: {g.verdict.value}" + (f" ({g.remarks})" if g.remarks else "") for g in plan.guides]
+    states = [_("out of date") if g.out_of_date else g.verdict.value for g in plan.guides]
+    remarks = [g.out_of_date or g.remarks for g in plan.guides]
+    lines = [f"{g.name}: {s}" + (f" ({r})" if r else "") for g, s, r in zip(plan.guides, states, remarks, strict=True)]
     return "\n".join(lines)
 
 
@@ -270,25 +306,30 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self) -> None:
         super().__init__()
-        #: The plan in hand with what it was made of (`MSKPlannerLib.pipeline.Case`); None before the first step.
-        self.case: Any = None
-        self._basis: tuple[Any, ...] = ()
-        #: The CT and the bones that the case was made of.
-        self._nodes: tuple[Any, Any] | None = None
-        #: The scene and the case's nodes in it (`MSKPlannerLib.mrml.PlanNodes`).
-        self._shown: tuple[Any, Any] | None = None
+        from MSKPlannerLib.mrml.plan_session import PlanSession
+
+        #: The plan in hand and its nodes, with undo (`MSKPlannerLib.mrml.plan_session`).
+        self.session = PlanSession(slicer.mrmlScene)
+
+    @property
+    def case(self) -> Any:
+        """The plan in hand with what it was made of (`MSKPlannerLib.pipeline.Case`); None before the first step."""
+        return self.session.case
 
     def getParameterNode(self) -> Any:
         """Return the module's parameter node, typed."""
         return MSKPlannerParameterNode(super().getParameterNode())
 
-    def forget(self) -> None:
-        """Let go of the case; the nodes stay in the scene."""
-        self.case, self._basis, self._nodes, self._shown = None, (), None, None
-
     def isCurrent(self, ctNode: Any, segmentationNode: Any) -> bool:
         """Tell whether the case in hand was made of these nodes as they are now."""
-        return self.case is not None and self._basis == _basis(ctNode, segmentationNode)
+        basis = self.session.basis
+        return basis is not None and (basis.ct, basis.bones) == (ctNode, segmentationNode) and basis.holds
+
+    def outOfDate(self) -> Any:
+        """Return what of the plan is out of date within itself (`MSKPlannerLib.editing.up_to_date.OutOfDate`)."""
+        from MSKPlannerLib.editing.up_to_date import OutOfDate, out_of_date
+
+        return OutOfDate() if self.case is None else out_of_date(self.case.plan)
 
     def planScrews(
         self,
@@ -312,29 +353,18 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.errors import InputError
-        from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.segmentation import LevelHint, name_levels
+        from MSKFusionLib.segmentation import LevelHint
+        from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
         from MSKPlannerLib.pipeline import CaseOptions, plan_case
 
-        if ctNode.GetParentTransformNode() is not segmentationNode.GetParentTransformNode():
-            raise InputError(
-                "the CT and the bones are under different transforms",
-                "Put both under the same transform, or harden it.",
-                where=segmentationNode.GetName(),
-            )
-        ct = node_to_volume(ctNode)
-        bones = node_to_segmentation(segmentationNode, reference=ct)
+        ct, bones = read_inputs(ctNode, segmentationNode, lowestLevel or "")
         hint = None if lowestLevel is None else LevelHint(lowestLevel, "lowest")
-        if hint is not None:
-            bones = name_levels(bones, hint)
         options = CaseOptions(level_hint=hint, levels=levels or None, want_guides=False)
         report = progress or no_progress
         case = plan_case(ct, bones=bones, options=options, progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self._show(case, ctNode, segmentationNode)
-        self._basis = _basis(ctNode, segmentationNode)
+        self.session.take(_("Plan screws"), case, Basis.of(ctNode, segmentationNode, case, lowestLevel or ""))
         return case
 
     def designGuides(self, progress: Any = None) -> Any:
@@ -349,10 +379,33 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from MSKPlannerLib.guides.options import GuideOptions
         from MSKPlannerLib.pipeline import with_guides
 
-        report = progress or no_progress
-        case = with_guides(self._plannedCase(), GuideOptions(), progress=report)
+        return self._goOn(
+            _("Design guides"), lambda c, r: with_guides(c, GuideOptions(), progress=r), progress or no_progress
+        )
+
+    def bringUpToDate(self, progress: Any = None) -> Any:
+        """Count the breach risks and design the guides that are out of date; return the case.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            When there are no screws yet, or the images or the bones have changed.
+        """
+        from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.editing.up_to_date import brought_up_to_date
+
+        return self._goOn(_("Bring up to date"), brought_up_to_date, progress or no_progress)
+
+    def _goOn(self, label: str, work: Callable[..., Any], report: Any) -> Any:
+        from MSKFusionLib.errors import InputError
+        from MSKPlannerLib.editing.screw_edits import with_anatomy
+
+        start = self.session.current_case()
+        case = work(with_anatomy(start), report)
+        if self.session.case is not start:
+            raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self._show(case, *self._nodes)
+        self.session.take(label, case, self.session.basis)
         return self.case
 
     def export(self, folder: Any, progress: Any = None) -> pathlib.Path:
@@ -361,57 +414,19 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         Raises
         ------
         MSKFusionLib.errors.MSKError
-            When there is no plan, it is out of date, or the folder cannot be written or holds results already.
+            When there is no plan, any of it is out of date, or the folder cannot be written or holds results already.
         """
         from MSKFusionLib.progress import no_progress
         from MSKPlannerLib.cli.write_case import write_case
+        from MSKPlannerLib.editing.up_to_date import require_up_to_date
         from MSKPlannerLib.output_folder import output_folder
 
-        case = self._plannedCase()
+        case = self.session.current_case()
+        require_up_to_date(case.plan)
+        self.session.write_document()
         with output_folder(folder) as staging:
-            write_case(case, staging, shown=self._shown, progress=progress or no_progress)
+            write_case(case, staging, shown=(slicer.mrmlScene, self.session.nodes), progress=progress or no_progress)
         return pathlib.Path(folder)
-
-    def _plannedCase(self) -> Any:
-        from MSKFusionLib.errors import InputError
-
-        if self.case is None:
-            raise InputError("there is no plan yet", "Plan the screws first.")
-        if not self.isCurrent(*self._nodes):
-            raise InputError("the images or the bones have changed since the screws were planned", "Plan them again.")
-        return self.case
-
-    def _show(self, case: Any, ctNode: Any, segmentationNode: Any) -> None:
-        """Put a case's screws and guides into the scene in place of the last one's, where the CT is."""
-        from dataclasses import replace
-
-        from MSKFusionLib.mrml import place_under
-        from MSKPlannerLib.mrml import plan_to_scene
-        from MSKPlannerLib.mrml.remove import remove_plan
-
-        scene = ctNode.GetScene()
-        for plan in {case.plan.plan_id, *([] if self.case is None else [self.case.plan.plan_id])}:
-            remove_plan(scene, plan)
-        nodes = plan_to_scene(scene, case.plan, guide_meshes={name: s.mesh for name, s in case.guides.items()})
-        placed = [n for screw in nodes.screws.values() for n in (screw.axis, screw.model)]
-        for node in (*placed, *nodes.guides.values()):
-            place_under(node, ctNode.GetParentTransformNode())
-        self.case, self._nodes = case, (ctNode, segmentationNode)
-        self._shown = (scene, replace(nodes, ct=ctNode, segmentation=segmentationNode))
-
-
-def _basis(ctNode: Any, segmentationNode: Any) -> tuple[Any, ...]:
-    """Return what a plan rests on, and when each part was last changed."""
-    image = ctNode.GetImageData()
-    segmentation = segmentationNode.GetSegmentation()
-    segments = [segmentation.GetNthSegment(index) for index in range(segmentation.GetNumberOfSegments())]
-    masks = [segment.GetRepresentation("Binary labelmap") for segment in segments]
-    return (
-        ctNode.GetID(),
-        image.GetMTime() if image is not None else 0,
-        segmentationNode.GetID(),
-        tuple((s.GetName(), s.GetLabelValue(), m.GetMTime() if m else 0) for s, m in zip(segments, masks, strict=True)),
-    )
 
 
 class MSKPlannerTest(ScriptedLoadableModuleTest):

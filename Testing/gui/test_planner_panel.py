@@ -18,10 +18,10 @@ from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 from MSKPlannerLib import pipeline
+from MSKPlannerLib.colours import REJECTED_COLOUR, hex_colour
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.plan import Guide, Plan, Screw
-from MSKPlannerLib.plan_columns import SCREW_COLUMNS, pick
 
 TETRAHEDRON = Mesh(
     np.array([[0.0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]]), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -128,11 +128,11 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
     table = panel.ui.screwsTable
     rows = [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
     assert rows == [
-        ["L3 left", "6.5", "40", "A", "1.20", "–", "310", "accepted", ""],
-        ["L3 right", "6.5", "40", "B", "-0.40", "–", "310", "rejected", "too narrow"],
+        ["L3 left", "6.5 x 40", "A", "1.20", "310", "–", ""],
+        ["L3 right", "6.5 x 40", "B ✗", "-0.40", "310", "–", ""],
     ]
-    heads = [table.horizontalHeaderItem(c).text() for c in range(table.columnCount)]
-    assert heads == [c.title for c in pick(SCREW_COLUMNS, *(head.split(" (")[0] for head in heads))]
+    assert table.item(1, 0).toolTip() == "L3 right: rejected: too narrow"
+    assert table.item(1, 0).foreground().color().name() == hex_colour(REJECTED_COLOUR)
     assert panel.ui.screwsLabel.text == "2 screws planned. Rejected: L3 right."
     assert scene_to_plan(session.scene).screws == SCREWS
     lines = nodes_of_class(session.scene, "vtkMRMLMarkupsLineNode")
@@ -142,7 +142,7 @@ def test_plan_fills_table_text_and_scene(panel, inputs, steps, session):
 
 def test_lowest_level_names_the_bones_anew(panel, inputs, steps, monkeypatch):
     named = []
-    replace_function(monkeypatch, "MSKFusionLib.segmentation.name_levels", lambda s, hint: named.append(hint) or s)
+    replace_function(monkeypatch, "MSKPlannerLib.mrml.plan_basis.name_levels", lambda s, hint: named.append(hint) or s)
     choose(panel, inputs)
     press(panel.ui.planButton)
     panel.ui.lowestLevelComboBox.currentText = "L5"
@@ -284,6 +284,7 @@ def test_closing_the_scene_forgets_the_plan(panel, inputs, steps, session):
     assert panel.ui.screwsLabel.text == "No screws planned yet."
     assert enabled(panel) == (False, False, False)
     assert len(panel.Observations) == 3, "two of the scene, one of the parameter node"
+    assert panel.logic.session.history.undo_label == ""
     session.close_panel(panel)
     assert panel.Observations == []
 

@@ -54,4 +54,5 @@ def test_whole_path(session, small_patient, shown_errors, tmp_path):
     load_scene(session.scene, folder / "scene.mrb")
     assert {kind: len(nodes_of_class(session.scene, f"vtkMRML{kind}Node")) for kind in count} == count
     assert len(nodes_of_plan(session.scene, plan.plan_id, role="guide")) == 1
-    assert planner.logic.case is None, "what was in hand belonged to the scene before"
+    assert planner.logic.case.plan.screws == plan.screws, "the plan of the scene that was loaded is gone on with"
+    assert planner.ui.screwsTable.rowCount == 2

@@ -16,7 +16,7 @@ from MSKFusionLib.frames import FloatArray, unit
 from MSKFusionLib.registration.result import Verdict
 
 from ..bone.smooth_bone import BoneFields
-from ..pipeline import Case, rejections
+from ..pipeline import Case, anatomy_of, rejections
 from ..plan import Guide, Plan, Screw
 from ..screws.beside import beside
 from ..screws.evaluate import evaluate_screw
@@ -177,6 +177,15 @@ def _level(case: Case, level: str) -> PreparedLevel:
 def fields_of(case: Case) -> Case:
     """Return the case with its bones' fields ready to be made."""
     return case if case.fields is not None else replace(case, fields=BoneFields(case.segmentation, case.ct))
+
+
+def with_anatomy(case: Case) -> Case:
+    """Return the case with the surfaces and frames of its vertebrae, which a case that was loaded has not."""
+    missing = [s for s in case.plan.screws if s.level not in case.bones]
+    if not missing or case.fields is None:
+        return case
+    surfaces, frames = anatomy_of(case.fields, missing)
+    return replace(case, bones={**case.bones, **surfaces}, frames={**case.frames, **frames})
 
 
 def _evaluated(

@@ -78,9 +78,9 @@ def axis_ends(node: Any) -> tuple[Point, Point] | None:
     return (entry[0], entry[1], entry[2]), (tip[0], tip[1], tip[2])
 
 
-def update_screw(nodes: ScrewNodes, old: Screw, new: Screw) -> None:
-    """Bring a screw's nodes to what became of it. Names that the user gave stay."""
-    if axis_ends(nodes.axis) != (new.entry_ras, new.tip_ras):
+def update_screw(nodes: ScrewNodes, old: Screw, new: Screw, *, move_axis: bool = True) -> None:
+    """Bring a screw's nodes to what became of it, its line only where no hand is on it. Names that the user gave stay."""
+    if move_axis and axis_ends(nodes.axis) != (new.entry_ras, new.tip_ras):
         put_ends(nodes.axis, new)
     if (old.entry_ras, old.tip_ras, old.diameter_mm) != (new.entry_ras, new.tip_ras, new.diameter_mm):
         nodes.model.SetAndObservePolyData(body_surface(new))

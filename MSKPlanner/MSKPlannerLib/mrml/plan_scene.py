@@ -14,6 +14,7 @@ from MSKFusionLib.mrml import (
     ROLE_ATTRIBUTE,
     VERDICT_ATTRIBUTE,
     add_folder,
+    hierarchy_node,
     place_registration,
     put_in_folder,
     segmentation_to_node,
@@ -156,6 +157,32 @@ def nodes_of_plan(scene: Any, plan_id: str | None = None, role: str | None = Non
         if node.GetAttribute(PLAN_ATTRIBUTE) is not None
         and (plan_id is None or node.GetAttribute(PLAN_ATTRIBUTE) == plan_id)
         and (role is None or node.GetAttribute(ROLE_ATTRIBUTE) == role)
+    )
+
+
+def found_plan_nodes(scene: Any, plan: Plan) -> PlanNodes | None:
+    """Return the nodes that a loaded scene holds of a plan; None where one of a screw or of the documents is missing."""
+    by_role: dict[str, dict[str, Any]] = {}
+    tables: dict[str, Any] = {}
+    for node in nodes_of_plan(scene, plan.plan_id):
+        role = node.GetAttribute(ROLE_ATTRIBUTE) or ""
+        if role == "metrics":
+            tables[node.GetTable().GetColumnName(0) if node.GetNumberOfColumns() else ""] = node
+        else:
+            by_role.setdefault(role, {})[node.GetAttribute(ITEM_ATTRIBUTE) or ""] = node
+    axes, models = by_role.get("screw-axis", {}), by_role.get("screw", {})
+    names = {s.name for s in plan.screws}
+    if "plan" not in by_role or "Screw" not in tables or not (set(axes) == set(models) == names):
+        return None
+    hierarchy = hierarchy_node(scene)
+    document = by_role["plan"][""]
+    return PlanNodes(
+        folder=hierarchy.GetItemParent(hierarchy.GetItemParent(hierarchy.GetItemByDataNode(document))),
+        plan=document,
+        metrics=tables["Screw"],
+        guide_metrics=tables.get("Guide"),
+        screws={name: ScrewNodes(axes[name], models[name]) for name in names},
+        guides=by_role.get("guide", {}),
     )
 
 
