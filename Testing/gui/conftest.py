@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
+
+# What several tests of panels share lies beside this file; tests are imported by path, not as a package.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SYSTEM_PACKAGES = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 libx11-6"
 

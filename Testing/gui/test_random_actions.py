@@ -1,0 +1,197 @@
+"""Whatever is pressed, dragged, deleted and closed in whatever order: nothing is raised, and no observer is left behind."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from quick_planner import SCREWS, add_inputs, axis, drag, inputs_fixture, of, quick_fixture, raised_fixture  # noqa: F401  used by their names
+
+from MSKPlannerLib.editing.up_to_date import out_of_date
+from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
+
+ACTIONS = 200
+
+
+class Monkey:
+    """Presses and drags at random, and looks after every action whether panel, plan and scene still say the same."""
+
+    def __init__(self, session, panel, seed):
+        self.session, self.panel, self.random = session, panel, random.Random(seed)
+        self.done: list[str] = []
+        self.steps = 0
+
+    def act(self):
+        chances = {
+            self.drag: 6,
+            self.move: 4,
+            self.size: 4,
+            self.press_one: 10,
+            self.undo: 6,
+            self.redo: 4,
+            self.review: 2,
+            self.choose: 4,
+            self.remove_node: 2,
+            self.rename: 1,
+            self.plan: 2,
+            self.guides: 2,
+            self.update: 2,
+            self.edit_bones: 1,
+            self.leave: 1,
+            self.close_scene: 0.5,
+        }
+        action = self.random.choices(list(chances), list(chances.values()))[0]
+        self.done.append(action.__name__)
+        action()
+        self.session.application.processEvents()
+        self.check()
+
+    def check(self):
+        logic, table = self.panel.logic, self.panel.ui.screwsTable
+        case = logic.case
+        names = [] if case is None else [s.name for s in case.plan.screws]
+        assert [table.item(r, 0).text() for r in range(table.rowCount)] == names
+        if case is None:
+            assert logic.session.history.undo_label == ""
+            return
+        nodes = logic.session.nodes
+        assert set(nodes.screws) == set(names)
+        for screw in case.plan.screws:
+            line = nodes.screws[screw.name].axis
+            ends = [line.GetNthControlPointPosition(n) for n in (0, 1)]
+            assert np.allclose(ends, [screw.entry_ras, screw.tip_ras], atol=1e-9)
+        plan = scene_to_plan(self.session.scene)
+        assert plan.screws == case.plan.screws
+        assert plan.guides == case.plan.guides
+        assert {n.GetAttribute("MSKPlanner.Item") for n in nodes_of_plan(self.session.scene, role="screw")} == set(
+            names
+        )
+        label = self.panel.ui.outOfDateLabel.text
+        current = logic.session.basis.holds
+        assert (label == "\n".join(out_of_date(case.plan).lines)) or not current
+
+    # ------------------------------------------------------------------------------------------------ actions
+    def _name(self):
+        names = [s.name for s in self.panel.logic.case.plan.screws] if self.panel.logic.case else []
+        return self.random.choice(names) if names else None
+
+    def _near(self, name, point):
+        screw = of(self.panel, name)
+        return np.array((screw.entry_ras, screw.tip_ras)[point]) + [self.random.gauss(0, 4) for _ in range(3)]
+
+    def drag(self):
+        if name := self._name():
+            point = self.random.randrange(2)
+            drag(self.panel, name, point, self._near(name, point))
+
+    def move(self):
+        if name := self._name():
+            point = self.random.randrange(2)
+            axis(self.panel, name).SetNthControlPointPosition(point, *self._near(name, point))
+
+    def choose(self):
+        table = self.panel.ui.screwsTable
+        if table.rowCount:
+            table.setCurrentCell(self.random.randrange(table.rowCount), 0)
+
+    def size(self):
+        ui = self.panel.ui
+        if self.random.random() < 0.5:
+            ui.sizeComboBox.currentIndex = self.random.randrange(ui.sizeComboBox.count)
+        else:
+            self.random.choice([ui.diameterSpinBox, ui.lengthSpinBox]).value = self.random.uniform(1, 80)
+
+    def press_one(self):
+        ui = self.panel.ui
+        self.random.choice([ui.copyButton, ui.swapButton, ui.removeButton]).click()
+
+    def review(self):
+        self.panel.ui.reviewedCheckBox.click()
+
+    def undo(self):
+        for _ in range(self.random.randrange(1, 8)):
+            self.panel.ui.undoButton.click()
+
+    def redo(self):
+        for _ in range(self.random.randrange(1, 8)):
+            self.panel.ui.redoButton.click()
+
+    def remove_node(self):
+        nodes = nodes_of_plan(self.session.scene)
+        if nodes:
+            self.session.scene.RemoveNode(self.random.choice(nodes))
+
+    def rename(self):
+        nodes = nodes_of_plan(self.session.scene)
+        if nodes:
+            self.random.choice(nodes).SetName("something else")
+
+    def plan(self):
+        self.panel.ui.planButton.click()
+
+    def guides(self):
+        self.panel.ui.guidesButton.click()
+
+    def update(self):
+        self.panel.ui.updateButton.click()
+
+    def edit_bones(self):
+        node = self.panel.ui.segmentationSelector.currentNode()
+        if node is None:
+            return
+        if self.random.random() < 0.3:
+            self.session.scene.RemoveNode(node)
+            add_inputs(self.session.scene)
+        else:
+            node.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap").Modified()
+
+    def leave(self):
+        self.panel.exit()
+        self.panel.enter()
+
+    def close_scene(self):
+        self.session.scene.Clear(0)
+        add_inputs(self.session.scene)
+        self.panel.enter()
+
+
+def observed(scene):
+    """Whether anything of a session still observes the scene's lines."""
+    lines = [
+        scene.GetNthNodeByClass(n, "vtkMRMLMarkupsLineNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLMarkupsLineNode"))
+    ]
+    return [line.GetName() for line in lines if line.HasObserver(line.PointEndInteractionEvent)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 23))])
+def test_random_actions(session, quick, raised, inputs, seed, tmp_path):
+    panel = session.open_panel("MSKPlanner")
+    panel.ui.planButton.click()
+    monkey = Monkey(session, panel, seed)
+    for _ in range(ACTIONS):
+        monkey.act()
+        assert raised == [], monkey.done[-5:]
+    kept = panel.logic.session
+    session.close_panel(panel)
+    assert len(kept._observers) == 0
+    assert panel.Observations == []
+    assert observed(session.scene) == []
+
+
+def test_fifty_steps_back_and_forth(session, quick, raised, inputs):
+    panel = session.open_panel("MSKPlanner")
+    panel.ui.planButton.click()
+    seen = [panel.logic.case.plan.screws]
+    for n in range(60):
+        axis(panel, SCREWS[n % 4].name).SetNthControlPointPosition(
+            1, SCREWS[n % 4].tip_ras[0], 40.0 + 0.1 * (n + 1), 120.0
+        )
+        seen.append(panel.logic.case.plan.screws)
+    for before in reversed(seen[:-1]):
+        panel.ui.undoButton.click()
+        assert panel.logic.case.plan.screws == before
+    for after in seen[1:]:
+        panel.ui.redoButton.click()
+        assert panel.logic.case.plan.screws == after
