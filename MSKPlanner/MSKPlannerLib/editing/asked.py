@@ -17,8 +17,9 @@ Options = TypeVar("Options")
 
 
 def options_of(plan: Plan) -> ScrewOptions:
-    """Return what the screws of a plan were asked to keep to."""
-    return _rebuilt(ScrewOptions, plan.parameters.get("screws"), plan.plan_id)
+    """Return what the screws of a plan were asked to keep to; its error budget is in `budget_of`, as it was then."""
+    asked = {**(plan.parameters.get("screws") or {}), "error_budget": "", "objective": "hold"}
+    return _rebuilt(ScrewOptions, asked, plan.plan_id)
 
 
 def guide_options_of(plan: Plan) -> GuideOptions:

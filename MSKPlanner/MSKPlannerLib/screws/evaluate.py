@@ -74,7 +74,7 @@ def evaluate_screw(
     InputError
         When no screw has this size.
     """
-    wishes = options or ScrewOptions()
+    wishes = options or ScrewOptions(error_budget="")
     entry, tip = _checked(at.level, entry_ras, tip_ras, diameter_mm)
     place = at.side(side)
     screw = measured_screw(place, entry, tip, float(diameter_mm), budget)
@@ -83,6 +83,9 @@ def evaluate_screw(
         notes[:0] = [note for note in before.notes if note.startswith(WIDEST)]
         largest = before.largest_diameter_mm if before.side == side else None
         screw = replace(screw, name=before.name, largest_diameter_mm=largest)
+    ends = _ends(screw)
+    in_image = _in_image(at.segmentation.labels, ends)
+    reasons += _beyond(at, ends, in_image)
     reasons += _misplaced(at, screw, entry, tip)
     if screw.breach_mm > 0:
         reasons.append(breach_in_words(screw))
@@ -102,7 +105,7 @@ def evaluate_screw(
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     screw = replace(screw, verdict=verdict, reasons=tuple(reasons), notes=tuple(notes))
     screw = beside(screw, {o.name: _gap_mm(screw, o) for o in others if o.name != screw.name})
-    return with_structures(screw, at.structures) if _in_image(at.segmentation.labels, screw) else screw
+    return with_structures(screw, at.structures) if in_image else screw
 
 
 def _checked(level: str, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> tuple[FloatArray, FloatArray]:
@@ -124,13 +127,7 @@ def _misplaced(at: PreparedLevel, screw: Screw, entry: FloatArray, tip: FloatArr
     along = np.arange(0.0, screw.length_mm, _AXIS_STEP_MM)
     depth = at.fine.depth_mm(entry + along[:, None] * axis)
     forwards = float(axis @ frame.anterior_ras)
-    found = []
-    if not _in_image(at.segmentation.labels, screw):
-        found.append("it reaches beyond the image: what is there is not known")
-    elif not _within(at, screw):
-        found.append(
-            f"it reaches beyond the part of {level} that screws are measured in, and counts as outside bone there"
-        )
+    found: list[str] = []
     if (depth > 0).mean() < _LEAST_IN_BONE:
         return [*found, f"it hardly meets the bone of {level}: {100 * (depth > 0).mean():.0f} % of its axis lie in it"]
     if float(depth[0]) < -_ENTRY_OFF_MM:
@@ -156,13 +153,17 @@ def _aside_mm(centre: FloatArray, start: FloatArray, way: FloatArray) -> float:
     return float(np.linalg.norm(passes - centre))
 
 
-def _within(at: PreparedLevel, screw: Screw) -> bool:
-    ijk = at.fine.to_ijk(_ends(screw))
-    return bool((ijk >= 0).all() and (ijk <= np.array(at.fine.shape_ijk) - 1).all())
+def _beyond(at: PreparedLevel, ends_ras: FloatArray, in_image: bool) -> list[str]:
+    if not in_image:
+        return ["it reaches beyond the image: what is there is not known"]
+    ijk = at.fine.to_ijk(ends_ras)
+    if (ijk >= 0).all() and (ijk <= np.array(at.fine.shape_ijk) - 1).all():
+        return []
+    return [f"it reaches beyond the part of {at.level} that screws are measured in, and counts as outside bone there"]
 
 
-def _in_image(image: Volume, screw: Screw) -> bool:
-    ijk = transform_points(image.ras_to_ijk, _ends(screw))
+def _in_image(image: Volume, points_ras: FloatArray) -> bool:
+    ijk = transform_points(image.ras_to_ijk, points_ras)
     return bool((ijk >= -0.5).all() and (ijk <= np.array(image.shape_ijk) - 0.5).all())
 
 
