@@ -199,6 +199,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.showCase()
         else:
             self.screws.update(case.plan, screw)
+            self.ui.screwsLabel.text = screwsText(case.plan)
             self.ui.guidesLabel.text = guidesText(case.plan)
             self.updateButtons()
         self.ui.statusLabel.text = self.logic.session.problem

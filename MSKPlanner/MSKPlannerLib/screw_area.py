@@ -190,7 +190,7 @@ def screw_in_words(screw: Screw | None) -> str:
     """Return what there is to say of a screw under the table."""
     if screw is None:
         return "Choose a screw in the table to change it, or drag its ends in the views."
-    facts = [f"grade {screw.grade}"]
+    facts = [f"Grade {screw.grade}"]
     if screw.breaches_mm:
         facts.append("breaches " + ", ".join(f"{way} {mm:.1f} mm" for way, mm in screw.breaches_mm.items()))
     if screw.heary:
@@ -199,7 +199,7 @@ def screw_in_words(screw: Screw | None) -> str:
         facts.append(f"convergence {screw.convergence_deg:z.0f}°, rise {screw.sagittal_deg:z.0f}°")
     facts += [f"{name} {mm:z.1f} mm" for name, mm in list(screw.structures_mm.items())[:2]]
     by = "placed by hand" if screw.by_hand else "planned"
-    lines = [f"{screw.name}, {by}: {screw.verdict.value}. {', '.join(facts).capitalize()}."]
+    lines = [f"{screw.name}, {by}: {screw.verdict.value}. {', '.join(facts)}."]
     lines += [f"✗ {reason}" for reason in screw.reasons]
     lines += [f"• {note}" for note in screw.notes]
     return "\n".join(lines)

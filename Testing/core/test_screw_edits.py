@@ -47,7 +47,7 @@ def test_a_screw_that_is_moved_marks_its_guide_and_its_risk(with_guide):
     assert by_name(after)["L4 right"].nearest_screw_mm != by_name(with_guide)["L4 right"].nearest_screw_mm
     stale = out_of_date(after.plan)
     assert stale.risks == ("L4 left",)
-    assert stale.guides == (("L4", "L4 left was changed after it was designed"),)
+    assert stale.guides == (("L4", "L4 left was changed after the guide was designed"),)
     with pytest.raises(InputError, match=r"out of date.*L4 left.*Guide of L4"):
         require_up_to_date(after.plan)
     assert not out_of_date(with_guide.plan), "the case before is as it was"

@@ -256,7 +256,7 @@ def _with_screw(case: Case, new: Screw) -> Case:
 
 def _with_screws(case: Case, screws: Sequence[Screw], changed: Mapping[str, str]) -> Case:
     guides = tuple(
-        replace(g, out_of_date=f"{changed[g.level]} after it was designed") if g.level in changed else g
+        replace(g, out_of_date=f"{changed[g.level]} after the guide was designed") if g.level in changed else g
         for g in case.plan.guides
     )
     return replace(case, plan=judged_again(case.plan, screws, guides))
