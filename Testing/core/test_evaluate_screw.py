@@ -128,6 +128,13 @@ def test_a_screw_outside_bone_is_never_fine(at, planned, changes, words):
     assert any(words in reason for reason in found.reasons), found.reasons
 
 
+def test_beyond_the_image_nothing_is_known(at, planned, bones):
+    found = moved(at, planned[0], anterior=500.0)
+    assert (found.hu_mean, found.hu_min, found.structures_mm) == (None, None, {})
+    with pytest.raises(InputError, match="L9"):
+        prepare_level(bones, "L9")
+
+
 def test_swapped_ends_and_sides_are_named(at, planned):
     left = next(s for s in planned if s.side == "left")
     backwards = moved(at, left, entry_ras=left.tip_ras, tip_ras=left.entry_ras)

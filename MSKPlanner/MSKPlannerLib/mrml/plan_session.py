@@ -138,13 +138,18 @@ class PlanSession:
         self.forget()
 
     def renew(self) -> None:
-        """Follow the scene (again) after `forget`, and go on with the plan that is in it, where there is just one."""
+        """Follow the scene (again) after `forget`, and go on with the plan that is in it."""
         if not len(self._observers):
             self._watch_scene()
         documents = nodes_of_plan(self.scene, role="plan")
-        if self._now is not None or len(documents) != 1:
+        if self._now is not None or not documents:
             return
         try:
+            if len(documents) > 1:
+                raise InputError(
+                    f"there are {len(documents)} plans in the scene",
+                    "Delete the nodes of all but the one to go on with, or plan again.",
+                )
             plan = plan_from_json(documents[0].GetText(), where=f"scene node '{documents[0].GetName()}'")
             case, basis = recalled(documents[0], plan)
         except MSKError as error:

@@ -85,6 +85,8 @@ def evaluate_screw(
         screw = replace(screw, name=before.name, largest_diameter_mm=largest)
     ends = _ends(screw)
     in_image = _in_image(at.segmentation.labels, ends)
+    if not in_image:  # there the edge's value would be taken
+        screw = replace(screw, hu_mean=None, hu_min=None)
     reasons += _beyond(at, ends, in_image)
     reasons += _misplaced(at, screw, entry, tip)
     if screw.breach_mm > 0:

@@ -15,7 +15,7 @@ from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
-from ..anatomy.vertebra import VertebraFrame, vertebra_frame
+from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields, SmoothBone
 from .describe import PedicleSide
@@ -74,6 +74,8 @@ def prepare_level(bones: BoneFields, level: str) -> PreparedLevel:
 
     Raises
     ------
+    InputError
+        When there is no such vertebra, or it is not wholly in view.
     GeometryError
         When the vertebra's frame or its pedicles cannot be found.
     """
@@ -81,6 +83,7 @@ def prepare_level(bones: BoneFields, level: str) -> PreparedLevel:
 
 
 def _prepared(bones: BoneFields, level: str) -> PreparedLevel:
+    require_complete(bones.segmentation, level)
     smooth = bones.smooth(level)
     coarse = smooth.field(1.0)
     frame = vertebra_frame(bones.segmentation, level, depth=coarse)
