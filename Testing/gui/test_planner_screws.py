@@ -186,8 +186,15 @@ def test_a_plan_all_of_whose_nodes_are_deleted_is_forgotten(panel, session):
 
 def test_names_are_the_users_and_images_that_go_stop_the_work(panel, session, inputs):
     axis(panel, "L3 left").SetName("my screw")
+    body = model(panel, "L4 left")
+    body.GetDisplayNode().SetOpacity(0.3)
     drag(panel, "L3 left", 1, (-8.0, 40.0, 120.0))
+    choose(panel, "L3 right")
+    press(panel.ui.removeButton)
+    press(panel.ui.undoButton)
     assert axis(panel, "L3 left").GetName() == "my screw"
+    assert model(panel, "L4 left") is body, "what others become is nothing to it"
+    assert body.GetDisplayNode().GetOpacity() == 0.3
     assert model(panel, "L3 left").GetName().endswith("(rejected)"), "a name that the plan gave follows the plan"
     session.scene.RemoveNode(inputs[0])
     assert not panel.ui.exportButton.enabled

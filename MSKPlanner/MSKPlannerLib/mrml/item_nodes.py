@@ -65,6 +65,8 @@ def add_axis(scene: Any, screw: Screw) -> Any:
     display.SetLineThickness(0.4)
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(False)
+    # By default a point that is dragged in a 3D view jumps onto the surface under the mouse: a tip lies within bone.
+    display.SetSnapMode(display.SnapModeUnconstrained)
     return node
 
 

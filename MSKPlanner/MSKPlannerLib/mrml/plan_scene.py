@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from MSKFusionLib.mrml import (
     ROLE_ATTRIBUTE,
     VERDICT_ATTRIBUTE,
     add_folder,
+    children,
     hierarchy_node,
     place_registration,
     put_in_folder,
@@ -136,6 +137,23 @@ def plan_to_scene(
     return nodes
 
 
+def add_items(
+    scene: Any, plan: Plan, nodes: PlanNodes, screws: tuple[Screw, ...], guide_meshes: Mapping[str, Mesh]
+) -> PlanNodes:
+    """Add screws and guides of a plan to those that are in the scene, and the table of guides where it is the first."""
+    build = _Builder(scene, plan, nodes.folder)
+    table = nodes.guide_metrics
+    if plan.guides and table is None:
+        table = build.add(guide_table(scene, plan.guides), build.folder("Documents"), "metrics")
+    return replace(
+        nodes,
+        folder=build.top,
+        guide_metrics=table,
+        screws={**nodes.screws, **_add_screws(build, screws)},
+        guides={**nodes.guides, **_add_guides(build, plan.guides, guide_meshes)},
+    )
+
+
 def scene_to_plan(scene: Any, plan_id: str | None = None) -> Plan | None:
     """Read the plan document back from the scene; the first one where no ID is given, None where there is none.
 
@@ -189,10 +207,13 @@ def found_plan_nodes(scene: Any, plan: Plan) -> PlanNodes | None:
 class _Builder:
     """Puts nodes into the folders of one plan and tags them."""
 
-    def __init__(self, scene: Any, plan: Plan) -> None:
+    def __init__(self, scene: Any, plan: Plan, folder: int | None = None) -> None:
         self.scene, self.plan = scene, plan
-        self.top = add_folder(scene, f"Plan {plan.plan_id}")
-        self._folders: dict[str, int] = {}
+        there = folder is not None and folder in children(scene, hierarchy_node(scene).GetSceneItemID(), recursive=True)
+        self.top = folder if there and folder is not None else add_folder(scene, f"Plan {plan.plan_id}")
+        hierarchy = hierarchy_node(scene)
+        inside = [item for item in children(scene, self.top) if hierarchy.GetItemDataNode(item) is None]
+        self._folders = {hierarchy.GetItemName(item): item for item in inside}
 
     def folder(self, name: str) -> int:
         """Return the subfolder of that name."""

@@ -13,7 +13,7 @@ from ..plan import Plan
 from ..plan_file import plan_to_json
 from .item_nodes import axis_ends, put_ends, update_guide, update_screw
 from .plan_basis import Basis, remember
-from .plan_scene import PlanNodes, plan_to_scene
+from .plan_scene import PlanNodes, add_items, plan_to_scene
 from .remove import remove_plan
 from .tables import fill_guide_table, fill_screw_table
 
@@ -47,25 +47,45 @@ class ShownPlan:
         shown
             The plan that they show so far; None makes them all anew.
         """
-        if shown is not None and self.whole and self._fits(shown, case):
+        same = shown is not None and shown.plan_id == case.plan.plan_id
+        if same and shown is not None and self.whole and self.nodes is not None:
+            self._exchange(case, basis)
             self.update(shown, case.plan)
         else:
             self._rebuild(case, basis, shown)
         self.write(case, basis)
 
-    def _fits(self, shown: Plan, case: Case) -> bool:
-        """Tell whether the nodes that are there are just those of a case, and need no more than new values."""
-        if self.nodes is None:
-            return False
+    def _exchange(self, case: Case, basis: Basis) -> None:
+        """Remove the nodes of screws and guides that are no more, and add those of new ones; all others are left alone."""
+        assert self.nodes is not None
         solids = {name: solid.mesh for name, solid in case.guides.items()}
-        guides = set(self.nodes.guides)
-        return (
-            shown.plan_id == case.plan.plan_id
-            and set(self.nodes.screws) == {s.name for s in case.plan.screws}
-            and guides == set(solids) | (guides & {g.name for g in case.plan.guides})
-            and all(self._meshes.get(name) is mesh for name, mesh in solids.items())
-            and bool(case.plan.guides) == (self.nodes.guide_metrics is not None)
-        )
+        guides = {g.name for g in case.plan.guides}
+        stale = {
+            n for n in self.nodes.guides if n not in guides or (n in solids and self._meshes.get(n) is not solids[n])
+        }
+        screws = {s.name: s for s in case.plan.screws}
+        for name in [*(n for n in self.nodes.screws if n not in screws), *stale]:
+            self.drop(name)
+        if not guides and self.nodes.guide_metrics is not None:
+            self.scene.RemoveNode(self.nodes.guide_metrics)
+            self.nodes = replace(self.nodes, guide_metrics=None)
+        before = self.nodes
+        new = tuple(s for name, s in screws.items() if name not in before.screws)
+        meshes = {name: mesh for name, mesh in solids.items() if name not in before.guides}
+        if new or meshes or (guides and before.guide_metrics is None):
+            self.nodes = add_items(self.scene, case.plan, before, new, meshes)
+            self._place(basis, {s.name for s in new}, set(meshes))
+        self._meshes = solids
+
+    def _place(self, basis: Basis, screws: set[str], guides: set[str]) -> None:
+        """Put the nodes of some screws and guides where the CT is."""
+        assert self.nodes is not None
+        above = basis.ct.GetParentTransformNode() if basis.ct.GetScene() is not None else None
+        for name in screws:
+            place_under(self.nodes.screws[name].axis, above)
+            place_under(self.nodes.screws[name].model, above)
+        for name in guides:
+            place_under(self.nodes.guides[name], above)
 
     def update(self, shown: Plan, plan: Plan, keep: str = "") -> None:
         """Give the nodes of each screw and guide that has changed its new values; the line named `keep` is in a hand."""
@@ -90,10 +110,8 @@ class ShownPlan:
         for plan_id in {case.plan.plan_id, *([] if shown is None else [shown.plan_id])}:
             remove_plan(self.scene, plan_id)
         nodes = plan_to_scene(self.scene, case.plan, guide_meshes=meshes, arrange_views=False)
-        above = basis.ct.GetParentTransformNode() if basis.ct.GetScene() is not None else None
-        for node in (*(n for s in nodes.screws.values() for n in (s.axis, s.model)), *nodes.guides.values()):
-            place_under(node, above)
         self.nodes = replace(nodes, ct=basis.ct, segmentation=basis.bones)
+        self._place(basis, set(nodes.screws), set(nodes.guides))
         self._meshes = {name: solid.mesh for name, solid in case.guides.items()}
         self.whole = True
 
@@ -104,11 +122,11 @@ class ShownPlan:
             put_ends(self.axes[name], screw)
 
     def drop(self, name: str) -> None:
-        """Forget a screw or guide of which a node was deleted, and delete the other node of the screw."""
+        """Take the nodes of a screw or a guide out of the scene, those that are still in it, and forget them."""
         assert self.nodes is not None
         pair = self.nodes.screws.get(name)
-        for node in (pair.axis, pair.model) if pair is not None else ():
-            if node.GetScene() is not None:
+        for node in (*((pair.axis, pair.model) if pair is not None else ()), self.nodes.guides.get(name)):
+            if node is not None and node.GetScene() is not None:
                 self.scene.RemoveNode(node)
         screws = {n: s for n, s in self.nodes.screws.items() if n != name}
         guides = {n: g for n, g in self.nodes.guides.items() if n != name}
