@@ -232,6 +232,18 @@ def test_a_saved_scene_whose_images_were_changed_is_not_worked_on(panel, session
     assert "not those that the plan was made on" in panel.ui.statusLabel.text
 
 
+def test_the_plan_goes_where_its_images_go(panel, session, inputs):
+    table = session.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "table")
+    for node in inputs:
+        node.SetAndObserveTransformNodeID(table.GetID())
+    assert axis(panel, "L3 left").GetParentTransformNode() is table
+    assert model(panel, "L4 right").GetParentTransformNode() is table
+    drag(panel, "L3 left", 1, (-14.0, 40.0, 120.0))
+    assert row(panel, "L3 left")[3] == "0.75", "the plan is in the CT's own frame"
+    session.scene.RemoveNode(table)
+    assert axis(panel, "L3 left").GetParentTransformNode() is None
+
+
 def test_of_two_plans_none_is_taken_for_the_one(panel, session, tmp_path):
     document = panel.logic.session.nodes.plan
     other = session.scene.CopyNode(document)

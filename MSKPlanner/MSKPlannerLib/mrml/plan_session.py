@@ -187,6 +187,10 @@ class PlanSession:
         self._observers.add(self.scene, kinds.EndImportEvent, self._on_import)
 
     def _watch_axes(self) -> None:
+        if self._now is not None and self._now.basis.ct.GetScene() is not None:
+            ct = self._now.basis.ct
+            self._observers.remove(ct)
+            self._observers.add(ct, ct.TransformModifiedEvent, self._on_ct_moved)
         for node in self._shown.axes.values():
             self._observers.remove(node)
             self._observers.add(node, node.PointModifiedEvent, self._on_moved)
@@ -194,6 +198,11 @@ class PlanSession:
             self._observers.add(node, node.PointStartInteractionEvent, self._on_grasped)
             self._observers.add(node, node.PointEndInteractionEvent, self._on_released)
             node.SetLocked(False)
+
+    def _on_ct_moved(self, *_: Any) -> None:
+        """Follow the CT under another transform, or out of one."""
+        if self._now is not None and not self.scene.IsClosing():
+            self._shown.place(self._now.basis)
 
     def _on_save(self, *_: Any) -> None:
         self.write_document()

@@ -49,13 +49,14 @@ class ShownPlan:
         """
         same = shown is not None and shown.plan_id == case.plan.plan_id
         if same and shown is not None and self.whole and self.nodes is not None:
-            self._exchange(case, basis)
+            self._exchange(case)
             self.update(shown, case.plan)
         else:
             self._rebuild(case, basis, shown)
+        self.place(basis)
         self.write(case, basis)
 
-    def _exchange(self, case: Case, basis: Basis) -> None:
+    def _exchange(self, case: Case) -> None:
         """Remove the nodes of screws and guides that are no more, and add those of new ones; all others are left alone."""
         assert self.nodes is not None
         solids = {name: solid.mesh for name, solid in case.guides.items()}
@@ -74,18 +75,16 @@ class ShownPlan:
         meshes = {name: mesh for name, mesh in solids.items() if name not in before.guides}
         if new or meshes or (guides and before.guide_metrics is None):
             self.nodes = add_items(self.scene, case.plan, before, new, meshes)
-            self._place(basis, {s.name for s in new}, set(meshes))
         self._meshes = solids
 
-    def _place(self, basis: Basis, screws: set[str], guides: set[str]) -> None:
-        """Put the nodes of some screws and guides where the CT is."""
-        assert self.nodes is not None
-        above = basis.ct.GetParentTransformNode() if basis.ct.GetScene() is not None else None
-        for name in screws:
-            place_under(self.nodes.screws[name].axis, above)
-            place_under(self.nodes.screws[name].model, above)
-        for name in guides:
-            place_under(self.nodes.guides[name], above)
+    def place(self, basis: Basis) -> None:
+        """Put the plan where the CT is: under the same transform, or none."""
+        if self.nodes is None or basis.ct.GetScene() is None:
+            return
+        screws = [node for pair in self.nodes.screws.values() for node in (pair.axis, pair.model)]
+        for node in (*screws, *self.nodes.guides.values()):
+            if node.GetParentTransformNode() is not basis.ct.GetParentTransformNode():
+                place_under(node, basis.ct.GetParentTransformNode())
 
     def update(self, shown: Plan, plan: Plan, keep: str = "") -> None:
         """Give the nodes of each screw and guide that has changed its new values; the line named `keep` is in a hand."""
@@ -111,7 +110,6 @@ class ShownPlan:
             remove_plan(self.scene, plan_id)
         nodes = plan_to_scene(self.scene, case.plan, guide_meshes=meshes, arrange_views=False)
         self.nodes = replace(nodes, ct=basis.ct, segmentation=basis.bones)
-        self._place(basis, set(nodes.screws), set(nodes.guides))
         self._meshes = {name: solid.mesh for name, solid in case.guides.items()}
         self.whole = True
 
