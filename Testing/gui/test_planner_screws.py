@@ -244,6 +244,23 @@ def test_the_plan_goes_where_its_images_go(panel, session, inputs):
     assert axis(panel, "L3 left").GetParentTransformNode() is None
 
 
+@pytest.mark.parametrize("what", ["name", "voxels of the bones", "voxels of the CT"])
+def test_it_is_said_at_once_that_the_images_or_bones_changed(panel, inputs, what):
+    import slicer
+
+    segment = inputs[1].GetSegmentation().GetNthSegment(0)
+    if what == "name":
+        segment.SetName("L4")
+    elif what == "voxels of the bones":
+        segment.GetRepresentation("Binary labelmap").Modified()
+    else:
+        slicer.util.arrayFromVolume(inputs[0])[0, 0, 0] += 1
+        slicer.util.arrayFromVolumeModified(inputs[0])
+    assert panel.ui.screwsLabel.text.startswith("Out of date: the images or the bones have changed")
+    assert not panel.ui.exportButton.enabled
+    assert not panel.ui.diameterSpinBox.enabled
+
+
 def test_of_two_plans_none_is_taken_for_the_one(panel, session, tmp_path):
     document = panel.logic.session.nodes.plan
     other = session.scene.CopyNode(document)

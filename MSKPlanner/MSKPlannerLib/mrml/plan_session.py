@@ -55,7 +55,7 @@ class PlanSession:
         self._shown = ShownPlan(scene)
         self._now: Snapshot | None = None
         self._dragged: str | None = None
-        self._quiet, self._written = False, True
+        self._quiet, self._written, self._held = False, True, True
         self._observers = Observers()
         self._watch_scene()
 
@@ -186,11 +186,18 @@ class PlanSession:
         self._observers.add(self.scene, kinds.StartCloseEvent, self._on_close)
         self._observers.add(self.scene, kinds.EndImportEvent, self._on_import)
 
-    def _watch_axes(self) -> None:
+    def _watch_nodes(self) -> None:
         if self._now is not None and self._now.basis.ct.GetScene() is not None:
             ct = self._now.basis.ct
             self._observers.remove(ct)
             self._observers.add(ct, ct.TransformModifiedEvent, self._on_ct_moved)
+            for event in (ct.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent):  # a script sends the second only
+                self._observers.add(ct, event, self._on_inputs_changed)
+        if self._now is not None and self._now.basis.bones.GetScene() is not None:
+            segments = self._now.basis.bones.GetSegmentation()
+            self._observers.remove(segments)
+            for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified"):
+                self._observers.add(segments, getattr(segments, event), self._on_inputs_changed)
         for node in self._shown.axes.values():
             self._observers.remove(node)
             self._observers.add(node, node.PointModifiedEvent, self._on_moved)
@@ -203,6 +210,12 @@ class PlanSession:
         """Follow the CT under another transform, or out of one."""
         if self._now is not None and not self.scene.IsClosing():
             self._shown.place(self._now.basis)
+
+    def _on_inputs_changed(self, *_: Any) -> None:
+        """Tell the first time that what the plan was made on changes."""
+        if self._now is not None and self._held and not self._now.basis.holds:
+            self._held = False
+            self.listener(None)
 
     def _on_save(self, *_: Any) -> None:
         self.write_document()
@@ -324,8 +337,8 @@ class PlanSession:
             for axis in self._shown.axes.values():
                 self._observers.remove(axis)
             self._shown.show(self._now.case, self._now.basis, shown)
-        self._written = True
-        self._watch_axes()
+        self._written, self._held = True, self._now.basis.holds
+        self._watch_nodes()
 
     @contextmanager
     def _silence(self) -> Iterator[None]:
