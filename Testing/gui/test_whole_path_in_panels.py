@@ -35,6 +35,10 @@ def test_whole_path(session, small_patient, shown_errors, tmp_path):
     assert planner.ui.screwsTable.rowCount == 2, planner.ui.statusLabel.text
     press(planner.ui.guidesButton)
     assert planner.ui.guidesLabel.text.startswith("L3 guide: accepted"), planner.ui.statusLabel.text
+    _drag_a_tip(planner, 1.5)
+    assert "out of date" in planner.ui.guidesLabel.text
+    press(planner.ui.updateButton)
+    assert planner.ui.guidesLabel.text.startswith("L3 guide: accepted"), planner.ui.statusLabel.text
     folder = tmp_path / "plan"
     planner.ui.folderPathLineEdit.currentPath = str(folder)
     press(planner.ui.exportButton)
@@ -56,3 +60,20 @@ def test_whole_path(session, small_patient, shown_errors, tmp_path):
     assert len(nodes_of_plan(session.scene, plan.plan_id, role="guide")) == 1
     assert planner.logic.case.plan.screws == plan.screws, "the plan of the scene that was loaded is gone on with"
     assert planner.ui.screwsTable.rowCount == 2
+    _drag_a_tip(planner, -1.5)
+    assert shown_errors == []
+
+
+def _drag_a_tip(planner, up_mm):
+    """Drag the tip of the first screw and look whether all of it follows."""
+    screw = planner.logic.case.plan.screws[0]
+    line = planner.logic.session.nodes.screws[screw.name].axis
+    line.InvokeEvent(line.PointStartInteractionEvent)
+    tip = np.array(screw.tip_ras) + [0.0, 0.0, up_mm]
+    line.SetNthControlPointPosition(1, *tip)
+    line.InvokeEvent(line.PointEndInteractionEvent)
+    found = planner.logic.case.plan.screws[0]
+    assert np.allclose(found.tip_ras, tip)
+    assert found.clearance_mm != screw.clearance_mm
+    assert found.risk is not None
+    assert planner.ui.screwsTable.item(0, 3).text() == f"{found.clearance_mm:.2f}"
