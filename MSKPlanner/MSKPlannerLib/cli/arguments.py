@@ -133,6 +133,44 @@ def build_parser() -> argparse.ArgumentParser:
     _guide_options(guide)
     _output(guide)
 
+    resect = _command(commands, "resect", "plan the cuts that free a tumour from a bone with a margin")
+    surface = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI)"
+    resect.add_argument("--bone", required=True, metavar="FILE", help=f"the bone in its CT's frame: {surface}")
+    resect.add_argument("--tumour", required=True, metavar="FILE", help=f"the tumour: {surface}")
+    resect.add_argument("--bone-segment", metavar="NAME", help="which structure of a label map is the bone")
+    resect.add_argument("--tumour-segment", metavar="NAME", help="which structure of a label map is the tumour")
+    resect.add_argument(
+        "--registration", metavar="JSON", help="registration.json that carries the tumour into the bone's image"
+    )
+    resect.add_argument(
+        "--tumour-in", choices=["moving", "fixed"], default="moving", help="image of it that the tumour was drawn in"
+    )
+    resect.add_argument(
+        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
+    )
+    resect.add_argument("--margin", type=float, default=10.0, metavar="MM", help="in bone, everywhere (default 10)")
+    resect.add_argument("--planes", type=int, default=3, metavar="N", help="at most, 1 to 5 (default 3)")
+    resect.add_argument(
+        "--approach",
+        default="anterior",
+        metavar="SIDE",
+        help="anterior, posterior, left, right, superior, inferior, or R,A,S from the bone to the surgeon",
+    )
+    resect.add_argument(
+        "--tilt", type=float, default=35.0, metavar="DEG", help="of the saw off it at most (default 35)"
+    )
+    resect.add_argument("--kerf", type=float, default=1.0, metavar="MM", help="thickness of the blade (default 1)")
+    resect.add_argument("--saw-sd", type=float, default=1.0, metavar="MM", help="error of a cut's place (default 1)")
+    resect.add_argument("--saw-turn-sd", type=float, default=2.0, metavar="DEG", help="of its direction (default 2)")
+    resect.add_argument(
+        "--tumour-sd", type=float, default=0.0, metavar="MM", help="of the tumour's outline (default 0)"
+    )
+    resect.add_argument(
+        "--no-obstacles", action="store_true", help="other structures of --bone are not in the saw's way"
+    )
+    resect.add_argument("--seed", type=int, default=0, help="of the draws of errors (default 0)")
+    _output(resect)
+
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
     check.add_argument("--printer", metavar="NAME", help="limits of this printer preset (default SLA)")

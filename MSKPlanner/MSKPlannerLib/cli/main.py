@@ -63,6 +63,10 @@ def _command(name: str) -> Callable[..., int]:
         from .demo import demo
 
         return demo
+    if name == "resect":
+        from .resect import resect
+
+        return resect
     from . import commands
 
     found: Callable[..., int] = getattr(commands, name)
