@@ -133,6 +133,25 @@ def build_parser() -> argparse.ArgumentParser:
     _guide_options(guide)
     _output(guide)
 
+    combine = _command(commands, "combine", "bones of a CT and other structures of an MR in one label set")
+    combine.add_argument("bones", metavar="BONES", help="labels on the CT, as `segment` writes them")
+    combine.add_argument("labels", metavar="LABELS", help="labels on the MR: discs, canal, roots, muscle, a tumour")
+    combine.add_argument("--registration", required=True, metavar="JSON", help="registration.json of CT and MR (rigid)")
+    combine.add_argument(
+        "--labels-in", choices=["moving", "fixed"], default="moving", help="image of it that LABELS belong to"
+    )
+    combine.add_argument(
+        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
+    )
+    combine.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
+    combine.add_argument(
+        "--disagreement",
+        metavar="FILE",
+        help="also write where the MR's labels lie deeper in bone than is explained, as an image in mm",
+    )
+    combine.add_argument("--force", action="store_true", help="replace an existing file")
+    combine.add_argument("--json", action="store_true", help="print the result as JSON")
+
     resect = _command(commands, "resect", "plan the cuts that free a tumour from a bone with a margin")
     surface = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI)"
     resect.add_argument("--bone", required=True, metavar="FILE", help=f"the bone in its CT's frame: {surface}")

@@ -63,6 +63,10 @@ def _command(name: str) -> Callable[..., int]:
         from .demo import demo
 
         return demo
+    if name == "combine":
+        from .combine import combine
+
+        return combine
     if name == "resect":
         from .resect import resect
 
