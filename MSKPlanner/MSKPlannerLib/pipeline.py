@@ -6,7 +6,7 @@ Nothing here knows of files, scenes or windows: the command line, the panels and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,15 +35,25 @@ from .records import (
     plan_id,
     software_versions,
 )
+from .screws.beside import with_neighbours
 from .screws.error_budget import load_error_budget
 from .screws.implants import ImplantTable
 from .screws.options import ScrewOptions
-from .screws.pedicle import Skipped, plan_levels
+from .screws.pedicle import PedicleScrewPlan, Skipped, plan_levels
+from .screws.sites.plan_sites import plan_sites
+from .screws.sites.request import PEDICLE, SiteRequest
+from .screws.sites.surroundings import surfaces_of_sites
 
 
 @dataclass(frozen=True)
 class CaseOptions:
-    """What is asked of a case; None takes the default that the step documents."""
+    """What is asked of a case; None takes the default that the step documents.
+
+    Parameters
+    ----------
+    sites
+        Where screws are asked for; empty for the pedicles alone.
+    """
 
     level_hint: LevelHint | None = None
     levels: tuple[str, ...] | None = None
@@ -51,6 +61,12 @@ class CaseOptions:
     guides: GuideOptions = field(default_factory=GuideOptions)
     seed: int = 0
     want_guides: bool = True
+    sites: tuple[SiteRequest, ...] = ()
+
+    @property
+    def want_pedicles(self) -> bool:
+        """Whether pedicle screws are asked for."""
+        return not self.sites or any(s.site == PEDICLE for s in self.sites)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +110,14 @@ def plan_case(
     if mr is not None:
         registration = register_rigid(ct, mr, seed=asked.seed, progress=part(progress, 0.0, 0.3))
     if bones is None:
-        bones = segment_bones_ct(ct, level_hint=asked.level_hint, progress=part(progress, 0.3, 0.5))
+        bones = segment_bones_ct(
+            ct,
+            level_hint=asked.level_hint,
+            spine_required=asked.want_pedicles,
+            progress=part(progress, 0.3, 0.5),
+        )
     fields = BoneFields(bones, ct)
-    found = plan_levels(
-        ct,
-        bones,
-        implants=implants,
-        options=asked.screws,
-        levels=asked.levels,
-        fields=fields,
-        progress=part(progress, 0.5, 0.65),
-    )
+    found = _plan_screws(ct, bones, fields, asked, implants, part(progress, 0.5, 0.65))
     screws = found.screws
     surfaces, frames = anatomy_of(fields, screws)
     inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
@@ -124,6 +137,35 @@ def plan_case(
         case = with_guides(case, asked.guides, progress=part(progress, 0.65, 1.0))
     progress(1.0, "Done")
     return case
+
+
+def _plan_screws(
+    ct: Volume,
+    bones: Segmentation,
+    fields: BoneFields,
+    asked: CaseOptions,
+    implants: ImplantTable | None,
+    progress: Progress,
+) -> PedicleScrewPlan:
+    """Plan pedicle screws and those of the other sites, and look for screws that meet."""
+    at_pedicles = PedicleScrewPlan(())
+    if asked.want_pedicles:
+        at_pedicles = plan_levels(
+            ct,
+            bones,
+            implants=implants,
+            options=asked.screws,
+            levels=asked.levels,
+            fields=fields,
+            progress=part(progress, 0.0, 0.5 if asked.sites else 1.0),
+        )
+    if not any(s.site != PEDICLE for s in asked.sites):
+        return at_pedicles
+    at_sites = plan_sites(ct, bones, asked.sites, options=asked.screws, progress=part(progress, 0.5, 1.0))
+    together = with_neighbours([*at_pedicles.screws, *at_sites.screws])
+    # The pedicle screws have been compared among themselves before.
+    screws = tuple(replace(s, reasons=tuple(dict.fromkeys(s.reasons))) for s in together)
+    return PedicleScrewPlan(screws, (*at_pedicles.skipped, *at_sites.skipped))
 
 
 def with_guides(
@@ -164,10 +206,10 @@ def design_guides(
     """Design one drill guide a vertebra for the accepted screws; what cannot be designed is listed as rejected."""
     guides: list[Guide] = []
     solids: dict[str, GuideSolid] = {}
-    levels = list(surfaces)
+    levels = [level for level in surfaces if level in frames]
     spine = [s.name for s in fields.segmentation.segments if s.kind in ("vertebra", "sacrum")]
     for n, level in enumerate(levels):
-        wanted = [s for s in screws if s.level == level and s.verdict is Verdict.ACCEPTED]
+        wanted = [s for s in screws if (s.level, s.site) == (level, PEDICLE) and s.verdict is Verdict.ACCEPTED]
         name = f"{level} guide"
         if not wanted:
             continue
@@ -212,7 +254,7 @@ def redesign_guides(
     hashes = {i["role"]: i["voxels_sha256"] for i in plan.inputs}
     if ct is not None and hashes.get("ct") != ct.sha256():
         raise InputError("the CT is not the one that this plan was made on", "Plan again.", where=plan.plan_id)
-    planned = tuple(dict.fromkeys(s.level for s in plan.screws))
+    planned = tuple(dict.fromkeys(s.level for s in plan.screws if s.site == PEDICLE))
     missing = [level for level in levels or () if level not in planned]
     if missing:
         raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
@@ -236,7 +278,7 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
         notes += [f"registration: {w}" for w in registration.warnings]
     reasons += rejections(plan.screws)
     if not plan.screws:
-        reasons.append("no vertebra wholly in view could be planned on")
+        reasons.append("no screw could be planned")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
 
@@ -249,10 +291,12 @@ def rejections(parts: Sequence[Screw] | Sequence[Guide]) -> list[str]:
 def anatomy_of(fields: BoneFields, screws: Sequence[Screw]) -> tuple[dict[str, Mesh], dict[str, VertebraFrame]]:
     """Return the surface and the frame of each vertebra that has a screw: what guides are designed on."""
     surfaces, frames = {}, {}
-    for level in dict.fromkeys(s.level for s in screws):
+    for level in dict.fromkeys(s.level for s in screws if s.site == PEDICLE):
         depth = fields.depth(level)
         surfaces[level] = surface_of_depth(depth)
         frames[level] = vertebra_frame(fields.segmentation, level, depth=depth)
+    at_sites = [s for s in screws if s.site != PEDICLE]
+    surfaces |= {n: m for n, m in surfaces_of_sites(fields.segmentation, at_sites).items() if n not in surfaces}
     return surfaces, frames
 
 
@@ -262,6 +306,7 @@ def describe_options(options: CaseOptions) -> dict[str, Any]:
     return {
         "level_hint": None if hint is None else str(hint),
         "levels": None if options.levels is None else list(options.levels),
+        "sites": [asdict(s) for s in options.sites],
         "seed": options.seed,
         "screws": dict(vars(options.screws)),
         "error_budget": dict(vars(load_error_budget(budget))) if (budget := options.screws.error_budget) else None,

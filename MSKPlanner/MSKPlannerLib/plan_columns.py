@@ -71,7 +71,8 @@ def _nearest(screw: Screw) -> str:
 
 SCREW_COLUMNS = (
     Column("Screw", "Name in the plan document", lambda s: s.name),
-    Column("Level", "Vertebra", lambda s: s.level),
+    Column("Site", "Where screws of its kind run", lambda s: s.site),
+    Column("Level", "Vertebra, or the bone it runs in", lambda s: s.level),
     Column("Side", "Of the patient", lambda s: s.side),
     Column("Diameter", "Outer diameter of the thread", lambda s: s.diameter_mm, "mm", 1),
     Column("Length", "From the entry to the tip", lambda s: s.length_mm, "mm", 0),

@@ -20,7 +20,7 @@ _POINTS = 40_000
 #: it lies some 40 mm below the ASIS, 15 to 20 mm nearer to the midline and a centimetre behind the plane of ASIS and pubis.
 _AIIS_DOWN, _AIIS_MEDIAL, _AIIS_BACK = 0.39, 0.16, 0.10
 #: The iliac dome above the joint, from the AIIS towards the PSIS.
-_DOME_SHARE = 0.10
+_DOME_SHARE = 0.15
 #: Farther along that way lies the thick bone above the sciatic notch that a screw through the wing of S2 ends in.
 _BAR_SHARE = 0.36
 #: The pubis is looked for so far from the midline.

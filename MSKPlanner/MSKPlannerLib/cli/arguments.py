@@ -120,7 +120,27 @@ def build_parser() -> argparse.ArgumentParser:
 
     screws = _command(commands, "screws", "plan screws on a CT")
     screws.add_argument("ct", metavar="CT", help=_IMAGE)
-    screws.add_argument("--site", choices=["pedicle"], default="pedicle")
+    screws.add_argument(
+        "--site",
+        default="pedicle",
+        metavar="SITES",
+        help="one or several of pedicle (default), iliosacral_s1, iliosacral_s2, trans_sacral_s1, trans_sacral_s2, lc2, "
+        "superior_ramus, s2_alar_iliac, a .toml of your own (see Resources/Sites), or free, separated by commas",
+    )
+    screws.add_argument("--side", choices=["left", "right"], help="only this side (not for pedicles)")
+    screws.add_argument(
+        "--allow-displaced",
+        type=float,
+        metavar="MM",
+        help="plan in the sacrum of a pelvis whose bones are displaced by up to so much (default: 5)",
+    )
+    screws.add_argument("--in", dest="free_bones", metavar="BONE,BONE", help="for free: the segments it may run in")
+    screws.add_argument("--entry", metavar="R,A,S", help="for free: middle of the entry region, RAS mm, in bone")
+    screws.add_argument("--target", metavar="R,A,S", help="for free: middle of the region it ends in, RAS mm")
+    screws.add_argument("--radius", type=float, metavar="MM", help="for free: half side of both regions (default 3)")
+    screws.add_argument("--diameters", metavar="3.5,4.5", help="for free: screws that there are, mm")
+    screws.add_argument("--lengths", metavar="40,45", help="for free: their lengths, mm")
+    screws.add_argument("--across-joints", action="store_true", help="for free: it may cross the joints between them")
     screws.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
     _planning(screws)
     _output(screws)

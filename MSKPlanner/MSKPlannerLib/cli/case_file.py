@@ -27,6 +27,7 @@ class CaseFile:
     implants: Path | None = None
     screws: Mapping[str, Any] = field(default_factory=dict)
     guides: Mapping[str, Any] = field(default_factory=dict)
+    sites: tuple[Mapping[str, Any], ...] = ()
 
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def read_case_file(path: str | Path) -> CaseFile:
         content = tomllib.loads(p.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not valid TOML ({error})", "docs/case-file.md shows a case.", where=str(p)) from error
-    known = {*_PATHS, *_TEXTS, *_TABLES, "levels"}
+    known = {*_PATHS, *_TEXTS, *_TABLES, "levels", "sites"}
     unknown = sorted(set(content) - known)
     if unknown:
         raise InputError(f"nobody reads the key '{unknown[0]}'", f"Known: {', '.join(sorted(known))}.", where=str(p))
@@ -62,6 +63,10 @@ def read_case_file(path: str | Path) -> CaseFile:
             if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
                 raise InputError("'levels' is not a list of names", 'Write levels = ["L3", "L4"].', where=str(p))
             values[key] = tuple(v.upper() for v in value)
+        elif key == "sites":
+            if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+                raise InputError("'sites' is not a list of tables", "Write [[sites]] and its keys below.", where=str(p))
+            values[key] = tuple(_with_path(v, p.parent) for v in value)
         elif key in _TABLES:
             if not isinstance(value, dict):
                 raise InputError(f"'{key}' is not a table", f"Write [{key}] and its keys below.", where=str(p))
@@ -71,6 +76,14 @@ def read_case_file(path: str | Path) -> CaseFile:
         else:
             values[key] = (p.parent / value).resolve() if key in _PATHS else value
     return CaseFile(**values)
+
+
+def _with_path(table: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Return a site's table with the path of a page of one's own taken from the case file's folder."""
+    site = table.get("site")
+    if isinstance(site, str) and site.lower().endswith(".toml"):
+        return {**table, "site": str((folder / site).resolve())}
+    return table
 
 
 def options_from_table(kind: type[T], table: Mapping[str, Any], where: str) -> T:

@@ -41,9 +41,11 @@ from ..plan_file import plan_to_json, read_plan
 from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
 from ..screws.options import ScrewOptions
+from ..screws.sites.request import request_from_table
 from .arguments import parse_level_hint, parse_levels
 from .case_file import options_from_table, read_case_file
 from .console import say, table
+from .sites import parse_sites
 from .status import DONE, REJECTED
 from .write_case import write_case, write_registered
 
@@ -60,6 +62,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         levels=asked.levels,
         screws=options_from_table(ScrewOptions, asked.screws, f"{args.case} [screws]"),
         guides=options_from_table(GuideOptions, asked.guides, f"{args.case} [guides]"),
+        sites=tuple(request_from_table(t, f"{args.case} [[sites]] {n}") for n, t in enumerate(asked.sites, 1)),
     )
     implants = load_implants(asked.implants)
     case = plan_case(ct, mr, bones, options, implants=implants, progress=part(progress, 0.0, 0.8))
@@ -69,9 +72,15 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
 def screws(args: argparse.Namespace, progress: Progress) -> int:
     """Plan screws on a CT, without guides."""
     check_output(args.out, force=args.force)
+    sites = parse_sites(args)  # what cannot be asked for is said before the image is read
     ct = load_ct(args.ct, args.series)
     bones = None if args.bones is None else read_segmentation(args.bones, reference=ct, numbering=args.numbering)
-    options = CaseOptions(level_hint=parse_level_hint(args.level), levels=parse_levels(args.levels), want_guides=False)
+    options = CaseOptions(
+        level_hint=parse_level_hint(args.level),
+        levels=parse_levels(args.levels),
+        want_guides=False,
+        sites=sites,
+    )
     case = plan_case(ct, None, bones, options, implants=load_implants(args.implants), progress=part(progress, 0.0, 0.8))
     return _write(case, args, progress)
 

@@ -11,6 +11,7 @@ from ..export.report import Picture
 from ..mrml.plan_scene import PlanNodes
 from ..mrml.views import bounds_of, camera_towards, pictures_possible, render_scene_3d, render_slices_along_screw
 from ..pipeline import Case
+from ..screws.sites.request import PEDICLE
 
 _NO_PICTURES = (
     "This machine cannot draw off screen (no OpenGL, EGL or OSMesa): the report has no pictures of the scene."
@@ -28,14 +29,14 @@ def make_pictures(
     screws = case.plan.screws if nodes.ct is not None else ()
     for n, screw in enumerate(screws):
         progress(0.6 + 0.2 * n / len(screws), f"Slices along {screw.name}")
-        frame = case.frames[screw.level]
-        pedicle = frame.pedicles.get(screw.side)
+        frame = case.frames.get(screw.level) if screw.site == PEDICLE else None
+        pedicle = None if frame is None else frame.pedicles.get(screw.side)
         path = render_slices_along_screw(
             scene,
             screw,
             folder / f"screw_{n:02d}.png",
             nodes.ct,
-            superior_ras=frame.superior_ras,
+            superior_ras=(0.0, 0.0, 1.0) if frame is None else frame.superior_ras,
             isthmus_ras=None if pedicle is None else pedicle.centre_ras,
         )
         if path is not None:
@@ -72,8 +73,13 @@ def _overview(scene: Any, nodes: PlanNodes, case: Case, folder: Path) -> list[Pi
         "from behind": ((0.45, -1.0, 0.35), [*nodes.guides.values()]),
         "from the left": ((-1.0, -0.1, 0.1), []),
     }
+    if any(s.site != PEDICLE for s in case.plan.screws):
+        views |= {"from in front": ((0.0, 1.0, 0.25), []), "from above": ((0.0, 0.35, 1.0), [])}
     bones = [nodes.segmentation] if nodes.segmentation is not None else list(nodes.bones.values())
     spine = {s.name for s in case.segmentation.segments if s.kind in ("vertebra", "sacrum")}
+    if any(s.site != PEDICLE for s in case.plan.screws):
+        # The bones that the screws run in, and no more of the spine than they need.
+        spine = set(case.bones)
     pictures = []
     for n, (words, (direction, guides)) in enumerate(views.items()):
         shown = [*bones, *(s.model for s in nodes.screws.values()), *guides]

@@ -78,9 +78,15 @@ def render_report(
 
 def summary(plan: Plan) -> str:
     """Return the plan in one paragraph, also what the command line prints."""
-    levels = list(dict.fromkeys(s.level for s in plan.screws))
+    levels = list(dict.fromkeys(s.level for s in plan.screws if s.site == "pedicle"))
+    elsewhere = [s.name for s in plan.screws if s.site != "pedicle"]
     grades = "".join(sorted({s.grade for s in plan.screws}))
-    parts = [f"{len(plan.screws)} screws in {len(levels)} vertebrae ({', '.join(levels)})" if levels else "No screws"]
+    parts = [] if plan.screws else ["No screws"]
+    if levels:
+        count = len(plan.screws) - len(elsewhere)
+        parts.append(f"{count} screws in {len(levels)} vertebrae ({', '.join(levels)})")
+    if elsewhere:
+        parts.append(f"{len(elsewhere)} screws elsewhere ({', '.join(elsewhere)})")
     if plan.screws:
         parts.append(
             f"grades {grades}, least clearance {min(s.clearance_mm for s in plan.screws):.1f} mm, "

@@ -227,10 +227,19 @@ def _screw_planes(
     # In-plane directions are the patient's own as far as the plane allows: nobody has to turn the picture in the head.
     forward = _towards(anterior - (anterior @ up) * up, axis)
     side = np.cross(forward, up)
+    axial = _frame(_like(side, left), forward, up, middle)
+    if screw.site != "pedicle" and abs(axis @ left) > abs(axis @ anterior):
+        # A screw from side to side: upright slices along it are coronal, those across it sagittal.
+        return (
+            (f"{screw.name}: along the axis, axial", axial, width),
+            (f"{screw.name}: along the axis, coronal", _frame(_like(axis, left), up, across, middle), width),
+            (f"{screw.name}: across the screw, sagittal", _frame(-_like(across, anterior), up, axis, place), 80.0),
+        )
+    where, wide_mm = ("across the pedicle", 50.0) if screw.site == "pedicle" else ("across the screw", 80.0)
     return (
-        (f"{screw.name}: along the axis, axial", _frame(_like(side, left), forward, up, middle), width),
+        (f"{screw.name}: along the axis, axial", axial, width),
         (f"{screw.name}: along the axis, sagittal", _frame(-_like(axis, anterior), up, across, middle), width),
-        (f"{screw.name}: across the pedicle", _frame(_like(across, left), up, axis, place), 50.0),
+        (f"{screw.name}: {where}", _frame(_like(across, left), up, axis, place), wide_mm),
     )
 
 

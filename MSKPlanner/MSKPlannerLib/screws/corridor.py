@@ -16,6 +16,7 @@ from ..bone.depth_field import DepthField
 
 _SAMPLE_MM = 0.75
 _FIRST_CELL_MM = 2.0
+_WAY_STEP_MM = 2.0
 _CHUNK = 20_000
 #: Of a line's samples every so manieth is looked at first.
 _FEW = 8
@@ -43,6 +44,23 @@ ALL_MOVES = _all_moves()
 
 
 @dataclass(frozen=True, eq=False)
+class Approach:
+    """What the drill must not meet on its way to a line's start: bone other than the one that it enters.
+
+    Parameters
+    ----------
+    obstacles
+        Depth in that bone, negative outside it.
+    reach_mm, radius_mm
+        So far behind the start, and so wide, the way must be free.
+    """
+
+    obstacles: DepthField
+    reach_mm: float
+    radius_mm: float
+
+
+@dataclass(frozen=True, eq=False)
 class LineFamily:
     """All lines from a point of one rectangle to a point of another.
 
@@ -56,6 +74,8 @@ class LineFamily:
         Half side lengths along u and v.
     u_shift_mm, v_shift_mm
         Limits of (end - start) along u and v: with the rectangles' distance they are limits of the direction.
+    approach
+        None where every way to the start is free.
     """
 
     start_ras: FloatArray
@@ -66,6 +86,7 @@ class LineFamily:
     half_end_mm: tuple[float, float]
     u_shift_mm: tuple[float, float] = (-np.inf, np.inf)
     v_shift_mm: tuple[float, float] = (-np.inf, np.inf)
+    approach: Approach | None = None
 
     def ends_ras(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return start and end points (N, 3) of lines (N, 4): u and v at the start, u and v at the end."""
@@ -91,6 +112,24 @@ class LineFamily:
             shift = between @ axis + x[:, 2 + i] - x[:, i]
             out = np.maximum(out, np.maximum(limits[0] - shift, shift - limits[1]))
         return np.maximum(out, 0.0)
+
+    def blocked(self, x: FloatArray, start_mm: float = 0.0, end_mm: float = 0.0) -> NDArray[np.bool_]:
+        """Tell (N,) whether the way to the start of lines (N, 4) is blocked.
+
+        Parameters
+        ----------
+        start_mm, end_mm
+            Tell it of all lines whose ends are within these distances of those of `x`.
+        """
+        if self.approach is None or not len(x):
+            return np.zeros(len(x), dtype=bool)
+        start, end = self.ends_ras(x)
+        length = float(np.linalg.norm(self.end_ras - self.start_ras))
+        back = np.arange(0.0, self.approach.reach_mm, _WAY_STEP_MM) / length
+        points = start[:, None] - back[:, None] * (end - start)[:, None]
+        depth = self.approach.obstacles.depth_mm(points) + self.approach.radius_mm
+        # Behind the start a point moves with the start and against the end.
+        return np.asarray((depth > (1 + back) * start_mm + back * end_mm).any(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +195,13 @@ def widest_corridor(
         if not len(cells):
             break
         start_mm, end_mm = float(np.hypot(size[0], size[1])), float(np.hypot(size[2], size[3]))
+        open_ = ~family.blocked(cells, start_mm, end_mm)
+        cells, outside = cells[open_], outside[open_]
+        if not len(cells):
+            break
         values, bounds = _cell_bounds(bone, family, cells, start_mm, end_mm, best + gap_mm)
         evaluations += len(cells)
-        allowed = np.where(outside <= 1e-9, values, -np.inf)
+        allowed = np.where((outside <= 1e-9) & ~family.blocked(cells), values, -np.inf)
         top = int(allowed.argmax())
         if allowed[top] > best:
             value, step_mm = float(allowed[top]), float(size.max())
@@ -175,7 +218,7 @@ def widest_corridor(
         cells = (cells[alive][:, None] + size * corners[None]).reshape(-1, 4)
         size = size / 2
     if best_x is None:
-        raise ProcessingError("no line keeps to the direction limits: widen them")
+        raise ProcessingError("no line keeps to the direction limits with a free way to its start: widen them")
     start, end = family.ends_ras(best_x[None])
     # A closed cell's bound may lie below the incumbent; the incumbent itself is always reached.
     return Corridor(start[0], end[0], best_x, best, max(best, closed_bound), evaluations)
@@ -227,7 +270,7 @@ def polished_corridor(bone: DepthField, family: LineFamily, corridor: Corridor, 
     tops = [top_from(corridor.parameters, corridor.clearance_mm)]
     if starts:
         near = np.clip(tops[0][0] + _NEAR_MM * (2 * qmc.Sobol(4, scramble=False).random(256) - 1), -half, half)
-        near = near[family.outside_limits_mm(near) <= 1e-9]
+        near = near[(family.outside_limits_mm(near) <= 1e-9) & ~family.blocked(near)]
         values = line_clearance_mm(bone, family, near) if len(near) else np.empty(0)
         tops += [top_from(near[n], float(values[n])) for n in np.argsort(values)[::-1][:starts]]
     x, value, _ = max(tops, key=lambda top: top[1])
@@ -252,7 +295,7 @@ def _climb(
     while step_mm > _LEAST_STEP_MM:
         around = np.clip(x + step_mm * moves, -half, half)
         values = line_clearance_mm(bone, family, around)
-        values[family.outside_limits_mm(around) > 1e-9] = -np.inf
+        values[(family.outside_limits_mm(around) > 1e-9) | family.blocked(around)] = -np.inf
         used += len(around)
         top = int(values.argmax())
         if values[top] > value + least_gain_mm:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError
-from MSKFusionLib.frames import perpendicular_axes, rigid, unit
+from MSKFusionLib.frames import perpendicular_axes, rigid, transform_points, unit
 from MSKFusionLib.segmentation.labels import Segmentation
 
 from ...anatomy.pelvis import HIPS, SACRUM
 from ...anatomy.pelvis_landmarks import PelvicPlaces
 from ...bone.joined import Region, joined_field
-from ..corridor import LineFamily
+from ..corridor import Approach, LineFamily
 from .description import HIP_FAMILY, Site, load_site
 from .plan_corridor import PlannedCorridor, plan_in
 from .sacral import Problem
@@ -22,6 +23,8 @@ _ROOM_MM = 10.0
 #: Behind the corridor's start, for the entry.
 _BEHIND_MM = 32.0
 _STEP_MM = 0.8
+#: The way of drill and screwdriver to the entry: from where the corridor starts, and beside it.
+_WAY_MM, _WAY_RADIUS_MM, _WAY_ASIDE_MM, _WAY_STEP_MM = 80.0, 4.0, 45.0, 2.0
 
 
 def plan_hip(
@@ -70,4 +73,21 @@ def hip_problem(site: Site, segmentation: Segmentation, places: PelvicPlaces, si
     names = [HIPS[side], SACRUM] if site.through_joint else [HIPS[side]]
     joints = [(HIPS[side], SACRUM)] if site.through_joint else []
     solid = joined_field(segmentation, names, region, joints=joints, joint_gap_mm=site.joint_gap_mm, step_mm=_STEP_MM)
-    return Problem(solid, solid, LineFamily(start, end, u, v, site.start_half_mm, site.end_half_mm))
+    approach = _approach(segmentation, [HIPS[s] for s in HIPS if s != side], region)
+    return Problem(solid, solid, LineFamily(start, end, u, v, site.start_half_mm, site.end_half_mm, approach=approach))
+
+
+def _approach(segmentation: Segmentation, others: list[str], region: Region) -> Approach | None:
+    """Return the bones that the drill must pass: at the symphysis the other hip bone faces the entry."""
+    aside = np.array([_WAY_ASIDE_MM, _WAY_ASIDE_MM, 0.0])
+    lower = region.lower - aside - np.array([0.0, 0.0, _WAY_MM - _BEHIND_MM])
+    behind = Region(region.frame_to_ras, lower, np.append((region.upper + aside)[:2], 0.0))
+    labels, nodes = segmentation.labels, behind.nodes_ras(_WAY_STEP_MM)
+    ijk = np.rint(transform_points(labels.ras_to_ijk, nodes)).astype(int)
+    i, j, k = np.moveaxis(np.clip(ijk, 0, np.array(labels.shape_ijk) - 1), -1, 0)
+    there = np.isin(labels.voxels[k, j, i], [segmentation[name].value for name in others])
+    there &= np.all((ijk >= 0) & (ijk < np.array(labels.shape_ijk)), axis=-1)
+    if not there.any():
+        return None
+    depth = -signed_distance_mm(there, np.full(3, _WAY_STEP_MM))
+    return Approach(behind.field(depth.astype(np.float32), _WAY_STEP_MM), _WAY_MM, _WAY_RADIUS_MM)

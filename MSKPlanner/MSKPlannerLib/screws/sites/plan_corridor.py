@@ -55,6 +55,8 @@ class PlannedCorridor:
         So far the screw may be turned about its entry, any way, before it leaves bone.
     direction_deg
         Towards anterior and towards cranial of the transverse axis; None outside the sacrum's sites.
+    problem
+        The fields and the lines that were searched.
     """
 
     name: str
@@ -72,6 +74,7 @@ class PlannedCorridor:
     direction_deg: tuple[float, float] | None
     message: str
     seconds: float
+    problem: Problem
 
 
 def plan_corridor(
@@ -135,9 +138,11 @@ def plan_in(
             f"{where}: {screw.diameter_mm:g} x {screw.length_mm:g} mm fits; the widest corridor is {width:.1f} mm "
             f"(no other is wider than {bound:.1f} mm)"
         )
+    elif bound <= 0:
+        text = f"{where}: not possible: no straight line between its two regions stays in bone"
     elif decided:
         text = (
-            f"{where}: not possible: the widest corridor is {width:.1f} mm, none is wider than {bound:.1f} mm, and the thinnest "
+            f"{where}: not possible: the widest corridor is {max(width, 0.0):.1f} mm, none is wider than {bound:.1f} mm, and the thinnest "
             f"screw ({site.diameters_mm[0]:g} mm) needs {needed:.1f} mm with bone all round it"
         )
     elif width >= needed:
@@ -152,7 +157,7 @@ def plan_in(
         )
     return PlannedCorridor(
         site.name, side, possible, decided, corridor, width, bound, screw, clearance, max(0.0, width - 2 * site.clearance_mm),
-        longest, tolerance, None, text, time.perf_counter() - began,
+        longest, tolerance, None, text, time.perf_counter() - began, problem,
     )  # fmt: skip
 
 

@@ -1,0 +1,70 @@
+"""Sacrum and hip bones of a segmentation under one set of names, whoever named them, fragments of a broken one together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from MSKFusionLib.segmentation.labels import Segmentation
+
+from .pelvis import HIPS, SACRUM
+
+#: How the bones are called elsewhere, in lower case: by our segmentation of CT, by TotalSegmentator, by hand.
+_NAMES = {
+    SACRUM: ("s1", "sacrum"),
+    HIPS["left"]: ("hip_left", "left hip bone", "left hip", "hip bone left"),
+    HIPS["right"]: ("hip_right", "right hip bone", "right hip", "hip bone right"),
+}
+_FRAGMENT = "fragment"
+
+
+@dataclass(frozen=True, eq=False)
+class PelvicBones:
+    """A segmentation whose pelvis is `S1`, `hip_left` and `hip_right`, as far as it has them.
+
+    Parameters
+    ----------
+    names
+        What each of the three is called in the segmentation that was given; more than one where a bone is in fragments.
+    """
+
+    segmentation: Segmentation
+    names: Mapping[str, tuple[str, ...]]
+
+    def broken(self, bone: str) -> str:
+        """Say that a bone is in fragments; empty where it is whole."""
+        count = len(self.names.get(bone, ()))
+        if count < 2:
+            return ""
+        words = {SACRUM: "sacrum", HIPS["left"]: "left hip bone", HIPS["right"]: "right hip bone"}[bone]
+        return f"the {words} is in {count} fragments, which are taken together as they lie: nothing was reduced"
+
+
+def pelvic_bones(segmentation: Segmentation) -> PelvicBones:
+    """Return a segmentation with its pelvis named as the sites need it; every other segment stays as it is.
+
+    Fragments (``left hip bone, fragment 2``) become one segment of their bone, with the gaps between them left open.
+    """
+    found: dict[str, list[str]] = {}
+    for segment in segmentation.segments:
+        words = segment.name.lower().replace(",", " ")
+        whole = words.split(_FRAGMENT)[0].strip()
+        for bone, known in _NAMES.items():
+            if whole in known:
+                found.setdefault(bone, []).append(segment.name)
+    renamed = {names[0]: bone for bone, names in found.items()}
+    dropped = {name for names in found.values() for name in names[1:]}
+    voxels = segmentation.labels.voxels
+    if dropped:
+        table = np.arange(int(voxels.max()) + 1, dtype=voxels.dtype)
+        for names in found.values():
+            for name in names[1:]:
+                table[segmentation[name].value] = segmentation[names[0]].value
+        voxels = table[voxels]
+    segments = tuple(
+        replace(s, name=renamed.get(s.name, s.name)) for s in segmentation.segments if s.name not in dropped
+    )
+    joined = Segmentation(segmentation.labels.with_voxels(voxels), segments, segmentation.notes)
+    return PelvicBones(joined, {bone: tuple(names) for bone, names in found.items()})
