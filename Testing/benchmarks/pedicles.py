@@ -28,7 +28,7 @@ from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.frames import transform_points, unit_rows
 from MSKFusionLib.interpolation import interpolate
-from MSKFusionLib.phantom import PatientOptions, generate_patient
+from MSKFusionLib.phantom import Patient, PatientOptions, generate_patient
 from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKPlannerLib.anatomy.vertebra import vertebra_frame

@@ -209,6 +209,44 @@ def build_parser() -> argparse.ArgumentParser:
     )
     resect.add_argument("--seed", type=int, default=0, help="of the draws of errors (default 0)")
     _output(resect)
+    path = _command(commands, "path", "plan a needle from the skin to a target: biopsy, ablation")
+    path.add_argument("image", metavar="IMAGE", help=f"CT or MR: {_IMAGE}")
+    path.add_argument("--target", metavar="R,A,S", help="RAS mm (write --target=-4,12,-310)")
+    path.add_argument("--target-file", metavar="FILE.mrk.json", help="its first point")
+    path.add_argument("--lesion", metavar="NAME", help="a segment: its middle is the target, and it is what is ablated")
+    path.add_argument("--labels", metavar="LABELMAP", help="bones and structures (default: bones found in the CT)")
+    _numbering(path)
+    path.add_argument("--modality", choices=["ct", "mr"], help="where the file does not tell")
+    path.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    path.add_argument(
+        "--avoid",
+        metavar="NAME=MM,NAME=MM",
+        help="more segments to keep away from; canal, nerves and vessels are known by their names, gas in CT is found",
+    )
+    path.add_argument(
+        "--bone",
+        choices=["avoid", "target", "through"],
+        default="target",
+        help="bone on the way: never, only the bone that holds the target (default), any",
+    )
+    path.add_argument("--needle", type=float, default=2.0, metavar="MM", help="outer diameter (default 2)")
+    path.add_argument("--longest", type=float, default=150.0, metavar="MM", help="longest needle (default 150)")
+    path.add_argument(
+        "--position",
+        choices=["any", "supine", "prone", "left side", "right side"],
+        default="any",
+        help="how the patient lies for it: skin on the table cannot be reached",
+    )
+    path.add_argument("--options", type=int, default=5, metavar="N", help="how many paths (default 5)")
+    path.add_argument("--apart", type=float, default=25.0, metavar="MM", help="between their entries (default 25)")
+    path.add_argument("--zone", metavar="MM[xMM]", help="ablation: width of a zone, or width x length along the needle")
+    path.add_argument("--margin", type=float, metavar="MM", help="round the lesion (default 3)")
+    path.add_argument(
+        "--coverage", type=float, metavar="SHARE", help="of lesion and margin that is wanted (default 0.99)"
+    )
+    path.add_argument("--zones", type=int, metavar="N", help="at most (default 4)")
+    path.add_argument("--same-needle", action="store_true", help="all zones on one needle, drawn back between them")
+    _output(path)
 
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")

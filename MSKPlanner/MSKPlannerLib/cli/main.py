@@ -71,6 +71,10 @@ def _command(name: str) -> Callable[..., int]:
         from .resect import resect
 
         return resect
+    if name == "path":
+        from .path import path
+
+        return path
     from . import commands
 
     found: Callable[..., int] = getattr(commands, name)

@@ -7,6 +7,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 
+import numpy as np
+import vtk
+from numpy.typing import NDArray
+from vtkmodules.util import numpy_support
+
 from MSKFusionLib.resources import resource_path
 
 
@@ -62,3 +67,18 @@ def figures(pictures: Iterable[tuple[bytes, str]]) -> str:
             f"<figcaption>{escape(caption)}</figcaption></figure>"
         )
     return f'<div class="pictures">{"".join(out)}</div>' if out else ""
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture (rows, columns, RGB) as a PNG."""
+    rows, columns, _ = picture.shape
+    image = vtk.vtkImageData()
+    image.SetDimensions(columns, rows, 1)
+    # VTK's pictures begin at the bottom.
+    scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(picture[::-1]).reshape(-1, 3), deep=True)
+    image.GetPointData().SetScalars(scalars)
+    writer = vtk.vtkPNGWriter()
+    writer.SetWriteToMemory(True)
+    writer.SetInputData(image)
+    writer.Write()
+    return bytes(numpy_support.vtk_to_numpy(writer.GetResult()))

@@ -7,15 +7,13 @@ from html import escape
 from typing import Any
 
 import numpy as np
-import vtk
-from vtk.util import numpy_support
 
 from MSKFusionLib import fusion
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.volume import Volume
 
-from .html import bullets, figures, page, table
+from .html import bullets, figures, page, png_bytes, table
 
 #: What the evidence is called for its reader; what is not here is shown by its name.
 _EVIDENCE_WORDS = {
@@ -99,7 +97,7 @@ def render_registration_report(
         "colour": [fusion.in_colour(s) for s in slices],
     }
     shown = {
-        name: figures((_png(picture), plane.name) for plane, picture in zip(planes, pictures, strict=True))
+        name: figures((png_bytes(picture), plane.name) for plane, picture in zip(planes, pictures, strict=True))
         for name, pictures in drawn.items()
     }
     progress(1.0, "report drawn")
@@ -131,7 +129,7 @@ def _errors(
         f"{plane.name}: {e.min():.2f} to {e.max():.2f} mm" if e.size else plane.name
         for plane, e in zip(planes, common, strict=True)
     ]
-    pictures = [_png(fusion.with_error(s, e, scale_mm)) for s, e in zip(slices, errors, strict=True)]
+    pictures = [png_bytes(fusion.with_error(s, e, scale_mm)) for s, e in zip(slices, errors, strict=True)]
     return f"<p>From dark blue (none) to yellow ({scale_mm:.0f} mm).</p>" + figures(
         zip(pictures, captions, strict=True)
     )
@@ -153,17 +151,3 @@ def _landmark_table(entry: Mapping[str, Any]) -> str:
         return ""
     note = "<p>Placed by the user and not used in the registration. How exactly they were placed is part of the distance.</p>"
     return f"<h2>Landmarks</h2>{note}" + table(["Landmark", "Misses its place by, mm"], missed.items())
-
-
-def _png(picture: fusion.Picture) -> bytes:
-    rows, columns, _ = picture.shape
-    image = vtk.vtkImageData()
-    image.SetDimensions(columns, rows, 1)
-    # VTK's pictures begin at the bottom.
-    scalars = numpy_support.numpy_to_vtk(picture[::-1].reshape(-1, 3), deep=True)
-    image.GetPointData().SetScalars(scalars)
-    writer = vtk.vtkPNGWriter()
-    writer.SetWriteToMemory(True)
-    writer.SetInputData(image)
-    writer.Write()
-    return bytes(numpy_support.vtk_to_numpy(writer.GetResult()))
