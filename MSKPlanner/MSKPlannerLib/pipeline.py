@@ -36,7 +36,9 @@ from .records import (
     software_versions,
 )
 from .screws.beside import with_neighbours
+from .screws.construct import constructs_of
 from .screws.error_budget import load_error_budget
+from .screws.facet import with_facet_joints
 from .screws.implants import ImplantTable
 from .screws.options import ScrewOptions
 from .screws.pedicle import PedicleScrewPlan, Skipped, plan_levels
@@ -131,6 +133,7 @@ def plan_case(
         registration=None if registration is None else describe_registration(registration),
         segmentation=segmentation,
         screws=screws,
+        constructs=constructs_of(screws),
     )
     case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
     if asked.want_guides:
@@ -159,6 +162,8 @@ def _plan_screws(
             fields=fields,
             progress=part(progress, 0.0, 0.5 if asked.sites else 1.0),
         )
+        graded = tuple(with_facet_joints(at_pedicles.screws, bones))
+        at_pedicles = replace(at_pedicles, screws=graded)
     if not any(s.site != PEDICLE for s in asked.sites):
         return at_pedicles
     at_sites = plan_sites(ct, bones, asked.sites, options=asked.screws, progress=part(progress, 0.5, 1.0))

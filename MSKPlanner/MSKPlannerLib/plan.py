@@ -73,6 +73,8 @@ class Screw(_Judged):
         How far the screw leaves the bone in each direction; empty where it does not.
     heary
         Grade I to V (Heary et al. 2004); empty where it does not apply.
+    facet_grade
+        0 to 3 of the joint with the vertebra above (Babu et al. 2012, see `screws.facet`); empty where it is not known.
     convergence_deg, sagittal_deg
         Towards the midline, and up from the plane of the endplates.
     structures_mm
@@ -105,6 +107,7 @@ class Screw(_Judged):
     breach_direction: str = ""
     breaches_mm: Mapping[str, float] = field(default_factory=dict)
     heary: str = ""
+    facet_grade: str = ""
     convergence_deg: float | None = None
     sagittal_deg: float | None = None
     structures_mm: Mapping[str, float] = field(default_factory=dict)
@@ -120,6 +123,31 @@ class Screw(_Judged):
     reviewed: bool = False
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Construct:
+    """The pedicle screws of one side, in the order of their levels, and how a rod would run through their heads.
+
+    Parameters
+    ----------
+    rod_length_mm
+        From the first head to the last, head by head.
+    rod_deviation_mm
+        How far each head lies off the arc that fits all of them best, by the screw's name.
+    largest_kink_deg
+        The greatest change of direction from head to head.
+    head_turn_deg
+        How far each head has to turn to take the rod, by the screw's name.
+    """
+
+    side: str
+    screws: tuple[str, ...]
+    rod_length_mm: float
+    rod_deviation_mm: Mapping[str, float]
+    largest_kink_deg: float
+    head_turn_deg: Mapping[str, float]
     notes: tuple[str, ...] = ()
 
 
@@ -182,6 +210,7 @@ class Plan:
     segmentation: Mapping[str, Any] | None = None
     screws: tuple[Screw, ...] = ()
     guides: tuple[Guide, ...] = ()
+    constructs: tuple[Construct, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

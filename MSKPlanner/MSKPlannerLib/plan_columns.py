@@ -89,6 +89,7 @@ SCREW_COLUMNS = (
     ),
     Column("Grades to expect", "Share of each grade, by the error budget", lambda s: _grades(s.risk)),
     Column("Heary", "Grade of a thoracic screw, I to V", lambda s: s.heary),
+    Column("Facet joint", "Grade of the joint above, 0 to 3 (Babu)", lambda s: s.facet_grade),
     Column("Convergence", "Towards the midline", lambda s: s.convergence_deg, "degrees", 0),
     Column("Rise", "Up from the plane of the endplates", lambda s: s.sagittal_deg, "degrees", 0),
     Column("Nearest screw", "Free distance to the nearest other screw", lambda s: s.nearest_screw_mm, "mm", 1),

@@ -63,7 +63,7 @@ def render_report(
         notes=bullets((*plan.notes, *notes)),
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
-        screws=_metrics_table(SCREW_COLUMNS, plan.screws) + _risk_words(plan),
+        screws=_metrics_table(SCREW_COLUMNS, plan.screws) + _risk_words(plan) + _construct_table(plan),
         screw_pictures=_pictures(p for p in pictures if p.section == "screws"),
         guides=_metrics_table(GUIDE_COLUMNS, plan.guides),
         checks=_check_table(plan),
@@ -138,6 +138,29 @@ def _risk_words(plan: Plan) -> str:
         f" (standard deviation along each axis: {sizes}; {escape(str(budget['source']))}). They are as good as these numbers:"
         " put in your own.</p>"
     )
+
+
+def _construct_table(plan: Plan) -> str:
+    """Say how a rod would run through the heads of each side."""
+    if not plan.constructs:
+        return ""
+    rows = []
+    for c in plan.constructs:
+        far, steep = (max(m.items(), key=lambda item: item[1]) for m in (c.rod_deviation_mm, c.head_turn_deg))
+        rows.append(
+            [c.side, ", ".join(c.screws), f"{c.rod_length_mm:.0f}", f"{far[1]:.1f} ({far[0]})", f"{c.largest_kink_deg:.0f}",
+             f"{steep[1]:.0f} ({steep[0]})", "; ".join(c.notes)]
+        )  # fmt: skip
+    head = [
+        "Rod",
+        "Screws",
+        "Length mm",
+        "Farthest head off its arc mm",
+        "Largest kink °",
+        "Most turned head °",
+        "Remarks",
+    ]
+    return "<h3>Rods</h3>" + table(head, rows)
 
 
 def _check_table(plan: Plan) -> str:
