@@ -124,4 +124,7 @@ def test_the_joint_of_a_generated_spine_lies_where_the_generator_put_it(small_pa
             )
             entry = small_patient.vertebrae[level].pedicles[side].posterior_ras
             found = facet_joint_points(small_patient.labels, level, above, entry)
-            assert np.linalg.norm(found.mean(axis=0) - true) < 2.5
+            # The joint reaches over some 15 mm upwards, of which the part about the entry counts.
+            miss = found.mean(axis=0) - true
+            assert np.linalg.norm(miss[:2]) < 1.8
+            assert abs(miss[2]) < 4.0

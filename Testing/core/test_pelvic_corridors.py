@@ -271,7 +271,7 @@ def test_the_places_of_the_hip_bones_are_where_the_generator_put_them(usual, pla
             assert away < within, (side, name)
 
 
-@pytest.mark.parametrize("name", ["lc2", "superior_ramus"])
+@pytest.mark.parametrize("name", ["lc2", "superior_ramus", "anterior_column", "posterior_column"])
 def test_a_screw_in_the_hip_bone_lies_in_true_bone_all_round_and_out_of_the_joint(usual, labels, places, name):
     plan = plan_hip(name, labels, places, "left")
     assert plan.possible

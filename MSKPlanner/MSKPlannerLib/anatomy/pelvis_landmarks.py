@@ -87,6 +87,10 @@ def pelvic_places(segmentation: Segmentation, sacrum: SacralFrame | None = None)
             "iliac_dome": aiis + _DOME_SHARE * (psis - aiis),
             "iliac_bar": aiis + _BAR_SHARE * (psis - aiis),
         }
+        # Of the part behind the hip joint what lies lowest is the ischial tuberosity; the screw's way starts within it.
+        rear = p[p[:, 1] < 0.5 * (pubis_p[1] + psis[1])]
+        if len(rear) > 20:
+            named["ischium"] = _mean_of_extreme(rear, -rear[:, 2])
         if float(np.linalg.norm(psis - aiis)) < _SHORTEST_MM:
             raise GeometryError(f"the {side} hip bone is cut by the field of view", where="pelvis")
         places[side] = {name: np.asarray(transform_points(frame, q)) for name, q in named.items()}

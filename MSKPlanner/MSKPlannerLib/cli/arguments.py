@@ -125,7 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
         default="pedicle",
         metavar="SITES",
         help="one or several of pedicle (default), iliosacral_s1, iliosacral_s2, trans_sacral_s1, trans_sacral_s2, lc2, "
-        "superior_ramus, s2_alar_iliac, a .toml of your own (see Resources/Sites), or free, separated by commas",
+        "superior_ramus, anterior_column, posterior_column, s2_alar_iliac, a .toml of your own (see Resources/Sites), or free, separated by commas",
     )
     screws.add_argument("--side", choices=["left", "right"], help="only this side (not for pedicles)")
     screws.add_argument(

@@ -235,6 +235,13 @@ def _screw_planes(
             (f"{screw.name}: along the axis, coronal", _frame(_like(axis, left), up, across, middle), width),
             (f"{screw.name}: across the screw, sagittal", _frame(-_like(across, anterior), up, axis, place), 80.0),
         )
+    if screw.site != "pedicle" and abs(axis[2]) > np.hypot(axis[0], axis[1]):
+        # An upright screw has no axial slice along it: the letters at the edges say how the two lie.
+        return (
+            (f"{screw.name}: along the axis", axial, width),
+            (f"{screw.name}: along the axis, the other way", _frame(-_like(axis, anterior), up, across, middle), width),
+            (f"{screw.name}: across the screw", _frame(_like(across, left), up, axis, place), 80.0),
+        )
     where, wide_mm = ("across the pedicle", 50.0) if screw.site == "pedicle" else ("across the screw", 80.0)
     return (
         (f"{screw.name}: along the axis, axial", axial, width),

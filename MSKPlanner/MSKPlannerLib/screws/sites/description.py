@@ -19,7 +19,7 @@ SACRAL_FAMILIES = ("trans_sacral", "iliosacral")
 HIP_FAMILY = "hip"
 FREE_FAMILY = "free"
 #: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
-PLACES = ("asis", "aiis", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum")
+PLACES = ("asis", "aiis", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum", "ischium")
 
 
 @dataclass(frozen=True)
