@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import perpendicular_axes, transform_points, unit
@@ -208,3 +209,22 @@ def test_sites_on_the_command_line_and_in_a_case_file(tmp_path):
     file.write_text('ct = "a.nrrd"\n[[sites]]\nsite = "own.toml"\n[[sites]]\nsite = "lc2"\n')
     read = read_case_file(file).sites
     assert [s["site"] for s in read] == [str(tmp_path / "own.toml"), "lc2"]
+
+
+def test_a_hole_in_a_label_is_named_where_it_costs_a_screw(labels):
+    voxels = labels.labels.voxels.copy()
+    kji = np.argwhere(labels.mask("hip_right"))
+    deep = ndimage.distance_transform_edt(labels.mask("hip_right"))
+    middle = np.array(np.unravel_index(int(deep.argmax()), deep.shape))
+    near = kji[np.linalg.norm(kji - middle, axis=1) < 0.85 * deep.max()]
+    voxels[tuple(near.T)] = 0
+    bones = pelvic_bones(Segmentation(labels.labels.with_voxels(voxels), labels.segments))
+    assert "holes of" in bones.hole("hip_right")
+    assert bones.hole("hip_left") == ""
+    assert bones.hole("S1") == ""  # canal and foramina are open
+
+
+def test_what_is_wrong_with_the_sacrum_is_said_of_a_screw_through_its_wing(labels):
+    alone = Segmentation(labels.labels, tuple(s for s in labels.segments if s.name != "S1"))
+    (skipped,) = plan_sites(None, alone, [SiteRequest("s2_alar_iliac", ("right",))], options=NO_RISK).skipped
+    assert "there is no 'S1'" in skipped.reason

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import SimpleITK as sitk
 
 from MSKFusionLib.segmentation.labels import Segmentation
 
@@ -18,6 +19,8 @@ _NAMES = {
     HIPS["right"]: ("hip_right", "right hip bone", "right hip", "hip bone right"),
 }
 _FRAGMENT = "fragment"
+#: Smaller holes within a label are specks.
+_HOLE_MM3 = 250.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,18 @@ class PelvicBones:
             return ""
         words = {SACRUM: "sacrum", HIPS["left"]: "left hip bone", HIPS["right"]: "right hip bone"}[bone]
         return f"the {words} is in {count} fragments, which are taken together as they lie: nothing was reduced"
+
+    def hole(self, bone: str) -> str:
+        """Say that the label of a bone encloses empty voxels, which count as a wall for screws; empty where it does not."""
+        if bone not in self.names:
+            return ""
+        part = self.segmentation.around(bone, 2.0)
+        image = sitk.GetImageFromArray((part.voxels == self.segmentation[bone].value).astype(np.uint8))
+        filled = sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image))
+        mm3 = float(np.count_nonzero(filled) - np.count_nonzero(sitk.GetArrayViewFromImage(image))) * part.voxel_mm3
+        if mm3 < _HOLE_MM3:
+            return ""
+        return f"the label of {self.names[bone][0]} has holes of {mm3 / 1000:.1f} cm3 inside, which count as no bone: fill them"
 
 
 def pelvic_bones(segmentation: Segmentation) -> PelvicBones:

@@ -52,6 +52,13 @@ class Pelvis:
         self.bones = bones
         self.segmentation = bones.segmentation
         self._anatomies: dict[tuple[float, float], SacralAnatomy] = {}
+        self._holes: dict[str, str] = {}
+
+    def hole(self, bone: str) -> str:
+        """Say that a bone's label has a hole; see `PelvicBones.hole`."""
+        if bone not in self._holes:
+            self._holes[bone] = self.bones.hole(bone)
+        return self._holes[bone]
 
     @cached_property
     def frame(self) -> SacralFrame:
@@ -140,7 +147,7 @@ def _pelvic(
     crossed = [SACRUM, *HIPS.values()] if site.family == "trans_sacral" else [HIPS[side]]
     if site.family == "iliosacral" or site.through_joint:
         crossed = [HIPS[side], SACRUM]
-    remarks = [words for bone in crossed if (words := pelvis.bones.broken(bone))]
+    remarks = [words for bone in crossed for words in (pelvis.bones.broken(bone), pelvis.hole(bone)) if words]
     outside = {}
     if site.family in SACRAL_FAMILIES:
         anatomy = pelvis.anatomy(site.joint_gap_mm, request.most_displaced_mm)
@@ -148,10 +155,11 @@ def _pelvic(
         axes, level = anatomy.frame.axes_ras, f"S{site.level}"
         outside[_NERVES] = anatomy.from_nerves
     else:
+        if site.through_joint:
+            # What is wrong with the sacrum is said before its places are asked for.
+            outside[_NERVES] = pelvis.anatomy(site.joint_gap_mm, request.most_displaced_mm).from_nerves
         found = plan_hip(site, pelvis.segmentation, pelvis.places, side)
         axes, level = pelvis.places.frame_to_ras[:3, :3], "S2" if site.through_joint else HIPS[side]
-        if site.through_joint:
-            outside[_NERVES] = pelvis.anatomy(site.joint_gap_mm, request.most_displaced_mm).from_nerves
     if found.screw is None:
         return _refusal(found, remarks)
     place = Place(f"{_short(site)} {side}", level, side, axes, outside)
