@@ -167,9 +167,7 @@ def _plan_screws(
     if not any(s.site != PEDICLE for s in asked.sites):
         return at_pedicles
     at_sites = plan_sites(ct, bones, asked.sites, options=asked.screws, progress=part(progress, 0.5, 1.0))
-    together = with_neighbours([*at_pedicles.screws, *at_sites.screws])
-    # The pedicle screws have been compared among themselves before.
-    screws = tuple(replace(s, reasons=tuple(dict.fromkeys(s.reasons))) for s in together)
+    screws = tuple(with_neighbours([*at_pedicles.screws, *at_sites.screws]))
     return PedicleScrewPlan(screws, (*at_pedicles.skipped, *at_sites.skipped))
 
 

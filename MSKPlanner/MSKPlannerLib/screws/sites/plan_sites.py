@@ -23,6 +23,7 @@ from ..beside import with_structures
 from ..error_budget import ErrorBudget, load_error_budget
 from ..options import ScrewOptions
 from ..pedicle import Skipped
+from ..structures import StructureMaps
 from .describe import Place, described_corridor
 from .description import SACRAL_FAMILIES, Site
 from .free import free_site, plan_free
@@ -34,6 +35,8 @@ from .sacral import SacralAnatomy, sacral_anatomy
 _NERVES = "canal and foramina"
 #: The way of the drill to the entry that is looked at: from, to and in which steps.
 _WAY_MM = (8.0, 60.0, 0.5)
+#: Room about a screw's axis for its thread.
+_AROUND_MM = 9.0
 _BONE_KINDS = ("bone", "sacrum", "vertebra")
 
 
@@ -126,7 +129,9 @@ def plan_sites(
         if isinstance(found, str):
             skipped.append(Skipped(title, side or None, found, whole=True))
         else:
-            labelled = with_structures(with_free_way(found, segmentation), segmentation)
+            about = np.array([found.entry_ras, found.tip_ras])
+            maps = StructureMaps.around(segmentation, np.concatenate([about - _AROUND_MM, about + _AROUND_MM]))
+            labelled = with_structures(with_free_way(found, segmentation), maps)
             structures = {**found.structures_mm, **labelled.structures_mm}
             screws.append(replace(labelled, structures_mm=dict(sorted(structures.items(), key=lambda s: s[1]))))
     return SitePlan(tuple(_named_apart(screws)), tuple(skipped))
