@@ -7,6 +7,7 @@ from MSKFusionLib.frames import transform_points
 from MSKFusionLib.phantom.vertebra import joint_centre
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
+from MSKPlannerLib.editing.screw_edits import judged_again
 from MSKPlannerLib.export.report import render_report
 from MSKPlannerLib.plan import Plan, Screw
 from MSKPlannerLib.plan_file import plan_from_json, plan_to_json
@@ -128,3 +129,11 @@ def test_the_joint_of_a_generated_spine_lies_where_the_generator_put_it(small_pa
             miss = found.mean(axis=0) - true
             assert np.linalg.norm(miss[:2]) < 1.8
             assert abs(miss[2]) < 4.0
+
+
+def test_a_screw_that_was_moved_or_removed_changes_its_rod():
+    screws = tuple(row_of_screws([0, 0, 12, 0, 0]))
+    plan = Plan("p", "now", {}, screws=screws, constructs=constructs_of(screws))
+    fewer = judged_again(plan, [s for s in screws if s.name != "L3 left"], ())
+    assert fewer.constructs[0].screws == ("L1 left", "L2 left", "L4 left", "L5 left")
+    assert not fewer.constructs[0].notes

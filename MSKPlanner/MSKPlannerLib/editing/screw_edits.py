@@ -19,6 +19,7 @@ from ..bone.smooth_bone import BoneFields
 from ..pipeline import Case, anatomy_of, rejections
 from ..plan import Guide, Plan, Screw
 from ..screws.beside import beside
+from ..screws.construct import constructs_of
 from ..screws.evaluate import evaluate_screw
 from ..screws.measures import gap_mm
 from ..screws.prepared import PreparedLevel, prepare_level
@@ -29,7 +30,7 @@ OTHER_SIDE = {"left": "right", "right": "left"}
 _SEAT_REACH_MM = 12.0
 _SEAT_STEP_MM = 0.25
 _NO_SCREW = "the plan has no screw"
-_NONE_PLANNED = "no vertebra wholly in view could be planned on"
+_NONE_PLANNED = "no screw could be planned"
 
 
 def screw_of(case: Case, name: str) -> Screw:
@@ -164,7 +165,10 @@ def judged_again(plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide]) -
     ]
     reasons = (*kept, *([] if screws else [_NO_SCREW]), *rejections(screws), *rejections(guides))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    return replace(plan, screws=tuple(screws), guides=tuple(guides), verdict=verdict, reasons=reasons)
+    constructs = constructs_of(screws)
+    return replace(
+        plan, screws=tuple(screws), guides=tuple(guides), constructs=constructs, verdict=verdict, reasons=reasons
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- in detail
