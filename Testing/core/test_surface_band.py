@@ -8,7 +8,9 @@ import pytest
 from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import transform_points
 from MSKPlannerLib.bone.smooth_bone import SmoothBone, smooth_bone
-from MSKPlannerLib.bone.surface_band import UNSEEN_MM, band_map
+from MSKPlannerLib.bone.surface_band import UNSEEN_MM, SurfaceBand, band_map
+from MSKPlannerLib.screws.describe import _surface_note
+from MSKPlannerLib.screws.safety import ScrewSafety
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +87,23 @@ def test_without_a_ct_nothing_is_said(small_patient):
 
 def _voxels_ras(volume, mask):
     return transform_points(volume.ijk_to_ras, np.argwhere(mask)[:, ::-1].astype(float))
+
+
+@pytest.mark.parametrize(
+    ("width_mm", "seen", "breach_mm", "says"),
+    [
+        (0.2, True, 0.0, ""),
+        (0.9, True, 0.0, "sure to 0.9 mm only"),
+        (4.5, False, 0.0, "no cortex can be seen where the screw comes nearest"),
+        (4.5, False, 1.0, ""),  # a breach is said already
+    ],
+)
+def test_a_screw_beside_a_surface_that_is_not_sure_says_so(width_mm, seen, breach_mm, says):
+    near, far = np.array([5.0, 0.0, 0.0]), np.array([-50.0, 0.0, 0.0])
+    band = SurfaceBand(np.array([near, far]), np.array([width_mm, 0.1]), np.array([seen, True]))
+    clearance_mm = -breach_mm if breach_mm else 0.6
+    safety = ScrewSafety(clearance_mm, breach_mm, "medial" if breach_mm else "", "A", (4.4, 0.0, 0.0), 6.0)
+    found = " ".join(_surface_note(band, safety))
+    assert says in found
+    assert bool(says) == bool(found)
+    assert _surface_note(None, safety) == ()

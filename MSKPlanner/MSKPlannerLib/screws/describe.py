@@ -16,13 +16,14 @@ from MSKFusionLib.volume import Volume
 from ..anatomy.pedicle import Pedicle
 from ..anatomy.vertebra import VertebraFrame
 from ..bone.depth_field import DepthField
+from ..bone.surface_band import SurfaceBand
 from ..plan import Screw
 from .breach_risk import PlannedCylinder, breach_risk
 from .corridor import Corridor
 from .error_budget import ErrorBudget, load_error_budget
 from .measures import LOW_DENSITY_HU, body_density_hu, heary_grade, screw_angles_deg, wall_breaches
 from .options import ScrewOptions
-from .safety import assess_surface, path_density, screw_surface
+from .safety import ScrewSafety, assess_surface, path_density, screw_surface
 from .trajectory import Choice
 
 #: So far behind the isthmus the pedicle begins, from where on the clearance counts: farther back the entry's own cortex comes near.
@@ -44,6 +45,8 @@ class PedicleSide:
         For densities, in HU.
     fine
         The bone where screws run.
+    band
+        How sure its surface is; None without a CT.
     """
 
     ct: Volume | None
@@ -51,6 +54,7 @@ class PedicleSide:
     side: str
     frame: VertebraFrame
     fine: DepthField
+    band: SurfaceBand | None = None
 
     @property
     def pedicle(self) -> Pedicle:
@@ -70,7 +74,7 @@ def measured_screw(
     diameter_mm: float,
     budget: ErrorBudget | None = None,
 ) -> Screw:
-    """Measure a pedicle screw on its own surface: every number of it, and no verdict yet.
+    """Measure a pedicle screw on its own surface: every number of it, how sure the surface beside it is, and no verdict yet.
 
     The planner's screws and those that a user moved are measured here, and nowhere else.
 
@@ -133,7 +137,25 @@ def measured_screw(
         body_hu=place.body_hu,
         pedicle_width_mm=place.pedicle.width_mm,
         risk=None if budget is None else breach_risk(place.fine.depth_mm, planned, budget),
+        notes=_surface_note(place.band, safety),
     )
+
+
+def _surface_note(band: SurfaceBand | None, safety: ScrewSafety) -> tuple[str, ...]:
+    """Return what there is to say of the bone's surface where the screw comes nearest to it."""
+    if band is None or safety.breach_mm > 0:
+        return ()
+    (half_width_mm,), (seen,) = band.at(np.array([safety.nearest_ras]))
+    if not seen:
+        return (
+            f"no cortex can be seen where the screw comes nearest to the surface: its {safety.clearance_mm:.1f} mm of bone go by "
+            "the label alone there",
+        )
+    if half_width_mm > safety.clearance_mm:
+        return (
+            f"the surface where the screw comes nearest is sure to {half_width_mm:.1f} mm only: a breach is not excluded",
+        )
+    return ()
 
 
 def density_note(level: str, body_hu: float | None) -> tuple[str, ...]:
@@ -178,6 +200,7 @@ def described(
         f"{WIDEST} {2 * corridor.clearance_mm:.1f} mm through the pedicle "
         f"(no other is wider than {2 * corridor.bound_mm:.1f} mm)",
         *density_note(level, screw.body_hu),
+        *screw.notes,
     ]
     if obstructed:
         notes.append(OBSTRUCTED)

@@ -78,7 +78,7 @@ def evaluate_screw(
     entry, tip = _checked(at.level, entry_ras, tip_ras, diameter_mm)
     place = at.side(side)
     screw = measured_screw(place, entry, tip, float(diameter_mm), budget)
-    reasons, notes = list(place.frame.reasons), list(density_note(at.level, screw.body_hu))
+    reasons, notes = list(place.frame.reasons), [*density_note(at.level, screw.body_hu), *screw.notes]
     if before is not None:
         notes[:0] = [note for note in before.notes if note.startswith(WIDEST)]
         largest = before.largest_diameter_mm if before.side == side else None

@@ -18,6 +18,7 @@ from MSKFusionLib.volume import Volume
 from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields, SmoothBone
+from ..bone.surface_band import SurfaceBand
 from .describe import PedicleSide
 from .structures import StructureMaps
 from .trajectory import DistanceFunction
@@ -35,6 +36,8 @@ class PreparedLevel:
         Depth in the whole bone, and in the part of it where screws run.
     neighbours
         Distance from the other vertebrae; None where there are none.
+    band
+        How sure the bone's surface is; None without a CT.
     """
 
     level: str
@@ -44,6 +47,7 @@ class PreparedLevel:
     coarse: DepthField
     fine: DepthField
     neighbours: DistanceFunction | None
+    band: SurfaceBand | None = None
 
     def side(self, side: str) -> PedicleSide:
         """Return one pedicle with the bone about it.
@@ -66,7 +70,7 @@ class PreparedLevel:
     @cached_property
     def _sides(self) -> Mapping[str, PedicleSide]:
         found = [side for side in _SIDES if side in self.frame.pedicles]
-        return {side: PedicleSide(self.ct, self.level, side, self.frame, self.fine) for side in found}
+        return {side: PedicleSide(self.ct, self.level, side, self.frame, self.fine, self.band) for side in found}
 
 
 def prepare_level(bones: BoneFields, level: str) -> PreparedLevel:
@@ -91,7 +95,7 @@ def _prepared(bones: BoneFields, level: str) -> PreparedLevel:
         raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
     fine = _screw_region(smooth, frame)
     neighbours = _neighbours(bones.segmentation, level, frame)
-    return PreparedLevel(level, bones.ct, bones.segmentation, frame, coarse, fine, neighbours)
+    return PreparedLevel(level, bones.ct, bones.segmentation, frame, coarse, fine, neighbours, smooth.band)
 
 
 def _corners_ras(field: DepthField) -> FloatArray:
