@@ -39,7 +39,9 @@ class Bridge:
     pocket_mm: float
 
 
-def deepest_bridge(flat: FloatArray, facing: FloatArray | None = None) -> Bridge | None:
+def deepest_bridge(
+    flat: FloatArray, facing: FloatArray | None = None, least_pocket_mm: float = _LEAST_POCKET_MM
+) -> Bridge | None:
     """Return the edge of a silhouette's hull that has the deepest pocket behind it, None where there is none.
 
     Parameters
@@ -48,6 +50,8 @@ def deepest_bridge(flat: FloatArray, facing: FloatArray | None = None) -> Bridge
         (N, 2) points of a surface seen along an axis.
     facing
         Where given, only edges that look within 45 degrees of it.
+    least_pocket_mm
+        Shallower pockets do not count.
     """
     hull = ConvexHull(flat).vertices
     best: Bridge | None = None
@@ -61,7 +65,7 @@ def deepest_bridge(flat: FloatArray, facing: FloatArray | None = None) -> Bridge
         if facing is not None and out @ unit(facing) < np.cos(np.pi / 4):
             continue
         pocket = _pocket(flat, flat[one], along / span, out, span)
-        if pocket >= _LEAST_POCKET_MM and (best is None or pocket > best.pocket_mm):
+        if pocket >= least_pocket_mm and (best is None or pocket > best.pocket_mm):
             best = Bridge(int(one), int(other), out, pocket)
     return best
 
@@ -87,13 +91,21 @@ def notch(flat: FloatArray, bridge: Bridge) -> FloatArray:
     inner = np.arange(count // 5, count - count // 5)
     top = float(np.nanpercentile(edge[inner], 90))
     # Walls are steep about half the pocket's depth, so noise hardly moves them along the line; several levels even it out.
-    middles = [_between_walls(edge, inner, level * top) for level in _LEVELS]
+    middles = [between_walls(edge, inner, level * top) for level in _LEVELS]
     at = float(np.mean(middles)) * _STEP_MM
     return start + at / span * along - top * bridge.out
 
 
-def _between_walls(edge: FloatArray, inner: IntArray, level: float) -> float:
-    """Return the middle between the two walls of a pocket at a depth, in steps."""
+def between_walls(edge: FloatArray, inner: IntArray, level: float) -> float:
+    """Return the middle between the two walls of a pocket (or a mound) at a depth (or height), in steps.
+
+    Parameters
+    ----------
+    edge
+        Depth at each step along the line.
+    inner
+        Steps in which the pocket lies; at one of them at least it is deeper than the level.
+    """
     deep = inner[edge[inner] > level]
     low, high = int(deep[0]), int(deep[-1])
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import vtk
 from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, unit
 
 from ..mesh import Mesh
+from .bone_end import dense_points, principal_axis, smoothed, surface_points
 from .condyles import deepest_bridge, notch
 from .sphere_fit import Ball, find_ball
 
@@ -73,9 +73,9 @@ def find_femur_points(femur: Mesh, up_ras: ArrayLike | None = None) -> FemurPoin
     """
     if len(femur.faces) < 100:
         raise InputError("the surface has hardly any triangles", "Make it again.", where="femur")
-    points, area = _surface_points(femur)
+    points, area = surface_points(femur)
     # Least squares want the surface as it is, outermost points want it without its noise.
-    smooth = _dense_points(_smoothed(femur))
+    smooth = dense_points(smoothed(femur))
     head, missing = _head(points, area)
     found, up = None, np.zeros(3)
     if head is not None:
@@ -117,7 +117,7 @@ def find_femur_points(femur: Mesh, up_ras: ArrayLike | None = None) -> FemurPoin
 
 def _head(points: FloatArray, area: FloatArray) -> tuple[Ball | None, list[str]]:
     """Return the ball of the head, or why there is none."""
-    if np.ptp(points @ _principal(points, area)) < _WHOLE_MM:
+    if np.ptp(points @ principal_axis(points, area)) < _WHOLE_MM:
         return None, [f"hip centre, neck and side: the bone is shorter than {_WHOLE_MM:g} mm"]
     ball = find_ball(points, area, _HEAD_RADIUS_MM)
     if ball is None or ball.seen_share < _LEAST_SEEN:
@@ -126,42 +126,10 @@ def _head(points: FloatArray, area: FloatArray) -> tuple[Ball | None, list[str]]
     return ball, []
 
 
-def _smoothed(mesh: Mesh) -> Mesh:
-    """Return the surface without what is finer than a few corners, its volume kept (Taubin et al. 1996, vtkWindowedSinc)."""
-    smooth = vtk.vtkWindowedSincPolyDataFilter()
-    smooth.SetInputData(mesh.to_polydata())
-    smooth.SetNumberOfIterations(20)
-    smooth.SetPassBand(0.05)
-    smooth.NormalizeCoordinatesOn()
-    smooth.FeatureEdgeSmoothingOff()
-    smooth.BoundarySmoothingOff()
-    smooth.Update()
-    return Mesh.from_polydata(smooth.GetOutput())
-
-
-def _dense_points(mesh: Mesh) -> FloatArray:
-    """Corners and the middles of the edges: silhouettes are finer than the triangles."""
-    t = mesh.triangles_ras
-    return np.concatenate([mesh.vertices_ras, *(0.5 * (t[:, k] + t[:, (k + 1) % 3]) for k in range(3))])
-
-
-def _surface_points(mesh: Mesh) -> tuple[FloatArray, FloatArray]:
-    """Corners of the mesh and the area that each stands for."""
-    third = np.linalg.norm(mesh.face_area_vectors, axis=1) / 3
-    area = np.bincount(mesh.faces.ravel(), weights=np.repeat(third, 3), minlength=len(mesh.vertices_ras))
-    used = area > 0
-    return mesh.vertices_ras[used], np.asarray(area[used], dtype=np.float64)
-
-
 def _long_axis(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray:
     """Return the direction in which the bone is longest, towards its head."""
-    axis = _principal(points, area)
+    axis = principal_axis(points, area)
     return axis if (head.centre_ras - np.average(points, axis=0, weights=area)) @ axis > 0 else -axis
-
-
-def _principal(points: FloatArray, area: FloatArray) -> FloatArray:
-    d = points - np.average(points, axis=0, weights=area)
-    return np.asarray(np.linalg.eigh((d * area[:, None]).T @ d)[1][:, -1])
 
 
 def _condyles(points: FloatArray, up: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None:
