@@ -18,7 +18,7 @@ from .limb_landmarks import LimbLandmarks, bone_frame, check_limb
 
 @dataclass(frozen=True)
 class LimbAlignment:
-    """Measures of one leg; angles in degrees, lengths in mm."""
+    """Measures of one leg; angles in degrees, lengths in mm; NaN where a point that it needs is not known."""
 
     hka_deg: float
     mpta_deg: float
@@ -35,15 +35,20 @@ class LimbAlignment:
     leg_length_mm: float
 
 
-def align(points: LimbLandmarks) -> LimbAlignment:
+def align(points: LimbLandmarks, *, whole: bool = True) -> LimbAlignment:
     """Return the measures of a leg in any pose.
+
+    Parameters
+    ----------
+    whole
+        Whether every landmark must be known; else measures that need others are NaN.
 
     Raises
     ------
     GeometryError
         When the landmarks cannot be those of one leg of that side (`limb_landmarks.check_limb`).
     """
-    return measures_of(check_limb(points))
+    return measures_of(check_limb(points, whole=whole))
 
 
 def measures_of(points: LimbLandmarks) -> LimbAlignment:

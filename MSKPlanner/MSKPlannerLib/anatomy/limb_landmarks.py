@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -24,7 +25,7 @@ ABOVE_FEMORAL_CUT = ("hip_centre", "neck_centre")
 
 @dataclass(frozen=True, eq=False)
 class LimbLandmarks:
-    """Points of one leg in RAS mm, each of shape (3,).
+    """Points of one leg in RAS mm, each of shape (3,); three NaN where a point is not known (see `of_points`).
 
     Parameters
     ----------
@@ -82,9 +83,31 @@ class LimbLandmarks:
             raise InputError(f"the side is {self.side!r}", "Say 'left' or 'right'.", where="limb landmarks")
         for name in POINTS:
             p = np.asarray(getattr(self, name), dtype=np.float64)
-            if p.shape != (3,) or not np.all(np.isfinite(p)):
+            if p.shape != (3,) or not (np.all(np.isfinite(p)) or np.all(np.isnan(p))):
                 raise GeometryError("three finite coordinates in mm are needed", where=spoken(name))
             object.__setattr__(self, name, p)
+
+    @classmethod
+    def of_points(cls, side: str, points: Mapping[str, ArrayLike]) -> LimbLandmarks:
+        """Return the landmarks of which some are known.
+
+        Raises
+        ------
+        InputError
+            When a name is no landmark.
+        """
+        unknown = [n for n in points if n not in POINTS]
+        if unknown:
+            raise InputError(
+                f"there is no landmark '{unknown[0]}'", f"Name them {', '.join(POINTS)}.", where="limb landmarks"
+            )
+        nowhere = np.full(3, np.nan)
+        return cls(side, **{n: np.asarray(points.get(n, nowhere), dtype=np.float64) for n in POINTS})
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the points that are not known."""
+        return tuple(n for n in POINTS if np.isnan(getattr(self, n)).any())
 
     @property
     def lateral_sign(self) -> float:
@@ -137,22 +160,34 @@ def spoken(name: str) -> str:
 def bone_frame(origin_ras: FloatArray, up_ras: FloatArray, right_ras: FloatArray) -> FloatArray:
     """Return the 4x4 of a bone's frame: z along its mechanical axis upwards, x to the patient's right, y forward.
 
-    x is the transverse line brought at right angles to z, so y is the normal of the bone's frontal plane.
+    x is the transverse line brought at right angles to z, so y is the normal of the bone's frontal plane. NaN where a
+    point of it is not known.
     """
+    if not np.isfinite([origin_ras, up_ras, right_ras]).all():
+        return np.full((4, 4), np.nan)
     z = unit(up_ras)
     x = unit(right_ras - (right_ras @ z) * z)
     return rigid(np.column_stack([x, np.cross(z, x), z]), origin_ras)
 
 
-def check_limb(points: LimbLandmarks) -> LimbLandmarks:
+def check_limb(points: LimbLandmarks, *, whole: bool = True) -> LimbLandmarks:
     """Return the landmarks when they can be those of one leg of that side, in any pose.
+
+    Parameters
+    ----------
+    whole
+        Whether every point must be known; else what is known is checked.
 
     Raises
     ------
     GeometryError
-        When bones are too long or too short, a point lies far from its joint, medial and lateral are swapped,
-        front and back are swapped, or the points are those of the other leg.
+        When a point is not known, bones are too long or too short, a point lies far from its joint, medial and lateral
+        are swapped, front and back are swapped, or the points are those of the other leg.
     """
+    if whole and points.missing:
+        raise GeometryError(
+            f"not known: {', '.join(spoken(n) for n in points.missing)}", "Place them.", f"{points.side} leg"
+        )
     _check_lengths(points)
     for name in _KNEE_POINTS:
         centre = points.femoral_knee_centre if "condyle" in name else points.tibial_knee_centre
@@ -176,11 +211,11 @@ def _check_lengths(points: LimbLandmarks) -> None:
     femur, tibia = points.hip_centre - points.femoral_knee_centre, points.tibial_knee_centre - points.ankle_centre
     for name, axis in (("femur", femur), ("tibia", tibia)):
         length = float(np.linalg.norm(axis))
-        if not _BONE_LENGTH_MM[0] <= length <= _BONE_LENGTH_MM[1]:
+        if length < _BONE_LENGTH_MM[0] or length > _BONE_LENGTH_MM[1]:
             raise GeometryError(f"{length:.0f} mm long", "Check the hip, knee and ankle centres.", name)
     if np.linalg.norm(points.femoral_knee_centre - points.tibial_knee_centre) > _KNEE_RADIUS_MM:
         raise GeometryError("the knee centres of femur and tibia lie far apart", "Place them again.", "knee")
-    if unit(femur) @ unit(tibia) < 0:
+    if femur @ tibia < 0:
         raise GeometryError("femur and tibia point opposite ways", "Check hip, knee and ankle centres.", "limb")
     condyles = 0.5 * (points.medial_distal_condyle + points.lateral_distal_condyle)
     if (condyles - points.femoral_knee_centre) @ femur >= 0:
@@ -194,7 +229,11 @@ def _check_lengths(points: LimbLandmarks) -> None:
 def _check_pairs(points: LimbLandmarks) -> None:
     """Every line from medial to lateral must look the same way; else one pair is swapped."""
     names = [n for n in POINTS if n.startswith("medial")]
-    lines = [unit(getattr(points, n.replace("medial", "lateral", 1)) - getattr(points, n)) for n in names]
+    lines = [getattr(points, n.replace("medial", "lateral", 1)) - getattr(points, n) for n in names]
+    known = [n for n, line in enumerate(lines) if np.isfinite(line).all()]
+    names, lines = [names[n] for n in known], [unit(lines[n]) for n in known]
+    if len(names) < 2:
+        return
     agree = np.sign(np.array(lines) @ np.array(lines).T).sum(axis=1)
     if (agree < len(names)).any():
         odd = names[int(agree.argmin())]
@@ -205,8 +244,12 @@ def _check_pairs(points: LimbLandmarks) -> None:
 
 
 def _check_side(points: LimbLandmarks) -> None:
-    up = unit(points.hip_centre - points.ankle_centre)
-    lateral = unit(points.lateral_posterior_condyle - points.medial_posterior_condyle)
+    # Every comparison with a point that is not known is false.
+    up = points.hip_centre - points.ankle_centre
+    for other_way in (points.hip_centre - points.femoral_knee_centre, points.tibial_knee_centre - points.ankle_centre):
+        up = other_way if np.isnan(up).any() else up
+    up = up / np.linalg.norm(up)
+    lateral = points.lateral_posterior_condyle - points.medial_posterior_condyle
     back = 0.5 * (points.medial_posterior_condyle + points.lateral_posterior_condyle)
     front = points.femoral_knee_centre - back
     rim = points.anterior_medial_plateau - points.posterior_medial_plateau
@@ -223,6 +266,8 @@ def _check_side(points: LimbLandmarks) -> None:
             "Check whether medial and lateral are swapped everywhere, or hip centre and neck.",
             "hip",
         )
-    if np.cross(lateral, front) @ up * points.lateral_sign <= 0:
+    tibial = points.lateral_posterior_tibia - points.medial_posterior_tibia
+    turns = (np.cross(lateral, front) @ up, np.cross(tibial, rim) @ up)
+    if any(turn * points.lateral_sign <= 0 for turn in turns):
         other = "left" if points.side == "right" else "right"
         raise GeometryError(f"the points are those of a {other} leg", "Choose the other side.", f"{points.side} leg")

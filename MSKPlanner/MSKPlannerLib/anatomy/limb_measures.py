@@ -180,6 +180,6 @@ def unusual(measures: LimbAlignment) -> tuple[str, ...]:
     found = []
     for name, info in MEASURES.items():
         value = getattr(measures, name)
-        if info.usual is not None and not info.usual[0] <= value <= info.usual[1]:
+        if info.usual is not None and np.isfinite(value) and not info.usual[0] <= value <= info.usual[1]:
             found.append(name)
     return tuple(found)

@@ -129,6 +129,12 @@ def find_tibia_points(
         raise GeometryError(
             f"neither end of a tibia is seen ({'; '.join(missing)})", "Check which bone this is.", "tibia"
         )
+    if isinstance(plateau, str) and isinstance(plafond, Plafond) and plafond.medial_malleolus is None:
+        raise GeometryError(
+            f"the bone shows no plateau ({plateau}) and no malleolus",
+            "Check which bone this is, and whether femur and tibia are swapped.",
+            "tibia",
+        )
     return _named(plateau, plafond, up, fibula, talus, side, missing)
 
 
