@@ -33,12 +33,15 @@ def femoral_points() -> dict[str, FloatArray]:
     """Landmarks of the generated femur."""
     low = _tangent(MEDIAL[[0, 2]], MEDIAL_RADIUS, LATERAL[[0, 2]], LATERAL_RADIUS, np.array([0, -1.0]))
     back = _tangent(MEDIAL[:2], MEDIAL_RADIUS, LATERAL[:2], LATERAL_RADIUS, np.array([0, -1.0]))
+    # The condyles' lower edges are level from back to front, and the axis leans forward: the back ends lie lowest on it.
+    lean = (HEAD[1] - 0.5 * (MEDIAL[1] + LATERAL[1])) / (HEAD[2] - NOTCH_Z)
+    medial_y, lateral_y = MEDIAL[1] - MEDIAL_RADIUS * lean, LATERAL[1] - LATERAL_RADIUS * lean
     return {
         "hip_centre": HEAD,
         "neck_centre": NECK_ROOT,
-        "femoral_knee_centre": np.array([NOTCH_X, 0, NOTCH_Z]),
-        "medial_distal_condyle": np.array([low[0][0], 0, low[0][1]]),
-        "lateral_distal_condyle": np.array([low[1][0], 0, low[1][1]]),
+        "femoral_knee_centre": np.array([NOTCH_X, 0.5 * (medial_y + lateral_y), NOTCH_Z]),
+        "medial_distal_condyle": np.array([low[0][0], medial_y, low[0][1]]),
+        "lateral_distal_condyle": np.array([low[1][0], lateral_y, low[1][1]]),
         "medial_posterior_condyle": np.array([*back[0], MEDIAL[2]]),
         "lateral_posterior_condyle": np.array([*back[1], LATERAL[2]]),
     }  # fmt: skip

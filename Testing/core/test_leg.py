@@ -14,12 +14,12 @@ from MSKFusionLib.frames import rigid, rotation_about
 from MSKPlannerLib.anatomy.leg import find_leg
 from MSKPlannerLib.anatomy.limb_alignment import align
 from MSKPlannerLib.anatomy.limb_landmarks import POINTS, LimbLandmarks
-from MSKPlannerLib.anatomy.limb_measures import MEASURES, sensitivity
+from MSKPlannerLib.anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
 from MSKPlannerLib.mesh import Mesh
 
 BARS = {
     "hka_deg": 0.3, "mpta_deg": 0.6, "ldfa_deg": 1.0, "jlca_deg": 1.2, "mad_mm": 1.0, "weight_bearing_share": 0.02,
-    "joint_line_obliquity_deg": 0.6, "tibial_slope_deg": 0.8, "femoral_torsion_deg": 1.5, "tibial_torsion_deg": 1.5,
+    "joint_line_obliquity_deg": 0.6, "tibial_slope_deg": 0.8, "femoral_torsion_deg": 2.5, "tibial_torsion_deg": 1.5,
     "femur_length_mm": 1.5, "tibia_length_mm": 1.0, "leg_length_mm": 1.5,
 }  # fmt: skip
 
@@ -136,11 +136,22 @@ def test_a_measure_is_missing_exactly_where_a_point_that_it_follows_is():
         assert points.missing == (missing,)
         measures = align(points, whole=False)
         for name in MEASURES:
-            if rates[name][missing] > 1e-6:
-                assert np.isnan(getattr(measures, name)), (name, missing)
-            elif np.isfinite(getattr(measures, name)):
+            value = getattr(measures, name)
+            assert np.isnan(value) == (missing in NEEDS[name]), (name, missing)
+            assert missing in NEEDS[name] or rates[name][missing] < 1e-6
+            if np.isfinite(value):
                 assert getattr(measures, name) == pytest.approx(getattr(align(whole), name))
     with pytest.raises(GeometryError, match="not known: ankle centre"):
         align(LimbLandmarks.of_points("right", {n: getattr(whole, n) for n in POINTS if n != "ankle_centre"}))
     with pytest.raises(GeometryError, match="those of a right leg"):
         align(replace(points, side="left"), whole=False)
+
+
+def test_values_in_words():
+    assert in_words("hka_deg", 172.0) == "below the usual range: varus"
+    assert in_words("hka_deg", 180.0) == "usual"
+    assert in_words("mad_mm", 30.0) == "above the usual range: the axis passes far medially"
+    assert in_words("leg_length_mm", 800.0) == "no usual range"
+    for name, info in MEASURES.items():
+        if info.usual is not None:
+            assert in_words(name, info.usual[0] - 1) != in_words(name, info.usual[1] + 1)

@@ -21,6 +21,8 @@ _HEAD_RADIUS_MM = (13.0, 34.0)
 _LEAST_SEEN = 0.5
 #: How much of the bone's end holds the condyles, mm.
 _END_MM = 60.0
+#: Slices of the neck up to so much wider than the narrowest one tell its axis together.
+_NARROW = 1.05
 #: Shorter pieces are not whole, mm.
 _WHOLE_MM = 150.0
 
@@ -166,25 +168,26 @@ def _neck_centre(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray
     if shell.sum() < 20:
         return None
     axis = unit(np.average(points[shell], axis=0, weights=area[shell]) - c)
-    centre = None
+    level = 0.0
     for _ in range(8):
         along = (points - c) @ axis
         off = np.linalg.norm(points - c - along[:, None] * axis, axis=1)
-        best = np.inf
-        for level in np.arange(0.7, 1.7, 0.05) * r:
-            ring = (np.abs(along - level) < 0.08 * r) & (off < 1.3 * r)
+        slices = []
+        for at in np.arange(0.7, 1.7, 0.05) * r:
+            ring = (np.abs(along - at) < 0.08 * r) & (off < 1.3 * r)
             if ring.sum() < 12:
                 continue
             # The mean distance from the slice's own middle stands for its width.
             middle = _ring_middle(points[ring], axis)
             flat = points[ring] - middle
             width = float(np.linalg.norm(flat - (flat @ axis)[:, None] * axis, axis=1).mean())
-            if width < best:
-                best, centre = width, middle + (c + level * axis - middle) @ axis * axis
-        if centre is None:
+            slices.append((width, float(at), middle + (c + at * axis - middle) @ axis * axis))
+        if not slices:
             return None
-        axis = unit(centre - c)
-    return centre
+        least, level, _ = min(slices, key=lambda s: s[0])
+        # Slices that are as narrow but for noise say more of the axis together than one alone.
+        axis = unit(np.sum([m - c for w, _, m in slices if w < _NARROW * least], axis=0))
+    return np.asarray(c + level * axis)
 
 
 def _ring_middle(ring: FloatArray, axis: FloatArray) -> FloatArray:

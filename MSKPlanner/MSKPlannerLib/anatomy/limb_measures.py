@@ -124,6 +124,54 @@ MEASURES: Mapping[str, MeasureInfo] = {
 }
 
 
+_FEMUR = ("hip_centre", "femoral_knee_centre", "medial_posterior_condyle", "lateral_posterior_condyle")
+_TIBIA = ("ankle_centre", "tibial_knee_centre", "medial_posterior_tibia", "lateral_posterior_tibia")
+_LIMB = (*_FEMUR, "ankle_centre")
+_CONDYLES = ("medial_distal_condyle", "lateral_distal_condyle")
+_PLATEAUS = ("medial_plateau", "lateral_plateau")
+#: The landmarks that each measure rests on, those of its plane included.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "hka_deg": (*_LIMB, "tibial_knee_centre"),
+    "mpta_deg": (*_TIBIA, *_PLATEAUS),
+    "ldfa_deg": (*_FEMUR, *_CONDYLES),
+    "jlca_deg": (*_LIMB, *_CONDYLES, *_PLATEAUS),
+    "mad_mm": (*_LIMB, "tibial_knee_centre"),
+    "weight_bearing_share": (*_LIMB, "medial_plateau_edge", "lateral_plateau_edge"),
+    "joint_line_obliquity_deg": (*_LIMB, *_PLATEAUS),
+    "tibial_slope_deg": (*_TIBIA, "anterior_medial_plateau", "posterior_medial_plateau"),
+    "femoral_torsion_deg": (*_FEMUR, "neck_centre"),
+    "tibial_torsion_deg": (*_TIBIA, "medial_malleolus", "lateral_malleolus"),
+    "femur_length_mm": ("hip_centre", "femoral_knee_centre"),
+    "tibia_length_mm": ("tibial_knee_centre", "ankle_centre"),
+    "leg_length_mm": ("hip_centre", "ankle_centre"),
+}
+#: What a value below and above the usual range is called.
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "hka_deg": ("varus", "valgus"),
+    "mpta_deg": ("varus of the tibia's head", "valgus of the tibia's head"),
+    "ldfa_deg": ("valgus of the lower femur", "varus of the lower femur"),
+    "jlca_deg": ("the joint opens medially", "the joint opens laterally"),
+    "mad_mm": ("the axis passes far laterally", "the axis passes far medially"),
+    "tibial_slope_deg": ("flat, or falling to the front", "steep"),
+    "femoral_torsion_deg": ("little anteversion, or retroversion", "much anteversion"),
+    "tibial_torsion_deg": ("little external torsion, or internal", "much external torsion"),
+}
+
+
+def in_words(measure: str, value: float) -> str:
+    """Return what a value of a measure means, in words."""
+    info = MEASURES[measure]
+    if np.isnan(value):
+        return "cannot be made"
+    if info.usual is None:
+        return "no usual range"
+    low, high = info.usual
+    if low <= value <= high:
+        return "usual"
+    below, above = _WORDS[measure]
+    return f"below the usual range: {below}" if value < low else f"above the usual range: {above}"
+
+
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
     """How measures follow errors of landmarks.
@@ -139,7 +187,7 @@ class Sensitivity:
 
     def worst_landmark(self, measure: str) -> tuple[str, float]:
         """Return the landmark that a measure follows most, and its change a mm."""
-        name = max(self.per_mm[measure], key=lambda n: self.per_mm[measure][n])
+        name = max(self.per_mm[measure], key=lambda n: np.nan_to_num(self.per_mm[measure][n], nan=-1.0))
         return name, self.per_mm[measure][name]
 
     def standard_error(self, measure: str, landmark_sd_mm: float | Mapping[str, float]) -> float:

@@ -21,6 +21,8 @@ _FACING_DEG = 38.0
 _SURFACE_MM = 7.0
 #: The outline reaches this far down from the joint surfaces: above the tubercle.
 _OUTLINE_MM = 14.0
+#: The edges of the plateau lie within this of the joint surface beside them.
+_RIM_MM = 6.0
 #: Shares of the plateau's half width in which the eminence lies, and in which the joint surfaces do.
 _MIDDLE, _FLANKS = 0.42, (0.3, 0.8)
 #: The hollow at the back between the condyles is at least this deep, mm.
@@ -129,7 +131,9 @@ def find_plateau(smooth: Mesh, up: FloatArray) -> Plateau | str:
     knee = _knee_centre(smooth, points, surfaces)
     if knee is None:
         return "no eminence between the joint surfaces"
-    edges = outline[[int(across.argmin()), int(across.argmax())]]
+    # Where joint lines are oblique the bone below them may stand out farther.
+    rims = [outline[outline @ up > own - _RIM_MM] for own in levels]
+    edges = np.array([rims[0][(rims[0] @ right).argmin()], rims[1][(rims[1] @ right).argmax()]])
     return Plateau(
         front, right, knee, np.array([s[0] for s in surfaces]), np.array([s[1] for s in surfaces]),
         np.array([s[2] for s in surfaces]), edges, posterior, np.array(patches),

@@ -247,6 +247,34 @@ def build_parser() -> argparse.ArgumentParser:
     path.add_argument("--zones", type=int, metavar="N", help="at most (default 4)")
     path.add_argument("--same-needle", action="store_true", help="all zones on one needle, drawn back between them")
     _output(path)
+    limb = _command(commands, "limb", "measure a leg from its bones, and plan the wedge that corrects it")
+    mesh = "a closed surface (STL, PLY, OBJ, 3MF or VTK), or with --bones the name of its segment"
+    for bone in ("femur", "tibia", "fibula", "talus"):
+        limb.add_argument(f"--{bone}", metavar="MESH", help=mesh if bone == "femur" else "the same of this bone")
+    limb.add_argument("--bones", metavar="LABELMAP", help="a segmentation with the bones instead of surfaces")
+    _numbering(limb)
+    limb.add_argument("--side", choices=["left", "right"], help="needed where neither hip nor ankle is in view")
+    limb.add_argument("--up", metavar="R,A,S", help="from foot to hip, for one short piece of bone alone")
+    limb.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="points that you placed, as Slicer saves them, labelled 'hip centre', 'ankle centre', ...: they count "
+        "instead of those that are found",
+    )
+    limb.add_argument(
+        "--target",
+        metavar="WHAT:VALUE",
+        help="plan a wedge: fujisawa:62 (where the line from hip to ankle shall cross the plateau, percent), hka:0 "
+        "(degrees of valgus, or hka:183), mpta:88, ldfa:87, mad:0",
+    )
+    limb.add_argument("--cut", choices=["tibia", "femur"], default="tibia", help="which bone is cut (default tibia)")
+    limb.add_argument("--wedge", choices=["opening", "closing"], default="opening", help="default opening")
+    limb.add_argument("--entry-mm", type=float, metavar="MM", help="where the saw enters, from the joint surface")
+    limb.add_argument("--hinge-mm", type=float, metavar="MM", help="where the hinge lies, from the joint surface")
+    limb.add_argument(
+        "--hinge-depth-mm", type=float, default=10.0, metavar="MM", help="how far inside the cortex (default 10 mm)"
+    )
+    _output(limb)
 
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")

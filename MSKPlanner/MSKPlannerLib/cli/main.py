@@ -75,6 +75,10 @@ def _command(name: str) -> Callable[..., int]:
         from .path import path
 
         return path
+    if name == "limb":
+        from .limb import limb
+
+        return limb
     from . import commands
 
     found: Callable[..., int] = getattr(commands, name)

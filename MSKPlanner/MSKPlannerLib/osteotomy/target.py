@@ -14,7 +14,7 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, invert_rigid
 
 from ..anatomy.limb_alignment import LimbAlignment, align, measures_of
-from ..anatomy.limb_landmarks import LimbLandmarks
+from ..anatomy.limb_landmarks import LimbLandmarks, spoken
 from .hinge import Hinge
 
 #: Share of the plateau's width from its medial edge that Fujisawa et al. 1979 aimed at.
@@ -114,9 +114,16 @@ def plan_turn(points: LimbLandmarks, bone: CutLevel, hinge: Hinge, target: Targe
     Raises
     ------
     GeometryError
-        When the landmarks are wrong, or no turn up to 60 degrees gets there.
+        When the landmarks are wrong or do not tell the measure, or no turn up to 60 degrees gets there.
     """
-    before = align(points)
+    before = align(points, whole=False)
+    if np.isnan(getattr(before, target.measure)):
+        lacking = ", ".join(spoken(n) for n in points.missing)
+        raise GeometryError(
+            f"it cannot be measured on this leg; not known: {lacking}",
+            "Place these landmarks, or choose another target.",
+            f"target {target.measure}",
+        )
 
     def miss(angle_deg: float) -> float:
         moved = corrected(points, bone, hinge.motion_ras(angle_deg))

@@ -1,0 +1,244 @@
+"""`mskplanner limb`: the alignment of a leg from its bones, and the wedge that corrects it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import FloatArray, flip_ras_lps
+from MSKFusionLib.progress import Progress
+from MSKFusionLib.registration.landmark_files import read_landmarks
+from MSKFusionLib.segmentation import Segmentation
+from MSKFusionLib.segmentation.files import read_segmentation
+
+from ..anatomy.leg import LegPoints, find_leg
+from ..anatomy.limb_landmarks import POINTS, spoken
+from ..anatomy.limb_measures import MEASURES
+from ..bone.smooth_bone import smooth_bone
+from ..bone.surface import surface_of_depth
+from ..export.limb_record import describe_leg, describe_wedge
+from ..export.limb_report import render_limb_report
+from ..export.mesh_files import read_mesh, write_stl
+from ..mesh import Mesh
+from ..osteotomy.limb_wedge import LimbWedge, WedgeOptions, plan_limb_wedge
+from ..osteotomy.target import CutLevel, Target, fujisawa
+from ..output_folder import check_output, output_folder
+from .console import say, table
+from .status import DONE, REJECTED
+
+BONES = ("femur", "tibia", "fibula", "talus")
+#: Grid of a surface that is made from a segment: landmarks are means over many of its triangles, mm.
+_SURFACE_STEP_MM = 1.2
+#: What targets are called on the command line.
+_TARGETS = {
+    "hka": "hka_deg",
+    "mpta": "mpta_deg",
+    "ldfa": "ldfa_deg",
+    "mad": "mad_mm",
+    "fujisawa": "weight_bearing_share",
+}
+
+
+def limb(args: argparse.Namespace, progress: Progress) -> int:
+    """Measure a leg, and plan a correction where a target is given."""
+    check_output(args.out, force=args.force)
+    target = None if args.target is None else parse_target(args.target)
+    options = _options(args)
+    bones = _bones(args)
+    placed = {} if args.landmarks is None else _placed(args.landmarks)
+    progress(0.3, "Looking for landmarks")
+    leg = find_leg(
+        bones.get("femur"), bones.get("tibia"), fibula=bones.get("fibula"), talus=bones.get("talus"), side=args.side,
+        up_ras=_direction(args.up), placed=placed,
+    )  # fmt: skip
+    record, plan = describe_leg(leg), None
+    if target is not None:
+        progress(0.6, "Planning the wedge")
+        if options.bone.value not in bones:
+            raise InputError(
+                f"the surface of the {options.bone.value} is needed to cut it", f"Give --{options.bone.value}."
+            )
+        plan = plan_limb_wedge(leg.landmarks, bones[options.bone.value], target, options)
+        record["correction"] = describe_wedge(plan)
+    progress(0.8, "Drawing")
+    with output_folder(args.out, force=args.force) as folder:
+        _write(folder, leg, record, bones, plan)
+    progress(1.0, "Done")
+    say(_words(record), record, as_json=args.json)
+    return DONE if plan is None or plan.accepted else REJECTED
+
+
+def parse_target(text: str) -> Target:
+    """Return the target that ``fujisawa:62``, ``hka:0``, ``mpta:88``, ``ldfa:87`` or ``mad:0`` names.
+
+    A share of the plateau is in percent from its medial edge. An HKA near 0 is a deviation from 180, valgus positive.
+
+    Raises
+    ------
+    InputError
+        When it is none of these.
+    """
+    name, _, number = text.partition(":")
+    way_out = "Write fujisawa:62, hka:0 (or hka:183), mpta:88, ldfa:87 or mad:0."
+    if name not in _TARGETS:
+        raise InputError(f"there is no target '{name}'", way_out, where="--target")
+    try:
+        value = float(number) if number or name != "fujisawa" else 62.0
+    except ValueError:
+        raise InputError(f"'{number}' is not a number", way_out, where="--target") from None
+    if name == "fujisawa":
+        return fujisawa(value / 100)
+    if name == "hka" and abs(value) <= 45:
+        value += 180
+    low, high = {"hka": (135, 225), "mpta": (60, 120), "ldfa": (60, 120), "mad": (-100, 100)}[name]
+    if not low <= value <= high:
+        raise InputError(f"{name} of {value:g}", f"Give {low} to {high}.", where="--target")
+    return Target(_TARGETS[name], value)
+
+
+def _options(args: argparse.Namespace) -> WedgeOptions:
+    return WedgeOptions(CutLevel(args.cut), args.wedge == "opening", args.entry_mm, args.hinge_mm, args.hinge_depth_mm)
+
+
+def _direction(text: str | None) -> FloatArray | None:
+    if text is None:
+        return None
+    try:
+        values = np.array([float(v) for v in text.split(",")])
+    except ValueError:
+        values = np.empty(0)
+    if values.shape != (3,) or not np.isfinite(values).all() or np.linalg.norm(values) < 1e-6:
+        raise InputError(f"'{text}' is not a direction", "Write R,A,S, as 0,0,1 for upwards.", where="--up")
+    return values
+
+
+def _bones(args: argparse.Namespace) -> dict[str, Mesh]:
+    """Read the bones from meshes, or from the segments of a labelmap."""
+    named = {bone: getattr(args, bone) for bone in BONES}
+    if args.bones is None:
+        return {bone: _closed(read_mesh(name), bone) for bone, name in named.items() if name is not None}
+    segmentation = read_segmentation(args.bones, numbering=args.numbering)
+    found = {}
+    for bone, name in named.items():
+        segment = name if name is not None else _segment_of(segmentation, bone, args.side)
+        if segment is None:
+            continue
+        if segment not in [s.name for s in segmentation.segments]:
+            raise InputError(
+                f"there is no segment '{segment}'",
+                f"There are: {', '.join(s.name for s in segmentation.segments)}.",
+                where=f"--{bone}",
+            )
+        found[bone] = surface_of_depth(smooth_bone(segmentation, segment).field(_SURFACE_STEP_MM))
+    if not found:
+        raise InputError(
+            "no segment is called femur or tibia",
+            f"Name them with --femur and --tibia; there are: {', '.join(s.name for s in segmentation.segments)}.",
+            where=str(args.bones),
+        )
+    return found
+
+
+def _segment_of(segmentation: Segmentation, bone: str, side: str | None) -> str | None:
+    """Return the segment that is called after a bone, of the side that was asked for."""
+    names = [s.name for s in segmentation.segments if bone in s.name.lower().replace("_", " ").split()]
+    if side is not None:
+        names = [n for n in names if side in n.lower()] or names
+    if len(names) > 1:
+        raise InputError(
+            f"several segments are called {bone}: {', '.join(names)}",
+            f"Say --side, or name one with --{bone}.",
+            "--bones",
+        )
+    return names[0] if names else None
+
+
+def _closed(mesh: Mesh, bone: str) -> Mesh:
+    """Return a mesh that is outward."""
+    return mesh if mesh.volume_mm3 >= 0 else Mesh(mesh.vertices_ras, mesh.faces[:, ::-1])
+
+
+def _placed(path: str) -> dict[str, FloatArray]:
+    """Return placed landmarks under their names; blanks, hyphens and capitals do not matter."""
+    points = {}
+    for label, point in read_landmarks(path).items():
+        name = label.strip().lower().replace(" ", "_").replace("-", "_")
+        if name not in POINTS:
+            raise InputError(
+                f"'{label}' is no landmark of a leg", f"Name them: {', '.join(spoken(n) for n in POINTS)}.", where=path
+            )
+        points[name] = point
+    return points
+
+
+def _write(
+    folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plan: LimbWedge | None
+) -> None:
+    (folder / "limb.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    (folder / "landmarks.mrk.json").write_text(json.dumps(_markups(leg), indent=1) + "\n", encoding="utf-8")
+    report = render_limb_report(leg, record, bones, plan, record.get("correction"))
+    (folder / "limb.html").write_text(report, encoding="utf-8")
+    if plan is None:
+        return
+    name = plan.options.bone.value
+    write_stl(plan.wedge.fixed, folder / f"{name}_staying.stl")
+    write_stl(plan.wedge.moved, folder / f"{name}_moved_before.stl")
+    write_stl(plan.fragments_after[1], folder / f"{name}_moved_after.stl")
+    if plan.wedge.removed is not None:
+        write_stl(plan.wedge.removed, folder / f"{name}_wedge.stl")
+
+
+def _markups(leg: LegPoints) -> dict[str, Any]:
+    """Return the landmarks as Slicer's point list."""
+    points = [
+        {
+            "id": str(n + 1),
+            "label": spoken(name),
+            "description": leg.origin[name],
+            "position": [float(c) for c in flip_ras_lps(getattr(leg.landmarks, name))],
+            "positionStatus": "defined",
+        }
+        for n, name in enumerate(name for name in POINTS if name in leg.origin)
+    ]
+    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
+    return {
+        "@schema": schema,
+        "markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}],
+    }
+
+
+def _words(record: dict[str, Any]) -> str:
+    """Return what a terminal shows."""
+    rows = []
+    for m in record["measures"]:
+        usual = "-" if m["usual"] is None else f"{m['usual'][0]:g} to {m['usual'][1]:g}"
+        value = "-" if m["value"] is None else f"{m['value']:.2f} {m['unit']}".strip()
+        follows = "-" if m["per_mm"] is None else f"{m['per_mm']:.2f} ({spoken(m['most_sensitive_to'])})"
+        rows.append([m["title"], value, usual, follows, m["in_words"]])
+    text = f"{record['side'].capitalize()} leg\n"
+    text += table(["Measure", "Value", "Usual", "Change a mm (of)", "In words"], rows)
+    for remark in (*record["not_found"], *record["notes"]):
+        text += f"\nNote: {remark}."
+    plan = record.get("correction")
+    if plan is None:
+        return text
+    info = MEASURES[plan["target"]["measure"]]
+    text += (
+        f"\n\nCorrection {plan['verdict']}: {info.title} to {plan['target']['value']:g}. {plan['kind'].capitalize()} wedge of the "
+        f"{plan['bone']} from the {plan['from']} side: {plan['angle_deg']:.2f} degrees, {plan['gap_mm']:.2f} mm at the cortex, "
+        f"{plan['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge."
+    )
+    costs = [
+        f"{MEASURES[n].title} {plan['before'][n]:.1f} to {plan['measured_again'][n]:.1f}"
+        for n in ("hka_deg", "mpta_deg", "ldfa_deg", "tibial_slope_deg", "joint_line_obliquity_deg", "leg_length_mm")
+        if plan["before"][n] is not None and plan["measured_again"][n] is not None
+    ]
+    text += f" {'; '.join(costs)}."
+    for remark in (*plan["reasons"], *plan["warnings"]):
+        text += f"\nNote: {remark}."
+    return text

@@ -1,0 +1,106 @@
+"""A measured leg and its planned correction as plain data, for files and for the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib import __version__
+from MSKFusionLib.frames import FloatArray
+
+from ..anatomy.leg import LegPoints
+from ..anatomy.limb_alignment import LimbAlignment
+from ..anatomy.limb_landmarks import POINTS, spoken
+from ..anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
+from ..osteotomy.limb_wedge import LimbWedge
+
+#: Standard deviation of a landmark along each axis for which standard errors are given, mm.
+LANDMARK_SD_MM = 1.0
+
+
+def describe_leg(leg: LegPoints) -> dict[str, Any]:
+    """Return landmarks and measures with what each means and rests on; what cannot be made is None, with the reason."""
+    rates = sensitivity(leg.landmarks)
+    measures = []
+    for name, info in MEASURES.items():
+        value = float(getattr(leg.measures, name))
+        made = bool(np.isfinite(value))
+        lacking = [spoken(n) for n in NEEDS[name] if n in leg.landmarks.missing]
+        worst = rates.worst_landmark(name) if made else None
+        measures.append(
+            {
+                "name": name,
+                "title": info.title,
+                "value": value if made else None,
+                "unit": info.unit,
+                "usual": info.usual,
+                "in_words": in_words(name, value) if made else f"cannot be made: no {', '.join(lacking)}",
+                "per_mm": None if worst is None else worst[1],
+                "most_sensitive_to": None if worst is None else worst[0],
+                "standard_error_at_1_mm": rates.standard_error(name, LANDMARK_SD_MM) if made else None,
+                "estimated": any(leg.origin.get(n) == "estimated" for n in NEEDS[name]),
+                "definition": info.definition,
+                "source": info.source,
+            }
+        )
+    return {
+        "mskplanner": __version__,
+        "side": leg.landmarks.side,
+        "measures": measures,
+        "landmarks": [
+            {
+                "name": n,
+                "position_ras": _numbers(getattr(leg.landmarks, n)),
+                "origin": leg.origin[n],
+                "placed_off_mm": leg.placed_off_mm.get(n),
+            }
+            for n in POINTS
+            if n in leg.origin
+        ],
+        "missing": list(leg.landmarks.missing),
+        "not_found": list(leg.not_found),
+        "notes": list(leg.notes),
+    }
+
+
+def describe_wedge(plan: LimbWedge) -> dict[str, Any]:
+    """Return a planned wedge with what it costs and what was found when its fragments were measured again."""
+    made = plan.wedge
+    places, gaps = made.gaps_mm()
+    return {
+        "verdict": "accepted" if plan.accepted else "rejected",
+        "reasons": list(plan.reasons),
+        "warnings": list(plan.warnings),
+        "target": {"measure": plan.target.measure, "value": plan.target.value},
+        "bone": plan.options.bone.value,
+        "kind": "opening" if made.opening else "closing",
+        "from": plan.entry_side,
+        "angle_deg": made.angle_deg,
+        "gap_mm": made.gap_mm,
+        "gaps_along_hinge_mm": [{"place_mm": float(p), "gap_mm": float(g)} for p, g in zip(places, gaps, strict=True)],
+        "hinge": {
+            "point_ras": _numbers(made.section.hinge.point_ras),
+            "axis_ras": _numbers(made.section.hinge.axis_ras),
+            "bone_left_mm": made.section.bone_left_mm,
+            "length_mm": made.section.hinge_length_mm,
+        },
+        "planes": [{"point_ras": _numbers(p.point_ras), "normal_ras": _numbers(p.normal_ras)} for p in made.planes],
+        "depth_mm": made.section.depth_mm,
+        "removed_mm3": made.removed_mm3,
+        "moved_to_corrected_ras": [_numbers(row) for row in made.moved_to_corrected_ras],
+        "before": _finite(plan.correction.before),
+        "after": _finite(plan.correction.after),
+        "measured_again": _finite(plan.measured_again),
+        "target_missed_by": plan.miss,
+        "gap_missed_by_mm": plan.gap_miss_mm,
+    }
+
+
+def _numbers(values: FloatArray) -> list[float]:
+    return [float(v) for v in values]
+
+
+def _finite(measures: LimbAlignment) -> dict[str, float | None]:
+    found = {n: float(getattr(measures, n)) for n in MEASURES}
+    return {n: v if np.isfinite(v) else None for n, v in found.items()}

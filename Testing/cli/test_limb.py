@@ -1,0 +1,156 @@
+"""`mskplanner limb` on bones whose measures are known: tables, files and pictures; and what it refuses."""
+
+import json
+
+import numpy as np
+import pytest
+import vtk
+from core.femur_shapes import femur_mesh
+from core.leg_shapes import LegShape
+from core.tibia_shapes import fibula_mesh, tibia_mesh
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.segmentation import Segment, Segmentation
+from MSKFusionLib.segmentation.files import write_segmentation
+from MSKFusionLib.volume import Modality, Volume
+from MSKPlannerLib.anatomy.limb_alignment import align
+from MSKPlannerLib.cli.main import main
+from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
+
+SHAPE = LegShape(valgus_deg=-4.0)
+
+
+@pytest.fixture(scope="module")
+def bones(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leg")
+    under = SHAPE.tibia_to_leg
+    write_stl(femur_mesh(2.5), folder / "femur.stl")
+    write_stl(tibia_mesh(SHAPE.tibia).transformed(under), folder / "tibia.stl")
+    write_stl(fibula_mesh(SHAPE.tibia).transformed(under), folder / "fibula.stl")
+    write_stl(tibia_mesh(SHAPE.tibia, bottom=-80.0).transformed(under), folder / "upper_tibia.stl")
+    points = [("Ankle centre", SHAPE.landmarks.ankle_centre + [0, 7.0, 0])]
+    (folder / "placed.mrk.json").write_text(_markups(points))
+    (folder / "unknown.mrk.json").write_text(_markups([("Elbow", np.zeros(3))]))
+    return folder
+
+
+def _markups(points):
+    controls = [
+        {"label": n, "position": list(map(float, flip_ras_lps(p))), "positionStatus": "defined"} for n, p in points
+    ]
+    return json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": controls}]})
+
+
+def test_a_leg_is_measured_and_corrected(mskplanner, bones, tmp_path):
+    out = tmp_path / "plan"
+    run = mskplanner(
+        "limb", "--femur", bones / "femur.stl", "--tibia", bones / "tibia.stl", "--fibula", bones / "fibula.stl",
+        "--target", "fujisawa:62", "--out", out,
+    )  # fmt: skip
+    assert run.status == 0, run.err
+    assert "below the usual range: varus" in run.out
+    assert "Opening wedge of the tibia from the medial side" in run.out
+    record = json.loads((out / "limb.json").read_text())
+    values = {m["name"]: m["value"] for m in record["measures"]}
+    truth = align(SHAPE.landmarks)
+    assert values["hka_deg"] == pytest.approx(truth.hka_deg, abs=0.3)
+    assert all(m["definition"] and m["source"] and m["per_mm"] for m in record["measures"])
+    plan = record["correction"]
+    assert plan["verdict"] == "accepted"
+    assert plan["measured_again"]["weight_bearing_share"] == pytest.approx(0.62, abs=1e-6)
+    assert plan["gap_mm"] > 5
+    parts = [read_mesh(out / f"tibia_{n}.stl") for n in ("staying", "moved_before", "moved_after")]
+    assert all(p.is_closed for p in parts)
+    whole = read_mesh(bones / "tibia.stl")
+    assert parts[0].volume_mm3 + parts[1].volume_mm3 == pytest.approx(whole.volume_mm3, rel=1e-4)
+    moved = np.array(plan["moved_to_corrected_ras"])
+    assert parts[1].transformed(moved).vertices_ras == pytest.approx(parts[2].vertices_ras, abs=1e-3)
+    page = (out / "limb.html").read_text()
+    assert page.count("<svg") == 4
+    assert "Before and after" in page
+    points = json.loads((out / "landmarks.mrk.json").read_text())["markups"][0]["controlPoints"]
+    assert len(points) == 19
+    again = mskplanner("limb", "--femur", bones / "femur.stl", "--out", out)
+    assert again.status == 2
+    assert "results in this folder already" in again.error
+
+
+def test_a_part_of_a_leg_says_what_it_lacks(bones, tmp_path, capsys):
+    def call(*arguments):
+        names = ("--femur", bones / "femur.stl", "--tibia", bones / "upper_tibia.stl", *arguments)
+        return main(["limb", *map(str, names)]), capsys.readouterr()
+
+    status, said = call("--json", "--out", tmp_path / "part")
+    assert status == 0, said.err
+    words = {m["title"]: m["in_words"] for m in json.loads(said.out)["measures"]}
+    assert "cannot be made: no ankle centre" in words["HKA"]
+    assert "cannot" not in words["mLDFA"]
+    status, said = call("--landmarks", bones / "placed.mrk.json", "--json", "--out", tmp_path / "placed")
+    assert status == 0, said.err
+    values = {m["title"]: m["value"] for m in json.loads(said.out)["measures"]}
+    assert values["HKA"] == pytest.approx(align(SHAPE.landmarks).hka_deg, abs=0.5)
+    status, said = call("--target", "hka:0", "--out", tmp_path / "no")
+    assert status == 2
+    assert "not known" in said.err
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--femur", "femur.stl", "--side", "left"], "this is a right femur, not a left one"),
+        (["--femur", "tibia.stl", "--tibia", "femur.stl"], "whether femur and tibia are swapped"),
+        (["--tibia", "upper_tibia.stl"], "Give the direction from ankle to knee"),
+        (["--tibia", "tibia.stl", "--target", "fuji:3"], "there is no target 'fuji'"),
+        (["--tibia", "tibia.stl", "--target", "mpta:300"], "Give 60 to 120"),
+        (["--tibia", "tibia.stl", "--target", "ldfa:88", "--cut", "femur"], "the surface of the femur is needed"),
+        (["--femur", "absent.stl"], "no such file"),
+        (["--femur", "femur.stl", "--landmarks", "unknown.mrk.json"], "'Elbow' is no landmark of a leg"),
+        (["--tibia", "tibia.stl", "--up", "north"], "'north' is not a direction"),
+        ([], "no bone and no landmark is given"),
+    ],
+)
+def test_wrong_calls_are_said(bones, tmp_path, capsys, monkeypatch, arguments, says):
+    """In this process: the same door, without starting Python anew."""
+    monkeypatch.chdir(bones)
+    assert main(["limb", *arguments, "--out", str(tmp_path / "no")]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.slow
+def test_bones_from_a_labelmap(bones, tmp_path, capsys):
+    """Segments called after their bones are taken; the measures stay within the voxels' blur."""
+    meshes = [read_mesh(bones / f"{n}.stl") for n in ("femur", "tibia")]
+    low = np.min([m.bounds_ras[0] for m in meshes], axis=0) - 6
+    count = np.ceil((np.max([m.bounds_ras[1] for m in meshes], axis=0) + 6 - low) / 2.0).astype(int)
+    labels = np.zeros(count[::-1], dtype=np.int16)
+    for value, mesh in enumerate(meshes, start=1):
+        image = vtk.vtkImageData()
+        image.SetOrigin(*low)
+        image.SetSpacing(2.0, 2.0, 2.0)
+        image.SetDimensions(*map(int, count))
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        image.GetPointData().GetScalars().Fill(1)
+        stencil = vtk.vtkPolyDataToImageStencil()
+        stencil.SetInputData(mesh.to_polydata())
+        stencil.SetOutputOrigin(*low)
+        stencil.SetOutputSpacing(2.0, 2.0, 2.0)
+        stencil.SetOutputWholeExtent(image.GetExtent())
+        cut = vtk.vtkImageStencil()
+        cut.SetInputData(image)
+        cut.SetStencilConnection(stencil.GetOutputPort())
+        cut.SetBackgroundValue(0)
+        cut.Update()
+        labels[vtk_to_numpy(cut.GetOutput().GetPointData().GetScalars()).reshape(labels.shape) > 0] = value
+    volume = Volume(labels, low, np.full(3, 2.0), np.eye(3), modality=Modality.LABEL)
+    segments = (Segment(1, "right femur"), Segment(2, "right tibia"))
+    write_segmentation(Segmentation(volume, segments), tmp_path / "leg.seg.nrrd")
+    assert main(["limb", "--bones", str(tmp_path / "leg.seg.nrrd"), "--json", "--out", str(tmp_path / "out")]) == 0
+    record = json.loads(capsys.readouterr().out)
+    values = {m["title"]: m["value"] for m in record["measures"]}
+    truth = align(SHAPE.landmarks)
+    assert record["side"] == "right"
+    assert values["HKA"] == pytest.approx(truth.hka_deg, abs=0.3)
+    assert values["MPTA"] == pytest.approx(truth.mpta_deg, abs=0.6)
