@@ -7,9 +7,12 @@ python Testing/benchmarks/osteotomy.py --part planes --planes 500 --part speed -
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +21,14 @@ sys.path[:0] = [str(_ROOT / "Testing"), str(_ROOT / "MSKFusion"), str(_ROOT / "M
 
 from osteobench.cutters import CUTTERS, bones, cutting, hostile_planes, long_bone  # noqa: E402
 from osteobench.deformities import misses  # noqa: E402
+from osteobench.legs import CENTRES, runs  # noqa: E402
 
 from MSKPlannerLib.osteotomy.plane import Plane  # noqa: E402
 
-PARTS = ("deformities", "planes", "speed")
+PARTS = ("deformities", "legs", "planes", "speed")
 
 
-def deformities(count: int) -> None:
+def deformities(count: int) -> list[dict[str, Any]]:
     """Print how far plans miss the truth."""
     found = list(misses(count))
     print(f"\n{count} deformities: greatest miss")
@@ -33,6 +37,26 @@ def deformities(count: int) -> None:
         some = [m for m in found if m.kind == kind]
         worst = [max(getattr(m, f) for m in some) for f in ("angle_deg", "gap_mm", "axis_deg", "place_mm")]
         print(f"{kind:18}{len(some):5}" + "".join("           -" if np.isnan(w) else f"{w:12.1e}" for w in worst))
+    return [asdict(m) for m in found]
+
+
+def legs(count: int) -> list[dict[str, Any]]:
+    """Print what the surfaces of legs give, and where plans made on it end on the true leg."""
+    found = list(runs(count))
+    failed = [r for r in found if r.error]
+    print(f"\n{count} legs from their surfaces: {len(failed)} without a result; median and greatest error")
+    for run in failed:
+        print(f"  seed {run.seed}: {run.error}")
+    noises = sorted({r.noise_mm for r in found})
+    print(f"{'':28}" + "".join(f"{f'noise {n:g} mm':>20}" for n in noises))
+    rows = [(f"{n} mm", lambda r, n=n: r.centres_mm[n]) for n in CENTRES]
+    rows += [(n, lambda r, n=n: abs(r.measures[n])) for n in next(r for r in found if not r.error).measures]
+    rows += [("HKA after the plan, deg", lambda r: abs(r.true_miss))]
+    rows += [(f"plan itself: {n}", lambda r, n=n: r.planned[n]) for n in ("target", "gap_mm", "rejected")]
+    for name, value in rows:
+        cells = [[value(r) for r in found if not r.error and r.noise_mm == noise] for noise in noises]
+        print(f"{name:28}" + "".join(f"{np.median(c):12.3g}{np.max(c):8.3g}" for c in cells))
+    return [asdict(r) for r in found]
 
 
 def planes(count: int, kerf_mm: float, data: Path) -> None:
@@ -75,6 +99,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", action="append", choices=PARTS, help="default: all")
     parser.add_argument("--deformities", type=int, default=200)
+    parser.add_argument("--legs", type=int, default=24)
+    parser.add_argument("--out", type=Path, help="the cases of deformities and legs as JSON")
     parser.add_argument("--planes", type=int, default=60, help="on each bone")
     parser.add_argument("--kerf", type=float, default=1.0, help="mm; 0: none")
     parser.add_argument("--triangles", type=int, default=1_000_000)
@@ -84,8 +110,13 @@ def main() -> None:
     )
     args = parser.parse_args()
     parts = args.part or PARTS
+    record: dict[str, Any] = {}
     if "deformities" in parts:
-        deformities(args.deformities)
+        record["deformities"] = deformities(args.deformities)
+    if "legs" in parts:
+        record["legs"] = legs(args.legs)
+    if args.out is not None:
+        args.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if "planes" in parts:
         planes(args.planes, args.kerf, args.data)
     if "speed" in parts:

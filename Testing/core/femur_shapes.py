@@ -13,6 +13,8 @@ HEAD, HEAD_RADIUS = np.array([-45.0, 8.0, 410.0]), 23.0
 #: Each condyle: a bar with round ends from back to front; centre of its back end, and its radius.
 MEDIAL, MEDIAL_RADIUS = np.array([-24.0, -14.0, 2.0]), 20.0
 LATERAL, LATERAL_RADIUS = np.array([24.0, -13.0, 3.0]), 19.0
+#: How much higher their front ends lie, so that each has one lowest point: at its back end.
+LIFT = 3.0
 #: Where the neck is narrowest: it is as wide all along, so only its axis is sharp.
 NECK_ROOT = np.array([2.0, -6.0, 372.0])
 
@@ -20,8 +22,8 @@ NECK_ROOT = np.array([2.0, -6.0, 372.0])
 def femur_field(p):
     """Distance-like function, negative inside."""
     parts = [
-        bar(p, MEDIAL, MEDIAL + [2, 26, 0], MEDIAL_RADIUS, MEDIAL_RADIUS, [1, 0, 0]),
-        bar(p, LATERAL, LATERAL + [-2, 27, 0], LATERAL_RADIUS, LATERAL_RADIUS, [1, 0, 0]),
+        bar(p, MEDIAL, MEDIAL + [0, 26, LIFT], MEDIAL_RADIUS, MEDIAL_RADIUS, [1, 0, 0]),
+        bar(p, LATERAL, LATERAL + [0, 27, LIFT], LATERAL_RADIUS, LATERAL_RADIUS, [1, 0, 0]),
         bar(p, [0, 12, 22], [0, 6, 60], 16, 22, [1, 0, 0]),
         bar(p, [0, 6, 40], [0, 0, 365], 13, 14, [1, 0, 0]),
         bar(p, [6, -5, 368], [6, -8, 385], 15, 17, [0, 1, 0]),

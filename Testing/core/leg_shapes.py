@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from core.femur_shapes import HEAD, LATERAL, LATERAL_RADIUS, MEDIAL, MEDIAL_RADIUS, NECK_ROOT
+from core.femur_shapes import HEAD, LATERAL, LATERAL_RADIUS, LIFT, MEDIAL, MEDIAL_RADIUS, NECK_ROOT
 from core.tibia_shapes import APART, HALF_DEPTH, TibiaShape
 
-from MSKFusionLib.frames import FloatArray, rigid, rotation_about, transform_points
+from MSKFusionLib.frames import FloatArray, rigid, rotation_about, transform_points, unit
 from MSKPlannerLib.anatomy.limb_landmarks import LimbLandmarks
 
-#: Middle between the walls of the notch at half its depth, where the condyles come nearest to each other, in front; its
-#: roof is the lower end of the bar between them.
-NOTCH_X = 0.5 * ((-22 + np.sqrt(20**2 - 7**2)) + (22 - np.sqrt(19**2 - 8**2)))
-NOTCH_Z = 6.0
+#: Lowest point of the bar that is the notch's roof.
+ROOF = np.array([0.0, 12.0, 6.0])
 
 
 def _tangent(a, ra, b, rb, out):
@@ -29,22 +27,64 @@ def _tangent(a, ra, b, rb, out):
     return a + ra * normal, b + rb * normal
 
 
+def _capsule_wall(ends, radius, level, sign):
+    """How far a capsule (its ends in the plane) reaches along x at a height: towards `sign`."""
+    t = np.linspace(0, 1, 201)[:, None]
+    centre = (1 - t) * ends[0] + t * ends[1]
+    half = radius**2 - (level - centre[:, 1]) ** 2
+    return float((sign * centre[half > 0, 0] + np.sqrt(half[half > 0])).max()) * sign
+
+
+def _knee_centre(up, front, low_y):
+    """Top of the notch in the middle between its walls, both condyles seen from the front; at the height of its roof."""
+    across = np.cross(front, up)
+    view = np.column_stack([across, up])
+    medial = np.array([MEDIAL, MEDIAL + [0, 26, LIFT]]) @ view
+    lateral = np.array([LATERAL, LATERAL + [0, 27, LIFT]]) @ view
+    one, other = _tangent(medial[0], MEDIAL_RADIUS, lateral[0], LATERAL_RADIUS, np.array([0, -1.0]))
+    along = (other - one) / np.linalg.norm(other - one)
+    turn = np.column_stack([along, [-along[1], along[0]]])
+    depth = float((ROOF @ view - one) @ turn[:, 1])
+    middles = []
+    for level in np.linspace(0.35, 0.65, 13) * depth:
+        walls = [
+            _capsule_wall((ends - one) @ turn, radius, level, sign)
+            for ends, radius, sign in ((medial, MEDIAL_RADIUS, 1.0), (lateral, LATERAL_RADIUS, -1.0))
+        ]
+        middles.append(0.5 * sum(walls))
+    x, z = one + turn @ [np.mean(middles), depth]
+    return x * across + z * up + low_y * front
+
+
 def femoral_points() -> dict[str, FloatArray]:
-    """Landmarks of the generated femur."""
-    low = _tangent(MEDIAL[[0, 2]], MEDIAL_RADIUS, LATERAL[[0, 2]], LATERAL_RADIUS, np.array([0, -1.0]))
-    back = _tangent(MEDIAL[:2], MEDIAL_RADIUS, LATERAL[:2], LATERAL_RADIUS, np.array([0, -1.0]))
-    # The condyles' lower edges are level from back to front, and the axis leans forward: the back ends lie lowest on it.
-    lean = (HEAD[1] - 0.5 * (MEDIAL[1] + LATERAL[1])) / (HEAD[2] - NOTCH_Z)
-    medial_y, lateral_y = MEDIAL[1] - MEDIAL_RADIUS * lean, LATERAL[1] - LATERAL_RADIUS * lean
+    """Landmarks of the generated femur, by the tangents of the balls at the back ends of its condyles."""
+    knee = np.array([0.0, -14.0, 6.0])
+    for _ in range(6):
+        up = unit(HEAD - knee)
+        sight = np.cross(up, [1.0, 0, 0])
+        for _ in range(3):
+            # The line over the back touches the two balls where both are seen along the axis.
+            across = np.cross(sight, up)
+            view = np.column_stack([across, sight])
+            back = _tangent(MEDIAL @ view, MEDIAL_RADIUS, LATERAL @ view, LATERAL_RADIUS, np.array([0, -1.0]))
+            line = view @ (back[1] - back[0])
+            sight = unit(np.cross(up, line))
+        across = np.cross(sight, up)
+        view = np.column_stack([across, up])
+        low = _tangent(MEDIAL @ view, MEDIAL_RADIUS, LATERAL @ view, LATERAL_RADIUS, np.array([0, -1.0]))
+        lowest = [view @ p + (c @ sight) * sight for p, c in zip(low, (MEDIAL, LATERAL), strict=True)]
+        knee = _knee_centre(up, sight, float(np.mean(lowest, axis=0) @ sight))
+    view = np.column_stack([across, sight])
+    rear = [view @ p + (c @ up) * up for p, c in zip(back, (MEDIAL, LATERAL), strict=True)]
     return {
         "hip_centre": HEAD,
         "neck_centre": NECK_ROOT,
-        "femoral_knee_centre": np.array([NOTCH_X, 0.5 * (medial_y + lateral_y), NOTCH_Z]),
-        "medial_distal_condyle": np.array([low[0][0], medial_y, low[0][1]]),
-        "lateral_distal_condyle": np.array([low[1][0], lateral_y, low[1][1]]),
-        "medial_posterior_condyle": np.array([*back[0], MEDIAL[2]]),
-        "lateral_posterior_condyle": np.array([*back[1], LATERAL[2]]),
-    }  # fmt: skip
+        "femoral_knee_centre": knee,
+        "medial_distal_condyle": lowest[0],
+        "lateral_distal_condyle": lowest[1],
+        "medial_posterior_condyle": rear[0],
+        "lateral_posterior_condyle": rear[1],
+    }
 
 
 def tibial_points(shape: TibiaShape) -> dict[str, FloatArray]:
@@ -95,7 +135,7 @@ class LegShape:
             @ rotation_about([1, 0, 0], -self.flexion_deg)
             @ rotation_about([0, 0, 1], -self.turn_deg)
         )
-        return rigid(turn, [NOTCH_X - self.tibia.shift_mm, 2.0, -21.0])
+        return rigid(turn, [1.0 - self.tibia.shift_mm, 2.0, -21.0])
 
     @property
     def landmarks(self) -> LimbLandmarks:

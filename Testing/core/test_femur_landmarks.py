@@ -16,8 +16,8 @@ from MSKPlannerLib.mesh import Mesh, merge_vertices
 
 DATA = Path(os.environ.get("MSK_TEST_DATA", Path(__file__).resolve().parents[3] / "shared/data")) / "meshes/knee_pymskt"
 #: Middle between the walls of the notch at half its depth (12 mm above the lowest points), from the circles of the
-#: condyles where they come nearest to each other, in front.
-NOTCH_X = 0.5 * ((-22 + np.sqrt(20**2 - 7**2)) + (22 - np.sqrt(19**2 - 8**2)))
+#: condyles where they come nearest to each other, at the back.
+NOTCH_X = 0.5 * ((-24 + np.sqrt(20**2 - 7**2)) + (24 - np.sqrt(19**2 - 8**2)))
 #: Both circles' centre line rises by 1 mm over 48, and so does the difference of their radii.
 TILT_DEG = 2 * np.degrees(np.arcsin(1 / 48))
 

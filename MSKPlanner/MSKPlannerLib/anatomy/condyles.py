@@ -15,6 +15,8 @@ from ..mesh import IntArray
 _LEAST_SPAN_MM, _LEAST_POCKET_MM = 22.0, 4.0
 #: Steps along the line by which a silhouette's edge is taken, mm.
 _STEP_MM = 1.0
+#: So many of the lowest points of a step say where the edge is.
+_FEW = 4
 #: Shares of a pocket's depth at which its walls are looked for.
 _LEVELS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
 
@@ -87,13 +89,19 @@ def notch(flat: FloatArray, bridge: Bridge) -> FloatArray:
     bins = np.floor(place / _STEP_MM).astype(int)
     count = int(span / _STEP_MM)
     # The lowest of the bone in each step along the line: the silhouette's own edge.
-    edge = np.array([depth[bins == b].min() if (bins == b).any() else np.nan for b in range(count)])
+    edge = np.array([_lowest(depth[bins == b]) for b in range(count)])
     inner = np.arange(count // 5, count - count // 5)
     top = float(np.nanpercentile(edge[inner], 90))
     # Walls are steep about half the pocket's depth, so noise hardly moves them along the line; several levels even it out.
     middles = [between_walls(edge, inner, level * top) for level in _LEVELS]
     at = float(np.mean(middles)) * _STEP_MM
     return start + at / span * along - top * bridge.out
+
+
+def _lowest(depth: FloatArray) -> float:
+    """Return where a silhouette's edge lies in a step: the mean of a few, since the very lowest is that of the noise."""
+    few = np.sort(depth)[:_FEW]
+    return float(few.mean()) if len(few) else float("nan")
 
 
 def between_walls(edge: FloatArray, inner: IntArray, level: float) -> float:

@@ -21,6 +21,8 @@ _HEAD_RADIUS_MM = (13.0, 34.0)
 _LEAST_SEEN = 0.5
 #: How much of the bone's end holds the condyles, mm.
 _END_MM = 60.0
+#: Of the smoothing: outermost points of a rougher surface are those of its noise.
+_PASS_BAND = 0.02
 #: Slices of the neck up to so much wider than the narrowest one tell its axis together.
 _NARROW = 1.05
 #: Shorter pieces are not whole, mm.
@@ -77,7 +79,7 @@ def find_femur_points(femur: Mesh, up_ras: ArrayLike | None = None) -> FemurPoin
         raise InputError("the surface has hardly any triangles", "Make it again.", where="femur")
     points, area = surface_points(femur)
     # Least squares want the surface as it is, outermost points want it without its noise.
-    smooth = dense_points(smoothed(femur))
+    smooth = dense_points(smoothed(femur, _PASS_BAND))
     head, missing = _head(points, area)
     found, up = None, np.zeros(3)
     if head is not None:

@@ -137,7 +137,7 @@ def _pictures(points: LimbLandmarks, bones: Mapping[str, Mesh], plan: LimbWedge 
     marks = [Line(getattr(points, n), _POINT) for n in POINTS if n not in points.missing]
     if len(knee):
         bodies = [Body(m) for m in bones.values()]
-        about = np.concatenate([knee + 45 * d for d in (up, -up, right, -right)])
+        about = np.concatenate([knee + 45 * d for d in (up, -up, right, -right, front, -front)])
         lines = [*marks, *_joint_lines(points)]
         if plan is not None:
             lines += _cut_lines(plan)
