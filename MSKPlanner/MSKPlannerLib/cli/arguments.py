@@ -276,6 +276,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _output(limb)
 
+    mirror = _command(
+        commands, "mirror", "compare a deformed bone with the mirrored healthy side, and plan its correction"
+    )
+    mirror.add_argument("--bone", required=True, metavar="MESH", help="the deformed bone: a closed surface")
+    mirror.add_argument("--healthy", required=True, metavar="MESH", help="the same bone of the other side, in any pose")
+    mirror.add_argument("--side", required=True, choices=["left", "right"], help="the deformed side")
+    mirror.add_argument("--level", required=True, metavar="R,A,S", help="a point at the level of the deformity, RAS mm")
+    mirror.add_argument("--moves", required=True, metavar="R,A,S", help="a point on the part that is moved")
+    mirror.add_argument("--kerf", type=float, default=0.0, metavar="MM", help="thickness of the saw (default 0)")
+    _output(mirror)
+
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
     check.add_argument("--printer", metavar="NAME", help="limits of this printer preset (default SLA)")

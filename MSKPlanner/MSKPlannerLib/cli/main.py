@@ -79,6 +79,10 @@ def _command(name: str) -> Callable[..., int]:
         from .limb import limb
 
         return limb
+    if name == "mirror":
+        from .mirror import mirror
+
+        return mirror
     from . import commands
 
     found: Callable[..., int] = getattr(commands, name)
