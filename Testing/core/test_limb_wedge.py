@@ -116,6 +116,15 @@ def test_what_the_tibia_alone_tells_can_be_a_target():
     assert np.isnan(plan.measured_again.hka_deg)
 
 
+def test_the_edge_of_the_plateau_behind_the_hinge_stays():
+    """A cut that rises towards the far cortex passes above a low edge there, but no saw goes that far."""
+    points, _, tibia = case("right", np.eye(4), 8.0)
+    low = replace(points, lateral_plateau_edge=points.lateral_plateau_edge - [0, 0, 5.0])
+    plan = plan_limb_wedge(low, tibia, fujisawa(), WedgeOptions(hinge_mm=12.0))
+    assert plan.wedge.planes[0].height_mm(low.lateral_plateau_edge) > 0
+    assert plan.accepted, plan.reasons
+
+
 def test_a_landmark_on_the_wrong_part_rejects_the_plan():
     """Fragments that carry landmarks otherwise than the plan assumed do not reach the target."""
     points, _, tibia = case("right", np.eye(4), 8.0)

@@ -228,7 +228,15 @@ def _with_their_parts(points: LimbLandmarks, made: Wedge, bone: CutLevel) -> Lim
     own = femoral if bone is CutLevel.FEMUR else [n for n in POINTS if n not in femoral]
     # What lies below the cut bone follows it.
     moving = [n for n in POINTS if n not in femoral] if bone is CutLevel.FEMUR else []
-    moving += [n for n in own if made.planes[0].height_mm(getattr(points, n)) > 0]
+    section, plane = made.section, made.planes[0]
+    frame = points.femur_to_ras if bone is CutLevel.FEMUR else points.tibia_to_ras
+    down = Plane(section.hinge.point_ras, -frame[:3, 2])
+    for name in own:
+        point = getattr(points, name)
+        # Behind the hinge no saw goes: there the bone stays with the part on its side of the hinge.
+        behind = float((point - section.hinge.point_ras) @ section.to_ras[:3, 0]) < 0
+        if (down if behind else plane).height_mm(point) > 0:
+            moving.append(name)
     return points.moved(made.moved_to_corrected_ras, tuple(moving))
 
 
