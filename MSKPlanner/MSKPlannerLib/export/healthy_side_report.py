@@ -98,7 +98,7 @@ def render_healthy_side(
     up = -result.axis_ras
     front = np.array([0.0, 1.0, 0.0]) if abs(up[1]) < 0.9 else np.array([0.0, 0.0, 1.0])
     right = np.cross(up, front)
-    right = -right / np.linalg.norm(right) if np.linalg.norm(right) > 0.1 else perpendicular_axes(up)[0]
+    right = right / np.linalg.norm(right) if np.linalg.norm(right) > 0.1 else perpendicular_axes(up)[0]
     step = max(0.25, float(np.ptp(bone.vertices_ras @ up)) / 620)
     healthy = Body(result.template_ras, _HEALTHY)
     mark = [Line(result.level_ras, "#d55e00", "level")]

@@ -67,9 +67,9 @@ class WedgeOptions:
 def usual_heights(bone: CutLevel, *, opening: bool) -> tuple[float, float]:
     """Return where the saw usually enters and ends, mm from the joint surface.
 
-    Tibia, opening: 40 mm below the joint, rising to 15 mm below the other side, 10 mm inside its cortex (Lobenhoffer &
-    Agneskirchner 2003, doi 10.1007/s00167-002-0334-7). The other numbers are choices of this planner: a starting
-    position that a surgeon moves.
+    An opening wedge of the tibia rises from its medial cortex towards the head of the fibula and leaves a hinge of about
+    10 mm (Lobenhoffer & Agneskirchner 2003, doi 10.1007/s00167-002-0334-7). The millimetres are this planner's choice: a
+    starting position that a surgeon moves.
     """
     if bone is CutLevel.TIBIA:
         return (40.0, 15.0) if opening else (25.0, 25.0)
