@@ -264,12 +264,14 @@ def build_parser() -> argparse.ArgumentParser:
     limb.add_argument(
         "--target",
         metavar="WHAT:VALUE",
-        help="plan a wedge: fujisawa:62 (where the line from hip to ankle shall cross the plateau, percent), hka:0 "
-        "(degrees of valgus, or hka:183), mpta:88, ldfa:87, mad:0",
+        help="plan the correction: a wedge for fujisawa:62 (where the line from hip to ankle shall cross the plateau, percent), hka:0 "
+        "(degrees of valgus, or hka:183), mpta:88, ldfa:87, mad:0; or a derotation: femoral-torsion:15, tibial-torsion:30",
     )
     limb.add_argument("--cut", choices=["tibia", "femur"], default="tibia", help="which bone is cut (default tibia)")
     limb.add_argument("--wedge", choices=["opening", "closing"], default="opening", help="default opening")
-    limb.add_argument("--entry-mm", type=float, metavar="MM", help="where the saw enters, from the joint surface")
+    limb.add_argument(
+        "--entry-mm", type=float, metavar="MM", help="where the saw enters, from the knee's joint surface"
+    )
     limb.add_argument("--hinge-mm", type=float, metavar="MM", help="where the hinge lies, from the joint surface")
     limb.add_argument(
         "--hinge-depth-mm", type=float, default=10.0, metavar="MM", help="how far inside the cortex (default 10 mm)"

@@ -21,10 +21,11 @@ from ..anatomy.limb_landmarks import POINTS, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..bone.smooth_bone import smooth_bone
 from ..bone.surface import surface_of_depth
-from ..export.limb_record import describe_leg, describe_wedge
-from ..export.limb_report import render_limb_report
+from ..export.limb_record import describe_leg, describe_turn, describe_wedge
+from ..export.limb_report import LimbPlan, render_limb_report
 from ..export.mesh_files import read_mesh, write_stl
 from ..mesh import Mesh
+from ..osteotomy.limb_turn import BONE_OF_TARGET, LimbTurn, plan_limb_turn
 from ..osteotomy.limb_wedge import LimbWedge, WedgeOptions, plan_limb_wedge
 from ..osteotomy.target import CutLevel, Target, fujisawa
 from ..output_folder import check_output, output_folder
@@ -41,6 +42,8 @@ _TARGETS = {
     "ldfa": "ldfa_deg",
     "mad": "mad_mm",
     "fujisawa": "weight_bearing_share",
+    "femoral-torsion": "femoral_torsion_deg",
+    "tibial-torsion": "tibial_torsion_deg",
 }
 
 
@@ -56,15 +59,12 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
         bones.get("femur"), bones.get("tibia"), fibula=bones.get("fibula"), talus=bones.get("talus"), side=args.side,
         up_ras=_direction(args.up), placed=placed,
     )  # fmt: skip
-    record, plan = describe_leg(leg), None
+    record = describe_leg(leg)
+    plan: LimbPlan | None = None
     if target is not None:
-        progress(0.6, "Planning the wedge")
-        if options.bone.value not in bones:
-            raise InputError(
-                f"the surface of the {options.bone.value} is needed to cut it", f"Give --{options.bone.value}."
-            )
-        plan = plan_limb_wedge(leg.landmarks, bones[options.bone.value], target, options)
-        record["correction"] = describe_wedge(plan)
+        progress(0.6, "Planning the correction")
+        plan = _planned(leg, bones, target, options, args.entry_mm)
+        record["correction"] = describe_turn(plan) if isinstance(plan, LimbTurn) else describe_wedge(plan)
     progress(0.8, "Drawing")
     with output_folder(args.out, force=args.force) as folder:
         _write(folder, leg, record, bones, plan)
@@ -73,8 +73,20 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     return DONE if plan is None or plan.accepted else REJECTED
 
 
+def _planned(
+    leg: LegPoints, bones: dict[str, Mesh], target: Target, options: WedgeOptions, level_mm: float | None
+) -> LimbPlan:
+    """Plan a derotation for a torsion, a wedge for anything else."""
+    bone = BONE_OF_TARGET.get(target.measure, options.bone).value
+    if bone not in bones:
+        raise InputError(f"the surface of the {bone} is needed to cut it", f"Give --{bone}.")
+    if target.measure in BONE_OF_TARGET:
+        return plan_limb_turn(leg.landmarks, bones[bone], target, level_mm)
+    return plan_limb_wedge(leg.landmarks, bones[bone], target, options)
+
+
 def parse_target(text: str) -> Target:
-    """Return the target that ``fujisawa:62``, ``hka:0``, ``mpta:88``, ``ldfa:87`` or ``mad:0`` names.
+    """Return the target that ``fujisawa:62``, ``hka:0``, ``mpta:88``, ``ldfa:87``, ``mad:0``, ``femoral-torsion:15`` names.
 
     A share of the plateau is in percent from its medial edge. An HKA near 0 is a deviation from 180, valgus positive.
 
@@ -84,7 +96,7 @@ def parse_target(text: str) -> Target:
         When it is none of these.
     """
     name, _, number = text.partition(":")
-    way_out = "Write fujisawa:62, hka:0 (or hka:183), mpta:88, ldfa:87 or mad:0."
+    way_out = "Write fujisawa:62, hka:0 (or hka:183), mpta:88, ldfa:87, mad:0, femoral-torsion:15 or tibial-torsion:30."
     if name not in _TARGETS:
         raise InputError(f"there is no target '{name}'", way_out, where="--target")
     try:
@@ -95,7 +107,8 @@ def parse_target(text: str) -> Target:
         return fujisawa(value / 100)
     if name == "hka" and abs(value) <= 45:
         value += 180
-    low, high = {"hka": (135, 225), "mpta": (60, 120), "ldfa": (60, 120), "mad": (-100, 100)}[name]
+    ranges = {"hka": (135, 225), "mpta": (60, 120), "ldfa": (60, 120), "mad": (-100, 100)}
+    low, high = ranges.get(name, (-60, 90))
     if not low <= value <= high:
         raise InputError(f"{name} of {value:g}", f"Give {low} to {high}.", where="--target")
     return Target(_TARGETS[name], value)
@@ -176,20 +189,18 @@ def _placed(path: str) -> dict[str, FloatArray]:
     return points
 
 
-def _write(
-    folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plan: LimbWedge | None
-) -> None:
+def _write(folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plan: LimbPlan | None) -> None:
     (folder / "limb.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (folder / "landmarks.mrk.json").write_text(json.dumps(_markups(leg), indent=1) + "\n", encoding="utf-8")
     report = render_limb_report(leg, record, bones, plan, record.get("correction"))
     (folder / "limb.html").write_text(report, encoding="utf-8")
     if plan is None:
         return
-    name = plan.options.bone.value
-    write_stl(plan.wedge.fixed, folder / f"{name}_staying.stl")
-    write_stl(plan.wedge.moved, folder / f"{name}_moved_before.stl")
+    name = plan.bone.value
+    write_stl(plan.fragments_after[0], folder / f"{name}_staying.stl")
+    write_stl(plan.moved, folder / f"{name}_moved_before.stl")
     write_stl(plan.fragments_after[1], folder / f"{name}_moved_after.stl")
-    if plan.wedge.removed is not None:
+    if isinstance(plan, LimbWedge) and plan.wedge.removed is not None:
         write_stl(plan.wedge.removed, folder / f"{name}_wedge.stl")
 
 
@@ -228,14 +239,27 @@ def _words(record: dict[str, Any]) -> str:
     if plan is None:
         return text
     info = MEASURES[plan["target"]["measure"]]
-    text += (
-        f"\n\nCorrection {plan['verdict']}: {info.title} to {plan['target']['value']:g}. {plan['kind'].capitalize()} wedge of the "
-        f"{plan['bone']} from the {plan['from']} side: {plan['angle_deg']:.2f} degrees, {plan['gap_mm']:.2f} mm at the cortex, "
-        f"{plan['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge."
-    )
+    text += f"\n\nCorrection {plan['verdict']}: {info.title} to {plan['target']['value']:g}. "
+    if plan["kind"] == "derotation":
+        text += f"Derotation of the {plan['bone']}: {plan['angle_deg']:.2f} degrees, {plan['direction']}."
+    else:
+        text += (
+            f"{plan['kind'].capitalize()} wedge of the {plan['bone']} from the {plan['from']} side: "
+            f"{plan['angle_deg']:.2f} degrees, {plan['gap_mm']:.2f} mm at the cortex, "
+            f"{plan['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge."
+        )
     costs = [
         f"{MEASURES[n].title} {plan['before'][n]:.1f} to {plan['measured_again'][n]:.1f}"
-        for n in ("hka_deg", "mpta_deg", "ldfa_deg", "tibial_slope_deg", "joint_line_obliquity_deg", "leg_length_mm")
+        for n in (
+            "hka_deg",
+            "mpta_deg",
+            "ldfa_deg",
+            "tibial_slope_deg",
+            "joint_line_obliquity_deg",
+            "femoral_torsion_deg",
+            "tibial_torsion_deg",
+            "leg_length_mm",
+        )
         if plan["before"][n] is not None and plan["measured_again"][n] is not None
     ]
     text += f" {'; '.join(costs)}."

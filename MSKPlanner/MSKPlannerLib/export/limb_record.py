@@ -13,6 +13,7 @@ from ..anatomy.leg import LegPoints
 from ..anatomy.limb_alignment import LimbAlignment
 from ..anatomy.limb_landmarks import POINTS, spoken
 from ..anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
+from ..osteotomy.limb_turn import LimbTurn
 from ..osteotomy.limb_wedge import LimbWedge
 
 #: Standard deviation of a landmark along each axis for which standard errors are given, mm.
@@ -94,6 +95,31 @@ def describe_wedge(plan: LimbWedge) -> dict[str, Any]:
         "measured_again": _finite(plan.measured_again),
         "target_missed_by": plan.miss,
         "gap_missed_by_mm": plan.gap_miss_mm,
+    }
+
+
+def describe_turn(plan: LimbTurn) -> dict[str, Any]:
+    """Return a planned derotation in the same words."""
+    inward = plan.correction.changes()[plan.target.measure] < 0
+    return {
+        "verdict": "accepted" if plan.accepted else "rejected",
+        "reasons": list(plan.reasons),
+        "warnings": list(plan.warnings),
+        "target": {"measure": plan.target.measure, "value": plan.target.value},
+        "bone": plan.bone.value,
+        "kind": "derotation",
+        "angle_deg": abs(plan.correction.angle_deg),
+        "direction": "less torsion" if inward else "more torsion",
+        "axis_ras": _numbers(-plan.plane.normal_ras),
+        "planes": [
+            {"point_ras": _numbers(plan.plane.point_ras), "normal_ras": _numbers(plan.plane.normal_ras)},
+        ],
+        "removed_mm3": plan.cut.kerf_mm3,
+        "moved_to_corrected_ras": [_numbers(row) for row in plan.motion_ras],
+        "before": _finite(plan.correction.before),
+        "after": _finite(plan.correction.after),
+        "measured_again": _finite(plan.measured_again),
+        "target_missed_by": plan.miss,
     }
 
 

@@ -14,10 +14,14 @@ from ..anatomy.leg import LegPoints
 from ..anatomy.limb_landmarks import POINTS, LimbLandmarks, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..mesh import Mesh
+from ..osteotomy.limb_turn import LimbTurn
 from ..osteotomy.limb_wedge import LimbWedge
+from ..osteotomy.plane_split import cut_face
 from ..osteotomy.target import CutLevel
 from .bone_picture import Body, Line, bone_figure
 from .html import bullets, page, table
+
+LimbPlan = LimbWedge | LimbTurn
 
 _FEMUR, _TIBIA, _TARGET, _POINT = "#0072b2", "#009e73", "#d55e00", "#cc79a7"
 _MOVED = (240, 180, 110)
@@ -29,7 +33,7 @@ def render_limb_report(
     leg: LegPoints,
     record: Mapping[str, Any],
     bones: Mapping[str, Mesh],
-    plan: LimbWedge | None = None,
+    plan: LimbPlan | None = None,
     plan_record: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the report as HTML.
@@ -37,7 +41,7 @@ def render_limb_report(
     Parameters
     ----------
     record, plan_record
-        As `limb_record.describe_leg` and `describe_wedge` give them.
+        As `limb_record.describe_leg` and `describe_wedge` or `describe_turn` give them.
     bones
         Surfaces by "femur", "tibia", "fibula", "talus"; those that there are.
     """
@@ -88,20 +92,27 @@ def measure_table(record: Mapping[str, Any]) -> str:
 def _correction(record: Mapping[str, Any]) -> str:
     target = record["target"]
     info = MEASURES[target["measure"]]
-    facts = [
-        ["Target", f"{info.title} {target['value']:g} {info.unit}".strip()],
-        ["Wedge", f"{record['kind']} wedge of the {record['bone']}, from the {record['from']} side"],
-        ["Angle, deg", record["angle_deg"]],
-        [
-            "Gap at the cortex, mm" if record["kind"] == "opening" else "Base taken out at the cortex, mm",
-            record["gap_mm"],
-        ],
-        ["Depth of the cut to the hinge, mm", record["depth_mm"]],
-        ["Bone left behind the hinge, mm", record["hinge"]["bone_left_mm"]],
-        ["Bone taken out, mm3", record["removed_mm3"]],
-        ["Target missed by, measured again on the fragments", f"{abs(record['target_missed_by']):.1e}"],
-        ["Gap missed by, mm", f"{record['gap_missed_by_mm']:.1e}"],
-    ]
+    missed = ["Target missed by, measured again on the fragments", f"{abs(record['target_missed_by']):.1e}"]
+    facts: list[list[Any]] = [["Target", f"{info.title} {target['value']:g} {info.unit}".strip()]]
+    if record["kind"] == "derotation":
+        facts += [
+            ["Cut", f"across the {record['bone']}, at right angles to its mechanical axis"],
+            ["Turn of the part below, deg", record["angle_deg"]],
+            ["Direction", record["direction"]],
+            missed,
+        ]
+    else:
+        what = "Gap at the cortex, mm" if record["kind"] == "opening" else "Base taken out at the cortex, mm"
+        facts += [
+            ["Wedge", f"{record['kind']} wedge of the {record['bone']}, from the {record['from']} side"],
+            ["Angle, deg", record["angle_deg"]],
+            [what, record["gap_mm"]],
+            ["Depth of the cut to the hinge, mm", record["depth_mm"]],
+            ["Bone left behind the hinge, mm", record["hinge"]["bone_left_mm"]],
+            ["Bone taken out, mm3", record["removed_mm3"]],
+            missed,
+            ["Gap missed by, mm", f"{record['gap_missed_by_mm']:.1e}"],
+        ]
     before, after = record["before"], record["measured_again"]
     rows = [
         [
@@ -121,7 +132,7 @@ def _correction(record: Mapping[str, Any]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------------- pictures
-def _pictures(points: LimbLandmarks, bones: Mapping[str, Mesh], plan: LimbWedge | None) -> str:
+def _pictures(points: LimbLandmarks, bones: Mapping[str, Mesh], plan: LimbPlan | None) -> str:
     if not bones:
         return ""
     right, up, front = _view(points, bones)
@@ -185,13 +196,13 @@ def _whole(points: LimbLandmarks, bodies: Sequence[Body], right: FloatArray, up:
     )  # fmt: skip
 
 
-def _corrected(bones: Mapping[str, Mesh], plan: LimbWedge) -> list[Body]:
+def _corrected(bones: Mapping[str, Mesh], plan: LimbPlan) -> list[Body]:
     """Return the bones as they lie after the correction; what moves is coloured."""
-    motion = plan.wedge.moved_to_corrected_ras
-    tibial = plan.options.bone is CutLevel.TIBIA
+    motion = plan.motion_ras
+    tibial = plan.bone is CutLevel.TIBIA
     bodies = [Body(plan.fragments_after[0]), Body(plan.fragments_after[1], _MOVED)]
     for name, mesh in bones.items():
-        if name == plan.options.bone.value:
+        if name == plan.bone.value:
             continue
         follows = not tibial or name == "talus"
         if name == "fibula" and tibial:
@@ -210,7 +221,11 @@ def _joint_lines(points: LimbLandmarks) -> list[Line]:
     return lines
 
 
-def _cut_lines(plan: LimbWedge) -> list[Line]:
+def _cut_lines(plan: LimbPlan) -> list[Line]:
+    if isinstance(plan, LimbTurn):
+        face = cut_face(plan.cut.bone, plan.plane).vertices_ras
+        ends = face[[int((face @ d).argmax()) for d in (_across(plan), -_across(plan))]]
+        return [Line(ends, _TARGET, "cut")]
     section = plan.wedge.section
     origin, ahead = section.hinge.point_ras, section.to_ras[:3, 0]
     lines = [Line(origin, _TARGET, "hinge"), Line(np.array([origin, origin + section.depth_mm * ahead]), _TARGET)]
@@ -218,6 +233,13 @@ def _cut_lines(plan: LimbWedge) -> list[Line]:
         other = np.cross(section.to_ras[:3, 1], plan.wedge.planes[1].normal_ras)
         lines.append(Line(np.array([origin, origin + section.depth_mm * other]), _TARGET, dashed=True))
     return lines
+
+
+def _across(plan: LimbTurn) -> FloatArray:
+    """Return a direction in the plane of a cut that the frontal view shows."""
+    points = plan.correction.landmarks
+    frame = points.tibia_to_ras if plan.bone is CutLevel.TIBIA else points.femur_to_ras
+    return frame[:3, 0]
 
 
 def _known(points: LimbLandmarks, names: Sequence[str]) -> FloatArray:

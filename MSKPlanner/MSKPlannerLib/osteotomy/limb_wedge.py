@@ -121,6 +121,21 @@ class LimbWedge:
         """Whether the fragments do what the plan says."""
         return not self.reasons
 
+    @property
+    def bone(self) -> CutLevel:
+        """Which bone is cut."""
+        return self.options.bone
+
+    @property
+    def moved(self) -> Mesh:
+        """The part that moves, in its place before the correction."""
+        return self.wedge.moved
+
+    @property
+    def motion_ras(self) -> FloatArray:
+        """Rigid 4x4 of the part that moves."""
+        return self.wedge.moved_to_corrected_ras
+
 
 def plan_limb_wedge(
     points: LimbLandmarks, bone: Mesh, target: Target, options: WedgeOptions | None = None
