@@ -105,6 +105,9 @@ def test_another_bone_and_wrong_levels_are_said(femora):
     found = compare_with_healthy(bone, rod(), level, knee, "right")
     assert not found.accepted
     assert "is it the same bone" in " ".join(found.reasons)
+    same_side = compare_with_healthy(bone, healthy.transformed(np.diag([-1.0, 1, 1, 1])), level, knee, "right")
+    assert not same_side.accepted
+    assert "its other side" in " ".join(same_side.reasons)
     with pytest.raises(GeometryError, match="too little of the part that moves is in view"):
         compare_with_healthy(bone, healthy, level + 1.3 * (knee - level), knee + 2 * (knee - level), "right")
     with pytest.raises(GeometryError, match="lies beside the level"):

@@ -289,6 +289,13 @@ def build_parser() -> argparse.ArgumentParser:
     mirror.add_argument("--kerf", type=float, default=0.0, metavar="MM", help="thickness of the saw (default 0)")
     _output(mirror)
 
+    spine = _command(commands, "spine", "measure Cobb angle, lordosis and the tilt of each vertebra in a segmentation")
+    spine.add_argument("bones", metavar="LABELMAP", help="a segmentation with named vertebrae")
+    _numbering(spine)
+    spine.add_argument("--out", metavar="FILE.json", help="also write the result as JSON")
+    spine.add_argument("--force", action="store_true", help="replace an existing file")
+    spine.add_argument("--json", action="store_true", help="print the result as JSON")
+
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
     check.add_argument("--printer", metavar="NAME", help="limits of this printer preset (default SLA)")

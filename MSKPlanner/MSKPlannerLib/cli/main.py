@@ -83,6 +83,10 @@ def _command(name: str) -> Callable[..., int]:
         from .mirror import mirror
 
         return mirror
+    if name == "spine":
+        from .spine import spine
+
+        return spine
     from . import commands
 
     found: Callable[..., int] = getattr(commands, name)

@@ -21,6 +21,8 @@ from .single_cut import SingleCut, single_oblique_cut
 _MARGIN_MM, _FULL_WEIGHT_MM = 15.0, 40.0
 #: A side that lies farther off the template than this is not that person's other bone, mm.
 _ALIKE_MM = 2.0
+#: And of one on which more than one in twenty points lies so far off, mm: a template of the wrong side fits shafts only.
+_ALIKE_P95_MM = 5.0
 #: Above this the turn about some axis is not shown by the surfaces, degrees.
 _UNSURE_DEG = 1.0
 #: Cuts more oblique than this run along the bone, degrees.
@@ -144,9 +146,10 @@ def _bone_frame(level: FloatArray, axis: FloatArray) -> FloatArray:
 def _judged(staying: SurfaceFit, moving: SurfaceFit, cut: SingleCut | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     reasons, warnings = [], []
     for name, fit in (("stays", staying), ("moves", moving)):
-        if fit.median_mm > _ALIKE_MM:
+        if fit.median_mm > _ALIKE_MM or fit.p95_mm > _ALIKE_P95_MM:
             reasons.append(
-                f"the part that {name} lies {fit.median_mm:.1f} mm off the mirrored bone: is it the same bone, and its other side?"
+                f"the part that {name} does not fit the mirrored bone (median {fit.median_mm:.1f} mm, one point in twenty more "
+                f"than {fit.p95_mm:.1f} mm off): is it the same bone, and its other side?"
             )
         if fit.rotation_sd_deg.max() > _UNSURE_DEG:
             reasons.append(
