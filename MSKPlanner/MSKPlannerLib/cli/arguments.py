@@ -247,6 +247,7 @@ def build_parser() -> argparse.ArgumentParser:
     path.add_argument("--zones", type=int, metavar="N", help="at most (default 4)")
     path.add_argument("--same-needle", action="store_true", help="all zones on one needle, drawn back between them")
     _output(path)
+
     limb = _command(commands, "limb", "measure a leg from its bones, and plan the wedge that corrects it")
     mesh = "a closed surface (STL, PLY, OBJ, 3MF or VTK), or with --bones the name of its segment"
     for bone in ("femur", "tibia", "fibula", "talus"):
