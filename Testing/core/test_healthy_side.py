@@ -29,7 +29,7 @@ KNEE = np.zeros(3)
 @pytest.fixture(scope="module")
 def femora():
     """The same bone in two meshes, so that no corner of one lies on a corner of the other."""
-    return femur_mesh(2.0), femur_mesh(2.6)
+    return femur_mesh(2.5), femur_mesh(3.1)
 
 
 def any_pose(rng):

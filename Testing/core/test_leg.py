@@ -26,7 +26,7 @@ BARS = {
 
 @pytest.fixture(scope="module")
 def femur():
-    return femur_mesh()
+    return femur_mesh(2.5)
 
 
 def bones(shape, femur, side, noise_mm, rng):
@@ -53,7 +53,10 @@ def errors(shape, femur, side, noise_mm, seed):
     return {name: abs(got[name] - truth[name]) for name in truth}
 
 
-@pytest.mark.parametrize(("side", "noise_mm", "valgus"), [("right", 1.0, -7.0), ("left", 0.5, 4.0)])
+@pytest.mark.parametrize(
+    ("side", "noise_mm", "valgus"),
+    [pytest.param("right", 1.0, -7.0, marks=pytest.mark.slow), ("left", 0.5, 4.0)],
+)
 def test_a_leg_from_its_bones(femur, side, noise_mm, valgus):
     shape = LegShape(TibiaShape(mpta_deg=84.0, torsion_deg=20.0), valgus, 3.0, 4.0)
     for name, miss in errors(shape, femur, side, noise_mm, 7).items():
@@ -99,7 +102,7 @@ def test_a_tibia_alone_gives_what_is_its_own(femur):
 
 def test_placed_landmarks_count_and_are_compared(femur):
     shape = LegShape()
-    tibia = tibia_mesh(shape.tibia).transformed(shape.tibia_to_leg)
+    tibia = tibia_mesh(shape.tibia, 3.0).transformed(shape.tibia_to_leg)
     there = shape.landmarks.ankle_centre + [6.0, 0, 0]
     found = find_leg(femur, tibia, placed={"ankle_centre": there})
     assert found.landmarks.ankle_centre == pytest.approx(there)

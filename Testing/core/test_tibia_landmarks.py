@@ -63,10 +63,10 @@ def errors(bones, shape, side, noise_mm, seed, with_fibula=False):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "noise_mm", "seed"), [("right", 0.0, 1), ("left", 0.5, 2), ("left", 1.0, 3)])
+@pytest.mark.parametrize(("side", "noise_mm", "seed"), [("right", 0.0, 1), ("left", 1.0, 3)])
 def test_a_tibia_in_any_pose(bones, side, noise_mm, seed):
     for shape, meshes in bones.items():
-        found = errors(meshes, shape, side, noise_mm, seed, with_fibula=seed != 2)
+        found = errors(meshes, shape, side, noise_mm, seed, with_fibula=seed == 1)
         for name, bar in BARS.items():
             assert found[name] <= bar, (name, found[name])
 
