@@ -11,7 +11,7 @@ from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 
 from ..anatomy.limb_alignment import LimbAlignment, align
 from ..anatomy.limb_landmarks import POINTS, LimbLandmarks
-from ..anatomy.limb_measures import unusual
+from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
 from .cuts import PlaneCut
 from .fragments import CutBone, cut_bone
@@ -132,11 +132,11 @@ def plan_limb_turn(
     after = (fixed, moved.transformed(correction.motion_ras))
     reasons = []
     if not abs(miss) <= _AGREE_DEG:
-        reasons.append(f"measured again on the parts, {target.measure} misses its target by {miss:.3g}")
+        reasons.append(f"measured again on the parts, {MEASURES[target.measure].title} misses its target by {miss:.3g}")
     if any(not part.is_closed for part in after):
         reasons.append("a part is not closed")
     new = [n for n in unusual(again) if n not in unusual(correction.before) and n != target.measure]
-    warnings = [f"{n} leaves its usual range" for n in new]
+    warnings = [f"{MEASURES[n].title} leaves its usual range" for n in new]
     if len(cut.fragments) > 2:
         warnings.append(f"the cut leaves {len(cut.fragments)} parts; the two largest are shown")
     return LimbTurn(

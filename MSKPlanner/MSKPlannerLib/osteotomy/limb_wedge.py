@@ -11,7 +11,7 @@ from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
 
 from ..anatomy.limb_alignment import LimbAlignment, align
 from ..anatomy.limb_landmarks import POINTS, LimbLandmarks
-from ..anatomy.limb_measures import unusual
+from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
 from .hinge import Hinge
 from .plane import Plane
@@ -280,7 +280,9 @@ def _judged(
     width = float(np.linalg.norm(points.lateral_plateau_edge - points.medial_plateau_edge)) if in_mm else 1.0
     bar = AGREE_MM if in_mm or target.measure.endswith("_mm") else AGREE_DEG
     if not abs(miss) * width <= bar:
-        reasons.append(f"measured again on the fragments, {target.measure} misses its target by {miss:.3g}")
+        reasons.append(
+            f"measured again on the fragments, {MEASURES[target.measure].title} misses its target by {miss:.3g}"
+        )
     if not gap_miss <= AGREE_MM:
         reasons.append(f"the fragments miss the planned gap by {gap_miss:.2f} mm")
     if any(not part.is_closed for part in after):
@@ -288,5 +290,5 @@ def _judged(
     if made.section.bone_left_mm < _THIN_HINGE_MM:
         warnings.append(f"only {made.section.bone_left_mm:.1f} mm of bone are left behind the hinge")
     new = [n for n in unusual(again) if n not in unusual(correction.before)]
-    warnings += [f"{n} leaves its usual range" for n in new if n != target.measure]
+    warnings += [f"{MEASURES[n].title} leaves its usual range" for n in new if n != target.measure]
     return tuple(reasons), tuple(warnings)
