@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
 
 from ..mesh import IntArray
 
@@ -15,6 +15,8 @@ from ..mesh import IntArray
 _LEAST_SPAN_MM, _LEAST_POCKET_MM = 22.0, 4.0
 #: Steps along the line by which a silhouette's edge is taken, mm.
 _STEP_MM = 1.0
+#: A condyle's outermost place is fitted within this of its outermost point, mm; and as if it curved at least so much, 1/mm.
+_ABOUT_MM, _LEAST_BEND = 10.0, 0.01
 #: So many of the lowest points of a step say where the edge is.
 _FEW = 4
 #: Shares of a pocket's depth at which its walls are looked for.
@@ -78,6 +80,38 @@ def _pocket(flat: FloatArray, start: FloatArray, along: FloatArray, out: FloatAr
     bins = np.floor((place / span - 0.25) / 0.5 * 12).astype(int)
     depths = [depth[bins == b].min() for b in range(12) if (bins == b).any()]
     return float(max(depths, default=0.0))
+
+
+def summit(points: FloatArray, start: FloatArray, out: FloatArray) -> FloatArray:
+    """Return where a surface reaches farthest in a direction, by the curved surface that fits it about there.
+
+    The outermost point of a rough surface is that of its noise; a fit to what lies about it (10 mm) is not.
+
+    Parameters
+    ----------
+    points
+        (N, 3) points of the surface.
+    start
+        (3,) its outermost point.
+    out
+        Unit.
+    """
+    near = points[np.linalg.norm(points - start, axis=1) < _ABOUT_MM]
+    if len(near) < 12:
+        return start
+    u, v = perpendicular_axes(out)
+    x, y, height = (near - start) @ u, (near - start) @ v, (near - start) @ out
+    a = np.column_stack([np.ones(len(x)), x, y, 0.5 * x * x, x * y, 0.5 * y * y])
+    c, slope_x, slope_y, xx, xy, yy = np.linalg.lstsq(a, height, rcond=None)[0]
+    # Where the surface hardly curves the top stays near where it was found.
+    bend, turn = np.linalg.eigh(np.array([[xx, xy], [xy, yy]]))
+    step = turn @ (turn.T @ [slope_x, slope_y] / np.maximum(-bend, _LEAST_BEND))
+    step *= min(1.0, 0.5 * _ABOUT_MM / max(float(np.linalg.norm(step)), 1e-9))
+    top = float(
+        np.array([1, *step, 0.5 * step[0] ** 2, step[0] * step[1], 0.5 * step[1] ** 2])
+        @ [c, slope_x, slope_y, xx, xy, yy]
+    )
+    return np.asarray(start + step[0] * u + step[1] * v + top * out)
 
 
 def notch(flat: FloatArray, bridge: Bridge) -> FloatArray:

@@ -12,7 +12,7 @@ from MSKFusionLib.frames import FloatArray, unit
 
 from ..mesh import Mesh
 from .bone_end import dense_points, principal_axis, smoothed, surface_points
-from .condyles import deepest_bridge, notch
+from .condyles import deepest_bridge, notch, summit
 from .sphere_fit import Ball, find_ball
 
 #: Radii of femoral heads, children's included, mm.
@@ -146,13 +146,15 @@ def _condyles(points: FloatArray, up: FloatArray) -> tuple[FloatArray, FloatArra
     if back is None:
         return None
     front = -(back.out[0] * u + back.out[1] * v)
-    posterior = end[[back.one, back.other]]
+    posterior = np.array([summit(end, end[n], -front) for n in (back.one, back.other)])
+    line = posterior[1] - posterior[0]
+    front = unit(front - (front @ line) / (line @ line) * line)
     across = np.cross(front, up)
     silhouette = np.column_stack([end @ across, end @ up])
     low = deepest_bridge(silhouette, facing=np.array([0.0, -1.0]))
     if low is None:
         return None
-    distal = end[[low.one, low.other]]
+    distal = np.array([summit(end, end[n], -up) for n in (low.one, low.other)])
     # The silhouette does not say how far forward the notch counts: as far as the condyles beside it.
     x, z = notch(silhouette, low)
     knee = x * across + z * up + float(distal.mean(axis=0) @ front) * front
