@@ -18,7 +18,7 @@ from MSKPlannerLib.anatomy.limb_measures import MEASURES, NEEDS, in_words, sensi
 from MSKPlannerLib.mesh import Mesh
 
 BARS = {
-    "hka_deg": 0.3, "mpta_deg": 0.6, "ldfa_deg": 0.8, "jlca_deg": 1.0, "mad_mm": 1.0, "weight_bearing_share": 0.02,
+    "hka_deg": 0.3, "mpta_deg": 0.6, "ldfa_deg": 0.8, "jlca_deg": 1.0, "mad_mm": 1.0, "weight_bearing_share": 0.025,
     "joint_line_obliquity_deg": 0.6, "tibial_slope_deg": 0.8, "femoral_torsion_deg": 1.5, "tibial_torsion_deg": 1.5,
     "femur_length_mm": 1.0, "tibia_length_mm": 1.0, "leg_length_mm": 1.0,
 }  # fmt: skip

@@ -23,6 +23,8 @@ _SURFACE_MM = 7.0
 _OUTLINE_MM = 14.0
 #: The edges of the plateau lie within this of the joint surface beside them.
 _RIM_MM = 6.0
+#: So many outermost points of a rim say where it ends.
+_FEW = 8
 #: Shares of the plateau's half width in which the eminence lies, and in which the joint surfaces do.
 _MIDDLE, _FLANKS = 0.42, (0.3, 0.8)
 #: The hollow at the back between the condyles is at least this deep, mm.
@@ -133,11 +135,16 @@ def find_plateau(smooth: Mesh, up: FloatArray) -> Plateau | str:
         return "no eminence between the joint surfaces"
     # Where joint lines are oblique the bone below them may stand out farther.
     rims = [outline[outline @ up > own - _RIM_MM] for own in levels]
-    edges = np.array([rims[0][(rims[0] @ right).argmin()], rims[1][(rims[1] @ right).argmax()]])
+    edges = np.array([_outermost(rims[0], -right), _outermost(rims[1], right)])
     return Plateau(
         front, right, knee, np.array([s[0] for s in surfaces]), np.array([s[1] for s in surfaces]),
         np.array([s[2] for s in surfaces]), edges, posterior, np.array(patches),
     )  # fmt: skip
+
+
+def _outermost(rim: FloatArray, out: FloatArray) -> FloatArray:
+    """Return the middle of the few outermost points of a rim: the very last one is that of its noise."""
+    return np.asarray(rim[np.argsort(-(rim @ out))[:_FEW]].mean(axis=0))
 
 
 def _weighted_median(values: FloatArray, weights: FloatArray) -> float:
