@@ -24,12 +24,13 @@ from .bone.surface import surface_of_depth
 from .guides.drill_guide import GuideSolid, design_drill_guide
 from .guides.options import GuideOptions
 from .mesh import Mesh
-from .plan import Guide, Plan, Screw
+from .plan import Guide, Plan, Point, Screw
 from .records import (
     describe_guide,
     describe_input,
     describe_registration,
     describe_segmentation,
+    guide_inputs,
     labels_sha256,
     missing_guide,
     plan_id,
@@ -184,17 +185,9 @@ def with_guides(
     chosen = {level: mesh for level, mesh in case.bones.items() if levels is None or level in levels}
     fields = case.fields or BoneFields(case.segmentation, case.ct)
     guides, solids = design_guides(fields, case.plan.screws, chosen, case.frames, options, progress=progress)
-    # What was wrong before still is, but for the guides that are replaced.
-    replaced = set(rejections(case.plan.guides))
-    reasons = (*(r for r in case.plan.reasons if r not in replaced), *rejections(guides))
-    plan = replace(
-        case.plan,
-        parameters={**case.plan.parameters, "guides": dict(vars(options))},
-        guides=tuple(guides),
-        verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
-        reasons=reasons,
-    )
-    return replace(case, plan=plan, guides=solids)
+    plan = _with_guide_records(case.plan, guides)
+    parameters = {**plan.parameters, "guides": dict(vars(options))}
+    return replace(case, plan=replace(plan, parameters=parameters), guides=solids)
 
 
 def design_guides(
@@ -204,9 +197,17 @@ def design_guides(
     frames: Mapping[str, VertebraFrame],
     options: GuideOptions,
     *,
+    insertion_direction_ras: Point | None = None,
     progress: Progress = no_progress,
 ) -> tuple[list[Guide], dict[str, GuideSolid]]:
-    """Design one drill guide a vertebra for the accepted screws; what cannot be designed is listed as rejected."""
+    """Design one drill guide a vertebra for the accepted screws; what cannot be designed is listed as rejected.
+
+    Parameters
+    ----------
+    insertion_direction_ras
+        The direction to put them on along, towards the bone; None: each one's own is searched.
+    """
+    inputs = guide_inputs(fields.segmentation, fields.ct)
     guides: list[Guide] = []
     solids: dict[str, GuideSolid] = {}
     levels = [level for level in surfaces if level in frames]
@@ -226,14 +227,91 @@ def design_guides(
                 wanted,
                 options,
                 neighbours=neighbours,
+                insertion_direction_ras=insertion_direction_ras,
                 progress=part(progress, n / len(levels), (n + 1) / len(levels)),
             )
         except ProcessingError as error:
-            guides.append(missing_guide(name, level, wanted, options, str(error)))
+            guides.append(missing_guide(name, level, wanted, options, inputs, str(error), insertion_direction_ras))
             continue
         solids[name] = solid
-        guides.append(describe_guide(name, level, wanted, solid, options))
+        guides.append(describe_guide(name, level, wanted, solid, options, inputs))
     return guides, solids
+
+
+def regenerate_guides(case: Case, names: Sequence[str] | None = None, *, progress: Progress = no_progress) -> Case:
+    """Return a case whose guides are made again from their recipes, for the screws as they are now.
+
+    The same plan gives the same bytes. A guide whose screws have all been rejected or removed goes.
+
+    Parameters
+    ----------
+    names
+        Only these; None: every guide of the plan. The others stay as they are.
+
+    Raises
+    ------
+    InputError
+        When a guide is not there, was written without a recipe, or was made with a CT that is not given.
+    """
+    fields = case.fields or BoneFields(case.segmentation, case.ct)
+    known = {g.name: g for g in case.plan.guides}
+    chosen = list(known) if names is None else list(names)
+    for name in chosen:
+        if name not in known:
+            raise InputError(f"the plan has no guide '{name}'", f"It has: {', '.join(known)}.", case.plan.plan_id)
+        _check_recipe(known[name], case)
+    made: dict[str, Guide | None] = {}
+    solids = dict(case.guides)
+    for n, name in enumerate(chosen):
+        recipe = known[name].recipe
+        assert recipe is not None
+        level = known[name].level
+        for_screws = {s.name for s in recipe.screws}
+        found, drawn = design_guides(
+            fields,
+            [s for s in case.plan.screws if s.name in for_screws],
+            {level: case.bones[level]} if level in case.bones else {},
+            case.frames,
+            guide_options_of(recipe.options),
+            insertion_direction_ras=recipe.insertion_direction_ras,
+            progress=part(progress, n / len(chosen), (n + 1) / len(chosen)),
+        )
+        made[name] = found[0] if found else None
+        solids.pop(name, None)
+        solids.update(drawn)
+    progress(1.0, "Done")
+    entries = [made.get(name, guide) for name, guide in known.items()]
+    return replace(case, plan=_with_guide_records(case.plan, [g for g in entries if g is not None]), guides=solids)
+
+
+def guide_options_of(options: Mapping[str, Any]) -> GuideOptions:
+    """Return the options that a recipe holds.
+
+    Raises
+    ------
+    InputError
+        When a key or a value is not one of theirs: the plan was written by another release, or by hand.
+    """
+    try:
+        return GuideOptions(**options)
+    except TypeError as error:
+        raise InputError(f"the recipe of a guide cannot be read ({error})", "Design the guide anew.") from error
+
+
+def _check_recipe(guide: Guide, case: Case) -> None:
+    if guide.recipe is None or guide.recipe.kind != "drill":
+        raise InputError("it is not written down what this guide was made from", "Design it anew.", where=guide.name)
+    if "ct" in guide.recipe.inputs and case.ct is None:
+        raise InputError("this guide was made with the CT, and no CT is given", "Give the CT.", where=guide.name)
+
+
+def _with_guide_records(plan: Plan, guides: Sequence[Guide]) -> Plan:
+    """Return the plan with other guides, its verdict counting them."""
+    # What was wrong before still is, but for the guides that are replaced.
+    replaced = set(rejections(plan.guides))
+    reasons = (*(r for r in plan.reasons if r not in replaced), *rejections(guides))
+    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+    return replace(plan, guides=tuple(guides), verdict=verdict, reasons=reasons)
 
 
 def redesign_guides(
@@ -252,19 +330,30 @@ def redesign_guides(
     InputError
         When the bones or the CT are not those of the plan, or a level has no screw.
     """
+    case = case_of_plan(plan, bones, ct)
+    planned = tuple(dict.fromkeys(s.level for s in plan.screws if s.site == PEDICLE))
+    missing = [level for level in levels or () if level not in planned]
+    if missing:
+        raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
+    return with_guides(case, options, levels=levels, progress=progress)
+
+
+def case_of_plan(plan: Plan, bones: Segmentation, ct: Volume | None) -> Case:
+    """Return the case of a plan that was read, on the bones it was made on; its guides are not designed again.
+
+    Raises
+    ------
+    InputError
+        When the bones or the CT are not those of the plan.
+    """
     if (plan.segmentation or {}).get("labels_sha256") != labels_sha256(bones):
         raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
     hashes = {i["role"]: i["voxels_sha256"] for i in plan.inputs}
     if ct is not None and hashes.get("ct") != ct.sha256():
         raise InputError("the CT is not the one that this plan was made on", "Plan again.", where=plan.plan_id)
-    planned = tuple(dict.fromkeys(s.level for s in plan.screws if s.site == PEDICLE))
-    missing = [level for level in levels or () if level not in planned]
-    if missing:
-        raise InputError(f"the plan has no screw in {missing[0]}", f"It has: {', '.join(planned)}.", where=plan.plan_id)
     fields = BoneFields(bones, ct)
     surfaces, frames = anatomy_of(fields, plan.screws)
-    case = Case(ct, None, bones, plan, None, surfaces, frames, fields=fields)
-    return with_guides(case, options, levels=levels, progress=progress)
+    return Case(ct, None, bones, plan, None, surfaces, frames, fields=fields)
 
 
 def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence[Skipped] = ()) -> Plan:

@@ -165,11 +165,60 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Guide(_Judged):
-    """One guide as it was written: numbers of the solid, the files, the checks.
+class GuideScrew:
+    """A screw as a guide was made for it: its name, entry and tip, RAS mm."""
+
+    name: str
+    entry_ras: Point
+    tip_ras: Point
+
+
+@dataclass(frozen=True)
+class GuideCut:
+    """A plane of a saw as a guide was made for it: its name, a point, RAS mm, and the direction across it."""
+
+    name: str
+    point_ras: Point
+    normal_ras: Point
+
+
+@dataclass(frozen=True)
+class GuideRecipe:
+    """What a guide was made from: enough to make it again (`pipeline.regenerate_guides`).
 
     Parameters
     ----------
+    kind
+        ``drill`` or ``cut``.
+    screws, cuts
+        What it guides, as it was then.
+    options
+        Every dimension that was asked for (`guides.options`).
+    insertion_direction_ras
+        The direction that was asked for; None: it was searched.
+    inputs
+        What it stands on: SHA-256 of the labels (``labels``), of the CT's voxels (``ct``) where the CT was used, and of
+        a surface (``bone``) that came without labels.
+    """
+
+    kind: str
+    screws: tuple[GuideScrew, ...] = ()
+    cuts: tuple[GuideCut, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    insertion_direction_ras: Point | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Guide(_Judged):
+    """One guide as it was written: numbers of the solid, the files, the checks, and what it was made from.
+
+    Parameters
+    ----------
+    recipe
+        None where it is not known: such a guide counts as out of date.
+    mesh_sha256
+        Of its triangles in single precision (`guides.recipe.mesh_sha256`): tells whether a file is this guide.
     notes
         What was done in the design that one would want to know: an entry put on the bone, a piece dropped.
     out_of_date
@@ -190,6 +239,8 @@ class Guide(_Judged):
     insertion_direction_ras: Point
     frame: str = "LPS"
     files: tuple[str, ...] = ()
+    recipe: GuideRecipe | None = None
+    mesh_sha256: str = ""
     checks: tuple[Check, ...] = ()
     out_of_date: str = ""
     verdict: Verdict = Verdict.ACCEPTED

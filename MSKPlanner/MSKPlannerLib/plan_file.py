@@ -7,6 +7,7 @@ schema (`docs/plan.schema.json`) are all derived from them.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import types
@@ -21,7 +22,9 @@ from MSKFusionLib.errors import InputError
 from .plan import Plan
 
 #: Raised by one with every change that an older reader cannot follow.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+#: Versions that are read: what they lack has a default that says so (2 had no recipes of guides).
+_READABLE_VERSIONS = ("2", "3")
 _SCHEMA_KEY = "schema"
 _SCHEMA_NAME = "mskplanner-plan"
 
@@ -54,13 +57,18 @@ def plan_from_json(text: str, where: str = "plan.json") -> Plan:
     if not isinstance(document, dict) or not str(document.get(_SCHEMA_KEY, "")).startswith(f"{_SCHEMA_NAME}/"):
         raise InputError("this is not a plan of MSK Planner", "Give the plan.json of an output folder.", where=where)
     version = str(document.pop(_SCHEMA_KEY)).removeprefix(f"{_SCHEMA_NAME}/")
-    if version != str(SCHEMA_VERSION):
+    if version not in _READABLE_VERSIONS:
         raise InputError(
             f"the plan has schema version {version}, this program reads version {SCHEMA_VERSION}",
             "Open it with the release that wrote it, or plan again.",
             where=where,
         )
     return typing.cast(Plan, _parse(document, Plan, f"{where}: plan"))
+
+
+def plan_sha256(plan: Plan) -> str:
+    """Return the hash of the document: what the files made from it name it by."""
+    return hashlib.sha256(plan_to_json(plan).encode("utf-8")).hexdigest()
 
 
 def read_plan(path: str | Path) -> Plan:

@@ -20,7 +20,8 @@ from MSKFusionLib.volume import Volume
 from .guides.checks import failed
 from .guides.drill_guide import GuideSolid
 from .guides.options import GuideOptions
-from .plan import Guide, Screw
+from .guides.recipe import mesh_sha256, recipe_of
+from .plan import Guide, Point, Screw
 
 
 def plan_id(inputs: Sequence[Mapping[str, Any]], segmentation: Mapping[str, Any]) -> str:
@@ -117,8 +118,21 @@ def describe_segmentation(bones: Segmentation) -> dict[str, Any]:
     }
 
 
-def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideSolid, options: GuideOptions) -> Guide:
-    """Return the document's entry of a designed guide."""
+def guide_inputs(bones: Segmentation, ct: Volume | None) -> dict[str, str]:
+    """Return what a guide stands on, for its recipe: the labels' hash, and the CT's where the CT was used."""
+    found = {"labels": labels_sha256(bones)}
+    return found if ct is None else {**found, "ct": ct.sha256()}
+
+
+def describe_guide(
+    name: str,
+    level: str,
+    screws: Sequence[Screw],
+    solid: GuideSolid,
+    options: GuideOptions,
+    inputs: Mapping[str, str],
+) -> Guide:
+    """Return the document's entry of a designed guide; `inputs` as `guide_inputs` gives them."""
     problems = tuple(c.message for c in failed(solid.checks))
     x, y, z = solid.insertion_direction_ras
     stem = f"guides/{level}_drill_guide"
@@ -136,6 +150,8 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
         fit_gap_mean_mm=solid.fit_gap_mean_mm,
         fit_gap_max_error_mm=solid.fit_gap_max_error_mm,
         insertion_direction_ras=(float(x), float(y), float(z)),
+        recipe=recipe_of("drill", vars(options), inputs, screws=screws, insertion_direction_ras=solid.asked_direction),
+        mesh_sha256=mesh_sha256(solid.mesh),
         checks=solid.checks,
         verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
         reasons=problems,
@@ -143,7 +159,15 @@ def describe_guide(name: str, level: str, screws: Sequence[Screw], solid: GuideS
     )
 
 
-def missing_guide(name: str, level: str, screws: Sequence[Screw], options: GuideOptions, reason: str) -> Guide:
+def missing_guide(
+    name: str,
+    level: str,
+    screws: Sequence[Screw],
+    options: GuideOptions,
+    inputs: Mapping[str, str],
+    reason: str,
+    asked_direction: Point | None = None,
+) -> Guide:
     """Return the document's entry of a guide that could not be designed, with the reason."""
     return Guide(
         name=name,
@@ -158,6 +182,7 @@ def missing_guide(name: str, level: str, screws: Sequence[Screw], options: Guide
         fit_gap_mean_mm=0.0,
         fit_gap_max_error_mm=0.0,
         insertion_direction_ras=(0.0, -1.0, 0.0),
+        recipe=recipe_of("drill", vars(options), inputs, screws=screws, insertion_direction_ras=asked_direction),
         verdict=Verdict.REJECTED,
         reasons=(f"no guide: {reason}",),
     )

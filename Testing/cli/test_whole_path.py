@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -133,3 +134,82 @@ def test_guides_follow_a_plan(mskplanner, planned, tmp_path):
     again = read_plan(tmp_path / "guided")
     assert [g.level for g in again.guides] == [level]
     assert again.guides[0].fit_clearance_mm == 0.2
+
+
+def test_guides_are_made_again_to_the_last_byte(mskplanner, planned, case_folder, tmp_path):
+    _, out = planned
+    run = mskplanner("guide", out, "--ct", case_folder / "ct.nrrd", "--regenerate", "--out", tmp_path / "again")
+    assert run.status == 0, run.err + run.out
+    assert read_plan(tmp_path / "again") == read_plan(out)
+    for guide in read_plan(out).guides:
+        for name in guide.files:
+            assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
+
+
+@pytest.fixture
+def moved(planned, tmp_path):
+    """The plan with one screw half a millimetre elsewhere, as somebody would leave it behind."""
+    _, out = planned
+    folder = tmp_path / "moved"
+    shutil.copytree(out, folder)
+    document = json.loads((folder / "plan.json").read_text())
+    document["screws"][0]["tip_ras"][2] += 0.5
+    (folder / "plan.json").write_text(json.dumps(document))
+    return folder, document["screws"][0]["name"]
+
+
+def test_a_plan_is_exported_in_every_format(mskplanner, planned, case_folder, tmp_path):
+    _, out = planned
+    plan = read_plan(out)
+    call = ("export", out, "--what", "guides,bones,screws", "--format", "stl,3mf,ply,obj", "--out", tmp_path / "e")
+    run = mskplanner(*call, "--frame", "ras", "--json")
+    assert run.status == 0, run.err
+    listed = json.loads(run.out)
+    names = {p for f in listed["files"] for p in f["parts"]}
+    assert {g.name for g in plan.guides} | {s.name for s in plan.screws} < names
+    for entry in listed["files"]:
+        mesh = read_mesh(tmp_path / "e" / entry["file"])
+        assert mesh.is_closed, entry
+    for guide in plan.guides:
+        stem = guide.name.replace(" ", "_")
+        for ending in ("stl", "3mf", "ply", "obj"):
+            found = read_mesh(tmp_path / "e" / f"{stem}.{ending}")
+            assert found.bounds_ras == pytest.approx(read_mesh(out / guide.file).bounds_ras, abs=1e-5)
+    assert mskplanner(*call).status == 2  # not over what is there already
+    assert "--force" in mskplanner(*call).error
+    merged = tmp_path / "merged"
+    run = mskplanner("export", out, "--what", "bones,screws", "--merged", "--format", "3mf", "--out", merged)
+    assert run.status == 0, run.err
+    assert [p.name for p in merged.glob("*.3mf")] == ["merged.3mf"]
+
+
+def test_a_guide_out_of_date_is_refused_unless_asked_for(mskplanner, moved, tmp_path):
+    folder, screw = moved
+    run = mskplanner("export", folder, "--out", tmp_path / "e")
+    assert run.status == 2
+    assert "out of date" in run.error
+    assert f"screw {screw} was moved by 0.50 mm" in run.error
+    assert not (tmp_path / "e").exists()
+    run = mskplanner("export", folder, "--allow-outdated", "--format", "stl,3mf,ply,obj", "--out", tmp_path / "e")
+    assert run.status == 0, run.err
+    assert "OUT OF DATE" in run.out
+    guide = next(g for g in read_plan(folder).guides if screw in g.screws)
+    stem = tmp_path / "e" / guide.name.replace(" ", "_")
+    assert b"OUT OF DATE" in stem.with_suffix(".stl").read_bytes()[:80]
+    assert b"OUT OF DATE" in stem.with_suffix(".ply").read_bytes()[:600]
+    assert "OUT OF DATE" in stem.with_suffix(".obj").read_text()[:600]
+    with zipfile.ZipFile(stem.with_suffix(".3mf")) as package:
+        assert b"OUT OF DATE" in package.read("3D/3dmodel.model")[:2000]
+
+
+def test_a_file_that_is_not_the_plans_guide_is_refused(mskplanner, planned, tmp_path):
+    _, out = planned
+    folder = tmp_path / "swapped"
+    shutil.copytree(out, folder)
+    guide = read_plan(folder).guides[0]
+    data = bytearray((folder / guide.file).read_bytes())
+    data[84 + 12 : 84 + 16] = np.float32(3.0).tobytes()
+    (folder / guide.file).write_bytes(bytes(data))
+    run = mskplanner("export", folder, "--out", tmp_path / "e")
+    assert run.status == 2
+    assert "not the guide that the plan describes" in run.error

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import vtk
+from core.femur_shapes import femur_mesh
 from core.guide_shapes import box_mesh, neighbour_of, sphere_mesh, toy_vertebra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import rigid, rotation_about, transform_points
+from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit_rows
 from MSKPlannerLib.guides.field import (
     DepthDistance,
     Grid,
@@ -70,6 +72,23 @@ def test_fine_slivers_do_not_hide_the_nearest_triangle():
     truth = [np.sqrt(distance._squared_distance(np.repeat(p[None], len(every), 0), every).min()) for p in points]
     assert np.abs(distance.distance_mm(points, neighbours=4)) == pytest.approx(truth, abs=2e-3)
     assert np.abs(distance.distance_mm(points)) == pytest.approx(truth, abs=0.05)
+
+
+def test_near_a_coarse_surface_the_sign_is_right():
+    """A guide's gap is a few tenths of a millimetre: there a neighbour of the nearest triangle may have the other sign."""
+    bone = femur_mesh(2.0, top=130.0)
+    rng = np.random.default_rng(1)
+    centres, normals = bone.triangles_ras.mean(axis=1), unit_rows(bone.face_area_vectors)
+    which = rng.integers(0, len(centres), 4000)
+    points = centres[which] + rng.uniform(-0.6, 0.6, (4000, 1)) * normals[which] + rng.normal(0, 0.3, (4000, 3))
+    exact = vtk.vtkImplicitPolyDataDistance()
+    exact.SetInput(bone.to_polydata())
+    truth = np.array([exact.EvaluateFunction(p) for p in points])
+    found = MeshDistance(bone).distance_mm(points)
+    clear = (np.abs(truth) > 1e-3) & (np.abs(truth) < 0.8)
+    assert np.array_equal(np.sign(found[clear]), np.sign(truth[clear]))
+    outside = clear & (truth > 0)
+    assert found[outside] == pytest.approx(truth[outside], abs=0.02)
 
 
 def test_an_open_bone_is_refused():

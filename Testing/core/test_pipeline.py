@@ -45,7 +45,8 @@ def test_what_was_done_to_a_guide_is_in_its_record():
         mesh=Mesh(np.empty((0, 3)), np.empty((0, 3), dtype=int)), bodies=1, min_wall_mm=2.0, fit_gap_mean_mm=0.25,
         fit_gap_max_error_mm=0.1, insertion_direction_ras=np.array([0.0, 1.0, 0.0]),
         checks=(Check("wall", False, 1.0, 2.0, "mm", "the wall is thin"),), notes=("a piece was dropped",),
+        asked_direction=None,
     )  # fmt: skip
-    record = describe_guide("L4 guide", "L4", [RIGHT], solid, GuideOptions())
+    record = describe_guide("L4 guide", "L4", [RIGHT], solid, GuideOptions(), {"labels": "abc"})
     assert record.notes == ("a piece was dropped",)
     assert record.remarks == "the wall is thin; a piece was dropped"

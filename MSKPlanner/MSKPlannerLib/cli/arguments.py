@@ -150,6 +150,11 @@ def build_parser() -> argparse.ArgumentParser:
     guide.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface and the pictures")
     guide.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
     guide.add_argument("--levels", metavar="L3,L4", help="only these (default: every level with screws)")
+    guide.add_argument(
+        "--regenerate",
+        action="store_true",
+        help="make the plan's guides again, each by its own recipe, options and all",
+    )
     _guide_options(guide)
     _output(guide)
 
@@ -296,6 +301,25 @@ def build_parser() -> argparse.ArgumentParser:
     spine.add_argument("--out", metavar="FILE.json", help="also write the result as JSON")
     spine.add_argument("--force", action="store_true", help="replace an existing file")
     spine.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    export = _command(commands, "export", "write the guides, bones and screws of a plan as mesh files")
+    export.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json, or that file")
+    export.add_argument("--format", default="stl", metavar="3mf,stl", help="stl (default), 3mf, ply, obj, or several")
+    export.add_argument(
+        "--frame", choices=["lps", "ras"], default="lps", help="patient coordinates in the files (default lps)"
+    )
+    export.add_argument(
+        "--what", default="guides", metavar="guides,bones,screws", help="which bodies (default: the guides)"
+    )
+    export.add_argument("--merged", action="store_true", help="all in one file, in place of a file a body")
+    export.add_argument(
+        "--ct", metavar="CT", help="the CT of the plan: bones then end where it shows their cortex to end"
+    )
+    export.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    export.add_argument(
+        "--allow-outdated", action="store_true", help="write guides that no longer fit the plan, marked OUT OF DATE"
+    )
+    _output(export)
 
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")

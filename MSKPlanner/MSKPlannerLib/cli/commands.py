@@ -29,14 +29,11 @@ from MSKFusionLib.volume import Modality, Volume, write_image
 
 from ..bone.smooth_bone import surface_bands
 from ..bone.surface_band import band_map
-from ..export.mesh_files import read_mesh
 from ..export.report import summary
-from ..guides.checks import check_mesh, failed
 from ..guides.options import GuideOptions
-from ..guides.presets import load_printer
 from ..output_folder import check_output, output_folder
-from ..pipeline import Case, CaseOptions, plan_case, redesign_guides
-from ..plan import Check, Plan
+from ..pipeline import Case, CaseOptions, case_of_plan, plan_case, redesign_guides, regenerate_guides
+from ..plan import Plan
 from ..plan_file import plan_to_json, read_plan
 from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
@@ -90,7 +87,8 @@ def guide(args: argparse.Namespace, progress: Progress) -> int:
     check_output(args.out, force=args.force)
     plan = read_plan(args.plan)
     folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
-    bones = read_segmentation(folder / "segmentation.seg.nrrd")
+    ct = None if args.ct is None else load_ct(args.ct, args.series)
+    bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
     wanted = {
         key: value
         for key, value in (
@@ -100,8 +98,12 @@ def guide(args: argparse.Namespace, progress: Progress) -> int:
         )
         if value is not None
     }
+    if args.regenerate:
+        if wanted or args.levels is not None:
+            raise InputError("--regenerate keeps every option of the guides", "Leave the other options out.")
+        case = case_of_plan(plan, bones, ct)
+        return _write(regenerate_guides(case, progress=part(progress, 0.0, 0.8)), args, progress)
     options = options_from_table(GuideOptions, {**plan.parameters.get("guides", {}), **wanted}, "guide options")
-    ct = None if args.ct is None else load_ct(args.ct, args.series)
     case = redesign_guides(
         plan, bones, ct, options, levels=parse_levels(args.levels), progress=part(progress, 0.0, 0.8)
     )
@@ -250,37 +252,6 @@ def _by_network(args: argparse.Namespace, progress: Progress) -> Segmentation:
     return segment_with_network(
         image, args.network, device=args.device or "auto", precision=args.precision or "auto", progress=progress
     )
-
-
-def check(args: argparse.Namespace, progress: Progress) -> int:
-    """Tell whether meshes can be printed."""
-    printer = load_printer(args.printer)
-    results: dict[str, list[Check]] = {}
-    for n, name in enumerate(args.mesh):
-        progress(n / len(args.mesh), f"Checking {Path(name).name}")
-        results[name] = list(check_mesh(read_mesh(name), printer))
-    progress(1.0, "Done")
-    rows = [
-        [
-            Path(name).name,
-            c.name,
-            _number(c.value, c.unit),
-            _number(c.limit, c.unit),
-            "ok" if c.passed else "FAILED",
-            c.message,
-        ]
-        for name, checks in results.items()
-        for c in checks
-    ]
-    bad = [name for name, checks in results.items() if failed(checks)]
-    verdict = f"{len(bad)} of {len(results)} rejected" if bad else f"{len(results)} of {len(results)} accepted"
-    text = table(["Mesh", "Check", "Found", "Bar", "Result", "In words"], rows) + f"\n{verdict} for {printer.name}"
-    as_json = {
-        name: {"verdict": "rejected" if name in bad else "accepted", "checks": [vars(c) for c in checks]}
-        for name, checks in results.items()
-    }
-    say(text, as_json, as_json=args.json)
-    return REJECTED if bad else DONE
 
 
 def load_ct(path: str | Path, series: str | None) -> Volume:

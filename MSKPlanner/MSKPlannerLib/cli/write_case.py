@@ -16,7 +16,9 @@ from MSKFusionLib.segmentation.files import write_segmentation
 from MSKFusionLib.volume import Volume, write_image, write_sitk
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
-from ..export.mesh_files import write_3mf, write_stl
+from ..export.mesh_files import write_parts
+from ..export.parts import Part
+from ..export.plan_parts import plan_notes
 from ..export.registration_report import render_registration_report
 from ..export.report import Body, Picture, render_report
 from ..pipeline import Case
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 
 
 def write_case(
-    case: Case, folder: Path, *, shown: tuple[Any, PlanNodes] | None = None, progress: Progress = no_progress
+    case: Case,
+    folder: Path,
+    *,
+    shown: tuple[Any, PlanNodes] | None = None,
+    allow_outdated: bool = False,
+    progress: Progress = no_progress,
 ) -> None:
     """Write all files of a case into `folder` (made by `output_folder`).
 
@@ -36,6 +43,13 @@ def write_case(
     ----------
     shown
         The scene that holds the case already, and its nodes: what the application saves. None builds a scene.
+    allow_outdated
+        Write guides that no longer fit the plan; their files say so.
+
+    Raises
+    ------
+    InputError
+        When a guide is out of date and `allow_outdated` is not set.
     """
     (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
     write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
@@ -44,8 +58,10 @@ def write_case(
     for name, solid in case.guides.items():
         record = next(g for g in case.plan.guides if g.name == name)
         (folder / record.file).parent.mkdir(exist_ok=True)
-        write_stl(solid.mesh, folder / record.file)
-        write_3mf(solid.mesh, (folder / record.file).with_suffix(".3mf"), name=name)
+        says = plan_notes(case.plan, allow_outdated=allow_outdated, guides=[record])
+        body = Part(name, "guide", solid.mesh, judged_colour(GUIDE_COLOUR, record.verdict))
+        for ending in (".stl", ".3mf"):
+            write_parts([body], (folder / record.file).with_suffix(ending), notes=says)
     progress(0.2, "Building the scene")
     pictures, notes = _write_scene(case, folder, shown, progress)
     progress(0.9, "Writing the report")

@@ -1,4 +1,4 @@
-"""Mesh files: STL and 3MF written, STL, 3MF, PLY, OBJ and VTK read.
+"""Mesh files: STL, 3MF, PLY, OBJ and VTK read; the first four written too (`mesh_writing`).
 
 Files hold LPS millimetres, as Slicer writes them since version 4.11; the STL header says so (``SPACE=LPS``) and is
 obeyed when it says otherwise. The same mesh gives the same bytes on every machine, and a file is there whole or not at
@@ -7,10 +7,9 @@ all.
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,111 +17,18 @@ import numpy as np
 import vtk
 
 from MSKFusionLib.errors import InputError, ProcessingError
-from MSKFusionLib.frames import flip_ras_lps, unit_rows
-from MSKFusionLib.whole_file import whole_file
+from MSKFusionLib.frames import flip_ras_lps
 
 from ..mesh import Mesh, merge_vertices
+from .mesh_3mf import SPACE_3MF
+from .mesh_writing import STL_TRIANGLE, WRITABLE, write_3mf, write_parts, write_stl
 
-_STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
-_3MF_SPACE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
+__all__ = ["READABLE", "WRITABLE", "read_mesh", "write_3mf", "write_parts", "write_stl"]
+
 _3MF_UNITS_MM = {"micron": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "inch": 25.4, "foot": 304.8, "meter": 1000.0}
-#: The earliest date a zip archive can hold: the file's bytes do not depend on when it was written.
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 READABLE = (".stl", ".3mf", ".ply", ".obj", ".vtk", ".vtp")
 
 
-# --------------------------------------------------------------------------------------------------------------- writing
-def write_stl(mesh: Mesh, path: str | Path, *, frame: str = "LPS") -> None:
-    """Write a binary STL with ``SPACE=LPS`` (or RAS) in its header, single precision (0.1 micrometre at a metre).
-
-    Raises
-    ------
-    InputError
-        When the mesh is empty or not finite, the frame is unknown, or the file cannot be written.
-    """
-    _check_writable(mesh, path)
-    points = _in_frame(mesh, frame)
-    corners = points[mesh.faces].astype("<f4")
-    edges = corners.astype(np.float64)
-    normal = unit_rows(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]))
-    triangles = np.zeros(len(corners), dtype=_STL_TRIANGLE)
-    triangles["normal"], triangles["corners"] = normal, corners
-    # Not "solid ..." at the start: readers would take the file for text.
-    header = f"MSK Planner output. SPACE={frame}; UNITS=mm".encode("ascii").ljust(80, b" ")
-    with whole_file(path) as draft:
-        draft.write_bytes(header + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
-
-
-def write_3mf(mesh: Mesh, path: str | Path, *, name: str = "guide", frame: str = "LPS") -> None:
-    """Write a 3MF package in millimetres (3MF core specification 1.2.3), its coordinates equal to the STL's.
-
-    Raises
-    ------
-    InputError
-        When the mesh is empty or not finite, the frame is unknown, or the file cannot be written.
-    """
-    _check_writable(mesh, path)
-    # Single precision, as in the STL: both files describe the same solid.
-    points = _in_frame(mesh, frame).astype(np.float32)
-    vertices = "\n".join(f'<vertex x="{x}" y="{y}" z="{z}"/>' for x, y, z in _numbers(points))
-    triangles = "\n".join(f'<triangle v1="{a}" v2="{b}" v3="{c}"/>' for a, b, c in mesh.faces.tolist())
-    title = name.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    model = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<model unit="millimeter" xml:lang="en-US" xmlns="{_3MF_SPACE}">\n'
-        f'<metadata name="Title">{title}</metadata>\n'
-        '<metadata name="Application">MSK Planner</metadata>\n'
-        f'<metadata name="Description">Patient coordinates, SPACE={frame}</metadata>\n'
-        f'<resources>\n<object id="1" name="{title}" type="model">\n<mesh>\n'
-        f"<vertices>\n{vertices}\n</vertices>\n<triangles>\n{triangles}\n</triangles>\n"
-        '</mesh>\n</object>\n</resources>\n<build>\n<item objectid="1"/>\n</build>\n</model>\n'
-    )
-    types = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">\n'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>\n'
-        '<Default Extension="model" ContentType="application/vnd.ms-package.3dmanufacturing-3dmodel+xml"/>\n'
-        "</Types>\n"
-    )
-    relations = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">\n'
-        '<Relationship Target="/3D/3dmodel.model" Id="rel0" '
-        'Type="http://schemas.microsoft.com/3dmanufacturing/2013/01/3dmodel"/>\n'
-        "</Relationships>\n"
-    )
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as package:
-        for part, text in (("[Content_Types].xml", types), ("_rels/.rels", relations), ("3D/3dmodel.model", model)):
-            entry = zipfile.ZipInfo(part, _ZIP_DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3
-            package.writestr(entry, text.encode("utf-8"), compresslevel=6)
-    with whole_file(path) as draft:
-        draft.write_bytes(packed.getvalue())
-
-
-def _numbers(points: np.ndarray) -> Iterator[tuple[str, str, str]]:
-    """Write single-precision coordinates with as many digits as tell them apart, never in exponents."""
-    for row in points:
-        x, y, z = (np.format_float_positional(value, unique=True, trim="0") for value in row)
-        yield x, y, z
-
-
-def _in_frame(mesh: Mesh, frame: str) -> np.ndarray:
-    if frame not in ("LPS", "RAS"):
-        raise InputError(f"the frame '{frame}' is neither LPS nor RAS")
-    return flip_ras_lps(mesh.vertices_ras) if frame == "LPS" else mesh.vertices_ras
-
-
-def _check_writable(mesh: Mesh, path: str | Path) -> None:
-    if not len(mesh.faces):
-        raise InputError("the mesh is empty; nothing is written", where=str(path))
-    if not np.all(np.isfinite(mesh.vertices_ras)):
-        raise InputError("the mesh has corners that are not numbers; nothing is written", where=str(path))
-
-
-# --------------------------------------------------------------------------------------------------------------- reading
 def read_mesh(path: str | Path, *, frame: str | None = None) -> Mesh:
     """Read a mesh file into RAS; corners at the same place become one.
 
@@ -170,8 +76,8 @@ def _read_stl(path: Path) -> tuple[Mesh, str]:
     notes = data[:80].decode("ascii", errors="replace")
     if len(data) >= 84:
         count = int.from_bytes(data[80:84], "little")
-        if len(data) == 84 + count * _STL_TRIANGLE.itemsize:
-            triangles = np.frombuffer(data, dtype=_STL_TRIANGLE, offset=84)
+        if len(data) == 84 + count * STL_TRIANGLE.itemsize:
+            triangles = np.frombuffer(data, dtype=STL_TRIANGLE, offset=84)
             corners = triangles["corners"].astype(np.float64).reshape(-1, 3)
             return Mesh(corners, np.arange(len(corners)).reshape(-1, 3)), notes
     if not data.lstrip().startswith(b"solid") or b"endsolid" not in data:
@@ -222,7 +128,7 @@ def _model_part(package: zipfile.ZipFile) -> str:
 
 
 def _mesh_of_model(root: ElementTree.Element) -> tuple[Mesh, str]:
-    space = {"m": _3MF_SPACE}
+    space = {"m": SPACE_3MF}
     scale = _3MF_UNITS_MM[root.get("unit", "millimeter")]
     objects = {o.get("id", ""): o for o in root.findall("m:resources/m:object", space)}
     vertices, faces, offset = [], [], 0

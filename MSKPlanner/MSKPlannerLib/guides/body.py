@@ -150,7 +150,7 @@ def make_body(
         solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
         if not _holds_all(solid, sleeves, seat):
             raise ProcessingError(f"{name}: {_why_apart(solid, sleeves, seat, neighbours, options)}")
-    return Body(_on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
+    return Body(on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
 
 
 def _assembled(
@@ -236,7 +236,7 @@ def _plate_field(plate: Plate, seat: Seat) -> Field:
     return smooth_max(across[:, :, None].astype(np.float32), along[None, None, :].astype(np.float32), 1.0)
 
 
-def _on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
+def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
     """Move the vertices of the contact onto the exact gap, and those that are too near the bone out to it."""
     points = mesh.vertices_ras.copy()
     near = np.flatnonzero(bone.distance_mm(points) < seat.interpolate(gap, points) + _GRID_ERROR_MM)

@@ -13,10 +13,9 @@ from ..plan import Check, Point
 from .field import MeshDistance
 from .intersections import self_intersections
 from .presets import PrinterPreset
+from .solid import LEAST_HEIGHT_MM
 from .thickness import wall_thickness
 
-#: A triangle lower than this is degenerate: it has no direction in single precision.
-LEAST_HEIGHT_MM = 1e-5
 #: Longest side of what is plausibly a part in mm.
 _PLAUSIBLE_MM = (2.0, 1000.0)
 

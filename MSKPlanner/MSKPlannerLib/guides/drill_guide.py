@@ -16,10 +16,9 @@ from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, rigid
 from MSKFusionLib.progress import Progress, no_progress
 
-from ..mesh import Mesh, body_labels, merge_vertices
-from ..plan import Check, Screw
+from ..mesh import Mesh, body_labels
+from ..plan import Check, Point, Screw
 from .body import Body, Plate, make_body, make_seat
-from .checks import LEAST_HEIGHT_MM
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, check_guide
@@ -27,7 +26,7 @@ from .insertion import Frame, best_insertion
 from .lettering import text_solid
 from .options import GuideOptions
 from .sleeve import Sleeve, on_surface, sleeves_of
-from .solid import box, checked, from_manifold, largest_body, tidied, to_manifold, without_short_edges, without_slivers
+from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
@@ -37,8 +36,6 @@ _REACH_MM = 80.0
 _CRUMB_MM3 = 0.5
 #: Letters start this far inside their plate, so that they join it.
 _ROOT_MM = 0.4
-#: Corners nearer than this along an edge become one: single precision keeps no triangle between them.
-_SHORT_EDGE_MM = 2e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +58,8 @@ class GuideSolid:
         Least wall, letters left out.
     notes
         What was done that one would want to know: pieces dropped, and so on.
+    asked_direction
+        The insertion direction that was asked for; None: it was searched.
     """
 
     level: str
@@ -74,6 +73,7 @@ class GuideSolid:
     min_wall_mm: float
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
+    asked_direction: Point | None = None
 
     @property
     def bodies(self) -> int:
@@ -104,6 +104,7 @@ def design_drill_guide(
     *,
     depth: Bone | None = None,
     neighbours: Sequence[Bone] = (),
+    insertion_direction_ras: Point | None = None,
     progress: Progress = no_progress,
 ) -> GuideSolid:
     """Design the drill guide of one vertebra.
@@ -121,6 +122,8 @@ def design_drill_guide(
         Not needed where `bone` is a surface; it is taken where `bone` is None.
     neighbours
         Bones that the guide must not meet on its way in (surfaces or depths).
+    insertion_direction_ras
+        The direction to put it on along, towards the bone; None: the one that reaches most bone.
 
     Raises
     ------
@@ -141,14 +144,14 @@ def design_drill_guide(
     others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
     placed = [on_surface(s, exact) for s in sleeves]
     sleeves, words = tuple(s for s, _ in placed), [w for _, w in placed if w]
-    insertion = best_insertion(surface, frame, sleeves, neighbours)
+    insertion = best_insertion(surface, frame, sleeves, neighbours, insertion_direction_ras)
     progress(0.15, f"{level}: body on the bone")
     seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
     body = make_body(exact, others, sleeves, seat, wish, level)
     progress(0.6, f"{level}: sleeves and letters")
     plain, dropped = _with_bores(body, sleeves, level)
     loose = [*body.dropped_mm3, *dropped]
-    mesh = _printable(_lettered(plain, body, wish, level), level)
+    mesh = printable(_lettered(plain, body, wish, level), level)
     progress(0.75, f"{level}: measuring")
     fit = measure_fit(
         mesh,
@@ -169,6 +172,7 @@ def design_drill_guide(
         min_wall_mm=float("nan"),
         checks=(),
         notes=(*words, *(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > _CRUMB_MM3)),
+        asked_direction=insertion_direction_ras,
     )
     bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
     checks, wall = check_guide(mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, bones)
@@ -201,14 +205,3 @@ def _lettered(plain: Any, body: Body, options: GuideOptions, level: str) -> Any:
     if any(v > _CRUMB_MM3 for v in loose):
         raise ProcessingError(f"{level}: a letter of the name stands beside its plate; make the text smaller.")
     return solid
-
-
-def _printable(solid: Any, level: str) -> Mesh:
-    """Return the mesh in coordinates that single-precision files keep, still closed."""
-    for tolerance in (5e-4, 2e-3, 1e-2):
-        mesh = from_manifold(tidied(solid, tolerance))
-        rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
-        kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)
-        if kept.is_closed:
-            return kept
-    raise ProcessingError(f"{level}: the finished guide does not stay closed in single precision.")

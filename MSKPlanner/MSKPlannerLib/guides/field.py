@@ -22,6 +22,8 @@ _PAIRS_AT_ONCE = 1_000_000
 #: Triangles with longer edges get sample points inside, so that the nearest samples always name the nearest triangle.
 _SAMPLE_SPACING_MM = 1.5
 _CLUSTER_MM = 0.4
+#: Points nearer to the surface than this are answered from so many samples.
+_NEAR_MM, _NEAR_NEIGHBOURS = 1.5, 8
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
 
@@ -119,14 +121,21 @@ class MeshDistance:
         self._tree = cKDTree(samples)
 
     def distance_mm(self, points_ras: FloatArray, neighbours: int = 2) -> FloatArray:
-        """Return the signed distance (N,) in mm, positive outside."""
-        distance, _, _ = self._closest(np.atleast_2d(points_ras), neighbours)
+        """Return the signed distance (N,) in mm, positive outside.
+
+        Near the surface more samples are looked at: there another triangle than the nearest may have the other sign.
+        """
+        p = np.atleast_2d(points_ras)
+        distance, _, _ = self._closest(p, neighbours)
+        near = np.flatnonzero(np.abs(distance) < _NEAR_MM)
+        if len(near) and neighbours < _NEAR_NEIGHBOURS:
+            distance[near] = self._closest(p[near], _NEAR_NEIGHBOURS)[0]
         return distance
 
     def distance_and_gradient(self, points_ras: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the distance (N,) and its unit gradient (N, 3); on the surface itself the outward normal."""
         p = np.atleast_2d(points_ras)
-        distance, closest, normal = self._closest(p, neighbours=4)
+        distance, closest, normal = self._closest(p, _NEAR_NEIGHBOURS)
         away = (p - closest) * np.where(distance < 0, -1.0, 1.0)[:, None]
         near = np.abs(distance) < 1e-6
         return distance, np.where(near[:, None], normal, unit_rows(away))

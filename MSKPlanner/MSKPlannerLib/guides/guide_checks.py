@@ -53,26 +53,30 @@ def check_guide(
     wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
     if not guide.is_closed:
         return tuple(checks), wall
-    checks.append(_letters(options, printer.min_wall_mm))
-    checks.append(_overlap(guide, bones.surface, fit))
-    checks += _gap(fit)
+    checks.append(lettering_check(options.text_stroke_mm, printer.min_wall_mm))
+    checks.append(overlap_check(guide, bones.surface, fit))
+    checks += gap_checks(fit)
     checks.append(_way_off(guide, bones.bone, fit, outward_ras))
     if bones.neighbours:
-        checks.append(_neighbours(guide, bones.neighbours, options, outward_ras))
+        checks.append(neighbour_check(guide, bones.neighbours, options.neighbour_clearance_mm, outward_ras))
     body = MeshDistance(guide)
     for sleeve in sleeves:
-        checks.append(_bore(body, sleeve, options))
-        checks.append(_axis(guide, sleeve))
-        checks.append(_way_of_drill(sleeve, bones, options))
+        checks += bore_checks(guide, body, sleeve, bones, options.drill_diameter_mm)
     return tuple(checks), wall
 
 
-def _letters(options: GuideOptions, least: float) -> Check:
-    stroke = options.text_stroke_mm
+def bore_checks(guide: Mesh, body: MeshDistance, sleeve: Sleeve, bones: Bones, drill_mm: float) -> list[Check]:
+    """Return the checks of one sleeve: its bore against the drill, its axis, the free way of the drill."""
+    return [_bore(body, sleeve, drill_mm), _axis(guide, sleeve), _way_of_drill(sleeve, bones, drill_mm)]
+
+
+def lettering_check(stroke: float, least: float) -> Check:
+    """Return whether the strokes of the name are as wide as the printer needs, mm."""
     return Check("lettering", stroke >= least, stroke, least, "mm", f"strokes of the name are {stroke:.1f} mm wide")
 
 
-def _overlap(guide: Mesh, bone: Mesh | None, fit: Fit) -> Check:
+def overlap_check(guide: Mesh, bone: Mesh | None, fit: Fit) -> Check:
+    """Return whether the guide keeps out of the bone."""
     shared = None if bone is None else overlap_mm3(guide, bone)
     good = fit.least_mm > 0 and (shared is None or shared < OVERLAP_MM3)
     where = f"nearest point {fit.least_mm:.2f} mm from the bone"
@@ -82,7 +86,8 @@ def _overlap(guide: Mesh, bone: Mesh | None, fit: Fit) -> Check:
     )
 
 
-def _gap(fit: Fit) -> list[Check]:
+def gap_checks(fit: Fit) -> list[Check]:
+    """Return whether the contact is large enough and its gap is what was asked."""
     words = f"{fit.area_mm2:.0f} mm2 touch the bone"
     area = Check("contact area", fit.area_mm2 >= CONTACT_MM2, fit.area_mm2, CONTACT_MM2, "mm2", words)
     if not fit.area_mm2:
@@ -114,7 +119,8 @@ def _way_off(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray)
     return Check("insertion", good, least, limit, "mm", words, None if good else point(at))
 
 
-def _neighbours(guide: Mesh, neighbours: Sequence[Distance], options: GuideOptions, outward_ras: FloatArray) -> Check:
+def neighbour_check(guide: Mesh, neighbours: Sequence[Distance], clearance_mm: float, outward_ras: FloatArray) -> Check:
+    """Return whether the guide keeps off the neighbouring bones, on its way in too."""
     corners = guide.vertices_ras[:: max(1, len(guide.vertices_ras) // 8000)]
     least, at = np.inf, None
     for distance in neighbours:
@@ -123,20 +129,20 @@ def _neighbours(guide: Mesh, neighbours: Sequence[Distance], options: GuideOptio
             d = distance.distance_mm(there)
             if d.min() < least:
                 least, at = float(d.min()), there[int(d.argmin())]
-    limit = options.neighbour_clearance_mm - GAP_ERROR_MM
+    limit = clearance_mm - GAP_ERROR_MM
     words = f"keeps {least:.1f} mm from the neighbouring bones, on its way in too"
     return Check("neighbouring bones", least >= limit, least, limit, "mm", words, point(at))
 
 
-def _bore(body: MeshDistance, sleeve: Sleeve, options: GuideOptions) -> Check:
+def _bore(body: MeshDistance, sleeve: Sleeve, drill_mm: float) -> Check:
     """Measure the free way round the axis, from the bone to well above the sleeve."""
     along = np.arange(-1.0, sleeve.length_mm + 30.0, 0.1)
     free = body.distance_mm(sleeve.entry_ras + along[:, None] * sleeve.outward_ras, neighbours=8)
     diameter, at = 2 * float(free.min()), int(free.argmin())
-    good = diameter >= options.drill_diameter_mm
-    words = f"{sleeve.screw}: bore {diameter:.2f} mm for a drill of {options.drill_diameter_mm:.2f} mm"
+    good = diameter >= drill_mm
+    words = f"{sleeve.screw}: bore {diameter:.2f} mm for a drill of {drill_mm:.2f} mm"
     place = None if good else point(sleeve.at(float(along[at])))
-    return Check(f"bore {sleeve.side}", good, diameter, options.drill_diameter_mm, "mm", words, place)
+    return Check(f"bore {sleeve.side}", good, diameter, drill_mm, "mm", words, place)
 
 
 def _axis(guide: Mesh, sleeve: Sleeve) -> Check:
@@ -163,7 +169,7 @@ def _axis(guide: Mesh, sleeve: Sleeve) -> Check:
     return Check(f"sleeve axis {sleeve.side}", off <= AXIS_ERROR_MM, off, AXIS_ERROR_MM, "mm", words)
 
 
-def _way_of_drill(sleeve: Sleeve, bones: Bones, options: GuideOptions) -> Check:
+def _way_of_drill(sleeve: Sleeve, bones: Bones, drill_mm: float) -> Check:
     """Look along the axis outside the entry: no bone in it, and none of the neighbours within the drill's radius."""
     along = np.arange(1.0, sleeve.length_mm + 30.0, 0.5)
     points = sleeve.entry_ras + along[:, None] * sleeve.outward_ras
@@ -172,7 +178,7 @@ def _way_of_drill(sleeve: Sleeve, bones: Bones, options: GuideOptions) -> Check:
     if room <= 0:
         words = f"{sleeve.screw}: the axis runs through bone before its entry"
     for other in bones.neighbours:
-        left = float(other.distance_mm(points).min()) - options.drill_diameter_mm / 2
+        left = float(other.distance_mm(points).min()) - drill_mm / 2
         if left <= 0:
             words = f"{sleeve.screw}: the drill meets a neighbouring bone before its entry"
         room = min(room, left)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, rotation_about, unit
 
 from ..mesh import Mesh
@@ -21,6 +21,8 @@ _REACH_MM = 11.0
 #: Surfaces steeper than this against the direction (cosine) guide but do not carry.
 _CARRIES = 0.2
 _BIN_MM = 1.0
+#: A direction that is asked for comes at least this much (cosine) from behind.
+_FROM_BEHIND = 0.5
 _POINTS = 25_000
 
 
@@ -69,43 +71,69 @@ def seat_frame(outward_ras: FloatArray, frame: Frame, origin_ras: FloatArray) ->
     return np.vstack([np.column_stack([u, np.cross(w, u), w, origin_ras]), [0, 0, 0, 1]])
 
 
-def best_insertion(bone: Bone, frame: Frame, sleeves: Sequence[Sleeve], neighbours: Sequence[Bone]) -> Insertion:
+def best_insertion(
+    bone: Bone,
+    frame: Frame,
+    sleeves: Sequence[Sleeve],
+    neighbours: Sequence[Bone],
+    asked_inward_ras: Sequence[float] | None = None,
+) -> Insertion:
     """Search the directions around straight back, up to 30 degrees in the sagittal plane and 10 to the sides.
 
     A point of the bone counts when the direction reaches it past this bone and its neighbours; ties and small gains
-    go to straight back.
+    go to straight back. Where a direction is asked for (towards the bone), only that one is looked at.
 
     Raises
     ------
+    InputError
+        When the direction asked for is none, or comes from the front.
     ProcessingError
         When nothing of the bone can be reached.
     """
     origin = np.mean([s.entry_ras for s in sleeves], axis=0)
     back = -np.asarray(frame.anterior_ras, dtype=np.float64)
     straight = seat_frame(back, frame, origin)
-    points, normals, areas = _surface(bone, straight)
+    points, normals, areas = surface_around(bone, straight)
     carrying = _may_carry(points, straight, sleeves)
     if not carrying.any():
         raise ProcessingError("There is no bone behind the planned entries for a guide to sit on; check the screws.")
-    obstacles = [_surface(n, straight)[0] for n in neighbours]
+    obstacles = [surface_around(n, straight)[0] for n in neighbours]
+    if asked_inward_ras is not None:
+        asked = seat_frame(_outward_of(asked_inward_ras, back), frame, origin)
+        return Insertion(asked, reachable_share(asked, points, normals, areas, carrying, obstacles))
     best, best_score = straight, -1.0
     for sagittal in range(-30, 31, 6):
         for lateral in (-10, -5, 0, 5, 10):
             turn = rotation_about(straight[:3, 0], sagittal) @ rotation_about(straight[:3, 1], lateral)
             candidate = seat_frame(turn @ back, frame, origin)
-            share = _reachable_share(candidate, points, normals, areas, carrying, obstacles)
+            share = reachable_share(candidate, points, normals, areas, carrying, obstacles)
             score = share - 0.002 * abs(sagittal) - 0.004 * abs(lateral)
             if score > best_score + 1e-9:
                 best, best_score, best_share = candidate, score, share
     return Insertion(best, best_share)
 
 
+def _outward_of(inward_ras: Sequence[float], back: FloatArray) -> FloatArray:
+    """Return the way off for a direction that was asked for."""
+    inward = np.asarray(inward_ras, dtype=np.float64)
+    if inward.shape != (3,) or not np.isfinite(inward).all() or np.linalg.norm(inward) < 1e-9:
+        raise InputError("the insertion direction is not three numbers with a length", where="guide")
+    outward = -unit(inward)
+    if outward @ back < _FROM_BEHIND:
+        raise InputError(
+            "the insertion direction does not come from behind",
+            "Give a direction towards the bone, at most 60 degrees from straight forward.",
+            where="guide",
+        )
+    return outward
+
+
 def _may_carry(points: FloatArray, straight: FloatArray, sleeves: Sequence[Sleeve]) -> NDArray[np.bool_]:
-    local = _to_local(points, straight)
-    deep = min(_to_local(s.entry_ras[None], straight)[0, 2] for s in sleeves) - 6.0
+    local = local_of(points, straight)
+    deep = min(local_of(s.entry_ras[None], straight)[0, 2] for s in sleeves) - 6.0
     near = np.zeros(len(points), dtype=bool)
     for s in sleeves:
-        e = _to_local(s.entry_ras[None], straight)[0, :2]
+        e = local_of(s.entry_ras[None], straight)[0, :2]
         middle = np.array([0.0, e[1] - 6.0])
         way = middle - e
         t = np.clip((local[:, :2] - e) @ way / max(float(way @ way), 1e-9), 0, 1)
@@ -113,7 +141,7 @@ def _may_carry(points: FloatArray, straight: FloatArray, sleeves: Sequence[Sleev
     return near & (local[:, 2] > deep)
 
 
-def _reachable_share(
+def reachable_share(
     frame_to_ras: FloatArray,
     points: FloatArray,
     normals: FloatArray,
@@ -122,14 +150,14 @@ def _reachable_share(
     obstacles: Sequence[FloatArray],
 ) -> float:
     """Return the share of the carrying area that is the first thing met from outside and faces outward."""
-    local = _to_local(points, frame_to_ras)
+    local = local_of(points, frame_to_ras)
     low = local[:, :2].min(axis=0) - 2 * _BIN_MM
     size = np.ceil((local[:, :2].max(axis=0) - low) / _BIN_MM).astype(int) + 3
     top = np.full(size[0] * size[1], -np.inf)
     cell = _cells(local, low, size)
     np.maximum.at(top, cell, local[:, 2])
     for other in obstacles:
-        there = _to_local(other, frame_to_ras)
+        there = local_of(other, frame_to_ras)
         there = there[np.all((there[:, :2] > low) & (there[:, :2] < low + _BIN_MM * (size - 1)), axis=1)]
         np.maximum.at(top, _cells(there, low, size), there[:, 2])
     facing = normals @ frame_to_ras[:3, 2]
@@ -144,17 +172,18 @@ def _cells(local: FloatArray, low: FloatArray, size: NDArray[np.int64]) -> NDArr
     return ij[:, 0] * size[1] + ij[:, 1]
 
 
-def _to_local(points: FloatArray, frame_to_ras: FloatArray) -> FloatArray:
+def local_of(points: FloatArray, frame_to_ras: FloatArray) -> FloatArray:
+    """Return points (N, 3) RAS in a rigid frame."""
     return (points - frame_to_ras[:3, 3]) @ frame_to_ras[:3, :3]
 
 
-def _surface(bone: Bone, straight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return points, normals and areas of the bone's surface in the region behind the entries."""
+def surface_around(bone: Bone, straight: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return points, normals and areas of the bone's surface within 45 mm beside a seat, 15 mm below and 70 above."""
     mesh = bone if isinstance(bone, Mesh) else _surface_of_depth(distance_to(bone), straight)
     vectors = mesh.face_area_vectors
     area = np.linalg.norm(vectors, axis=1)
     points = mesh.triangles_ras.mean(axis=1)
-    local = _to_local(points, straight)
+    local = local_of(points, straight)
     keep = (np.abs(local[:, :2]) < 45).all(axis=1) & (local[:, 2] > -15) & (local[:, 2] < 70) & (area > 0)
     which = np.flatnonzero(keep)
     # A few points a bin are enough; fine surfaces have dozens.

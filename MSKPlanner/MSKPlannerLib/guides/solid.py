@@ -9,7 +9,12 @@ import numpy as np
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
 
-from ..mesh import IntArray, Mesh
+from ..mesh import IntArray, Mesh, merge_vertices
+
+#: Corners nearer than this along an edge become one: single precision keeps no triangle between them.
+_SHORT_EDGE_MM = 2e-4
+#: A triangle lower than this is degenerate: it has no direction in single precision.
+LEAST_HEIGHT_MM = 1e-5
 
 
 def to_manifold(mesh: Mesh, what: str) -> Any:
@@ -142,3 +147,20 @@ def _flip_longest_edge(faces: IntArray, face: int, side: int) -> None:
     if d == c or ((faces == c).any(axis=1) & (faces == d).any(axis=1)).any():
         return
     faces[face], faces[other] = (a, d, c), (d, b, c)
+
+
+def printable(solid: Any, what: str) -> Mesh:
+    """Return the mesh in coordinates that single-precision files keep, still closed.
+
+    Raises
+    ------
+    ProcessingError
+        When it does not stay closed.
+    """
+    for tolerance in (5e-4, 2e-3, 1e-2):
+        mesh = from_manifold(tidied(solid, tolerance))
+        rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
+        kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)
+        if kept.is_closed:
+            return kept
+    raise ProcessingError(f"{what}: the finished guide does not stay closed in single precision.")

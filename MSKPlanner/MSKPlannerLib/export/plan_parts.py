@@ -1,0 +1,134 @@
+"""The parts of a plan that can be exported: guides from their files, bones from the labels, screws from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from MSKFusionLib.errors import InputError, ProcessingError
+from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.terminology import structure_colour
+from MSKFusionLib.volume import Volume
+
+from ..bone.smooth_bone import BoneFields
+from ..bone.surface import surface_of_depth
+from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
+from ..guides.recipe import mesh_sha256, why_outdated
+from ..guides.solid import without_short_edges
+from ..mesh import Mesh
+from ..plan import Guide, Plan
+from ..plan_file import plan_sha256
+from ..records import labels_sha256
+from ..screws.shape import screw_mesh
+from .mesh_files import read_mesh
+from .parts import FileNotes, Part
+
+#: Corners of a bone's surface nearer than this become one: single precision keeps no triangle between them.
+_SHORT_EDGE_MM = 2e-4
+_BONES = ("vertebra", "sacrum", "bone")
+
+
+def plan_notes(plan: Plan, *, allow_outdated: bool = False, guides: Sequence[Guide] = ()) -> FileNotes:
+    """Return what the files of a plan say of it.
+
+    Raises
+    ------
+    InputError
+        When a guide is out of date. One that its own checks rejected is written and says so.
+    """
+    warnings = []
+    for guide in guides:
+        changed = why_outdated(guide, plan)
+        if changed and not allow_outdated:
+            raise InputError(
+                f"this guide is out of date: {'; '.join(changed)}",
+                "Make it again (mskplanner guide --regenerate), or ask for it as it is (export --allow-outdated).",
+                where=guide.name,
+            )
+        if changed:
+            warnings.append(f"OUT OF DATE: {guide.name}: {'; '.join(changed)}")
+        if guide.verdict is Verdict.REJECTED:
+            warnings.append(f"REJECTED: {guide.name}: {'; '.join(guide.reasons)}")
+    return FileNotes(plan_sha256(plan), tuple(warnings))
+
+
+def guide_parts(plan: Plan, folder: Path) -> list[Part]:
+    """Return the guides of a plan as their files in its folder hold them.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or is not the guide that the plan describes.
+    """
+    parts = []
+    for guide in plan.guides:
+        if not guide.file:
+            continue
+        mesh = read_mesh(folder / guide.file)
+        if guide.mesh_sha256 and mesh_sha256(mesh) != guide.mesh_sha256:
+            raise InputError(
+                "this file is not the guide that the plan describes; it was changed or belongs to another plan",
+                "Make it again (mskplanner guide PLAN --regenerate).",
+                where=str(folder / guide.file),
+            )
+        parts.append(Part(guide.name, "guide", mesh, judged_colour(GUIDE_COLOUR, guide.verdict)))
+    return parts
+
+
+def screw_parts(plan: Plan) -> list[Part]:
+    """Return the screws of a plan as simple bodies: shaft, tip, head."""
+    return [Part(s.name, "screw", screw_mesh(s), judged_colour(SCREW_COLOUR, s.verdict)) for s in plan.screws]
+
+
+def bone_parts(
+    plan: Plan, bones: Segmentation, ct: Volume | None = None, *, progress: Progress = no_progress
+) -> list[Part]:
+    """Return the surfaces of all bones that a plan was made on; with the CT, where the CT shows their cortex to end.
+
+    Raises
+    ------
+    InputError
+        When the labels or the CT are not those of the plan.
+    ProcessingError
+        When a surface does not close.
+    """
+    if (plan.segmentation or {}).get("labels_sha256") != labels_sha256(bones):
+        raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
+    if ct is not None and ct.sha256() not in {i.get("voxels_sha256") for i in plan.inputs}:
+        raise InputError("the CT is not the one that this plan was made on", "Plan again.", where=plan.plan_id)
+    fields, parts = BoneFields(bones, ct), []
+    wanted = [s for s in bones.segments if s.kind in _BONES]
+    for n, segment in enumerate(wanted):
+        progress(n / len(wanted), f"Surface of {segment.name}")
+        mesh = without_short_edges(surface_of_depth(fields.depth(segment.name)), _SHORT_EDGE_MM)
+        if not mesh.is_closed:
+            raise ProcessingError(f"The surface of {segment.name} does not stay closed in single precision.")
+        parts.append(Part(segment.name, "bone", mesh, structure_colour(segment.name, segment.kind)))
+    return parts
+
+
+def fragment_parts(
+    fragments: Sequence[Mesh], moved_ras: Sequence[FloatArray | None] | None = None, name: str = "fragment"
+) -> list[Part]:
+    """Return the fragments of a cut bone (`osteotomy.fragments.CutBone.fragments`), each under its planned motion.
+
+    Parameters
+    ----------
+    moved_ras
+        A rigid 4x4 RAS a fragment, or None for one that stays; None: all stay.
+
+    Raises
+    ------
+    InputError
+        When there are not as many motions as fragments.
+    """
+    motions = [None] * len(fragments) if moved_ras is None else list(moved_ras)
+    if len(motions) != len(fragments):
+        raise InputError(f"{len(fragments)} fragments and {len(motions)} motions", where=name)
+    return [
+        Part(f"{name} {n + 1}", "fragment", mesh, BONE_COLOUR, motion)
+        for n, (mesh, motion) in enumerate(zip(fragments, motions, strict=True))
+    ]

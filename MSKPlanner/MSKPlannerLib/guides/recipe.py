@@ -1,0 +1,93 @@
+"""Whether a guide still follows its plan: its recipe against the screws and the bones as they are now."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.registration.result import Verdict
+
+from ..mesh import Mesh
+from ..plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
+
+#: A screw that moved by less than this was only written and read.
+_SAME_PLACE_MM = 1e-6
+
+
+def recipe_of(
+    kind: str,
+    options: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    *,
+    screws: Sequence[Screw] = (),
+    cuts: Sequence[GuideCut] = (),
+    insertion_direction_ras: Point | None = None,
+) -> GuideRecipe:
+    """Return the recipe of a guide; see `plan.GuideRecipe`."""
+    return GuideRecipe(
+        kind,
+        tuple(GuideScrew(s.name, s.entry_ras, s.tip_ras) for s in screws),
+        tuple(cuts),
+        dict(options),
+        insertion_direction_ras,
+        dict(inputs),
+    )
+
+
+def is_current(guide: Guide, plan: Plan) -> bool:
+    """Tell whether a guide fits the plan as it is now; `why_outdated` says why not."""
+    return not why_outdated(guide, plan)
+
+
+def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
+    """Return what has changed since a guide was made, in words; empty for a guide that fits the plan.
+
+    A screw that was moved, rejected or removed counts, and so do other bones or another CT. What the guide does not
+    rest on (a screw's diameter, another level) does not.
+    """
+    recipe = guide.recipe
+    if recipe is None:
+        return (guide.out_of_date or "it is not written down what it was made from",)
+    # What an edit has marked counts as well, even where the numbers have come back since.
+    words = [guide.out_of_date] if guide.out_of_date else []
+    planned = {s.name: s for s in plan.screws}
+    for made_for in recipe.screws:
+        now = planned.get(made_for.name)
+        if now is None:
+            words.append(f"the plan has no screw {made_for.name} any more")
+            continue
+        moved = max(
+            float(np.linalg.norm(np.subtract(a, b)))
+            for a, b in ((now.entry_ras, made_for.entry_ras), (now.tip_ras, made_for.tip_ras))
+        )
+        if moved > _SAME_PLACE_MM:
+            words.append(f"screw {now.name} was moved by {moved:.2f} mm")
+        if now.verdict is Verdict.REJECTED:
+            words.append(f"screw {now.name} is rejected")
+    if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
+        words.append("the bones are others")
+    if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
+        words.append("the CT is another")
+    return tuple(words)
+
+
+def _labels(plan: Plan) -> str:
+    return str((plan.segmentation or {}).get("labels_sha256", ""))
+
+
+def _voxels(plan: Plan) -> set[str]:
+    return {str(i.get("voxels_sha256", "")) for i in plan.inputs}
+
+
+def mesh_sha256(mesh: Mesh) -> str:
+    """Return the hash of a mesh's triangles: their corners in single precision, LPS mm, in the order of a file.
+
+    It is the same for the mesh and for an STL or 3MF of it, whatever else the file's header says.
+    """
+    # Adding zero makes -0.0 and 0.0 the same.
+    points = flip_ras_lps(mesh.vertices_ras).astype("<f4") + np.float32(0.0)
+    return hashlib.sha256(points[mesh.faces].tobytes()).hexdigest()
