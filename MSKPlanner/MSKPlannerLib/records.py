@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import PurePath
@@ -18,9 +19,11 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from .guides.checks import failed
+from .guides.cutting_guide import CuttingGuideSolid
 from .guides.drill_guide import GuideSolid
 from .guides.options import GuideOptions
 from .guides.recipe import mesh_sha256, recipe_of
+from .mesh import body_labels
 from .plan import Guide, Point, Screw
 
 
@@ -157,6 +160,45 @@ def describe_guide(
         reasons=problems,
         notes=solid.notes,
     )
+
+
+def describe_cutting_guide(name: str, bone: str, solid: CuttingGuideSolid, inputs: Mapping[str, str]) -> Guide:
+    """Return the document's entry of a cutting guide; `inputs` names what it stands on (`plan.GuideRecipe`)."""
+    problems = tuple(c.message for c in failed(solid.checks))
+    x, y, z = solid.insertion_direction_ras
+    stem = f"guides/{re.sub(r'[^A-Za-z0-9_-]+', '_', name).strip('_') or 'cut'}"
+    recipe = recipe_of(
+        "cut", vars(solid.options), inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction
+    )
+    said = (
+        f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot",
+        f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
+    )
+    return Guide(
+        name=name,
+        level=bone,
+        screws=(),
+        file=f"{stem}.stl",
+        files=(f"{stem}.stl", f"{stem}.3mf"),
+        watertight=solid.mesh.is_closed,
+        bodies=body_labels(solid.mesh)[1],
+        volume_mm3=solid.mesh.volume_mm3,
+        min_wall_mm=_finite(solid.min_wall_mm),
+        fit_clearance_mm=solid.options.fit_clearance_mm,
+        fit_gap_mean_mm=_finite(solid.fit.mean_mm),
+        fit_gap_max_error_mm=_finite(solid.fit.max_error_mm),
+        insertion_direction_ras=(float(x), float(y), float(z)),
+        recipe=recipe,
+        mesh_sha256=mesh_sha256(solid.mesh),
+        checks=solid.checks,
+        verdict=Verdict.REJECTED if problems else Verdict.ACCEPTED,
+        reasons=problems,
+        notes=(*said, *solid.notes),
+    )
+
+
+def _finite(value: float) -> float:
+    return float(value) if np.isfinite(value) else 0.0
 
 
 def missing_guide(

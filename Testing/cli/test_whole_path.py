@@ -136,6 +136,7 @@ def test_guides_follow_a_plan(mskplanner, planned, tmp_path):
     assert again.guides[0].fit_clearance_mm == 0.2
 
 
+@pytest.mark.slow
 def test_guides_are_made_again_to_the_last_byte(mskplanner, planned, case_folder, tmp_path):
     _, out = planned
     run = mskplanner("guide", out, "--ct", case_folder / "ct.nrrd", "--regenerate", "--out", tmp_path / "again")

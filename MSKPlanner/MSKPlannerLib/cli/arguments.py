@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from MSKFusionLib import __version__
 from MSKFusionLib.errors import InputError
@@ -301,6 +302,20 @@ def build_parser() -> argparse.ArgumentParser:
     spine.add_argument("--out", metavar="FILE.json", help="also write the result as JSON")
     spine.add_argument("--force", action="store_true", help="replace an existing file")
     spine.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    cutguide = _command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
+    cutguide.add_argument("bone", metavar="BONE", help="its closed surface: STL, PLY, OBJ, 3MF or VTK")
+    three: dict[str, Any] = {"nargs": 3, "type": float, "metavar": ("R", "A", "S")}
+    cutguide.add_argument("--point", required=True, **three, help="a point of the plane in the bone, RAS mm")
+    cutguide.add_argument("--normal", required=True, **three, help="the direction across the plane")
+    cutguide.add_argument("--approach", required=True, **three, help="the direction from the bone to the surgeon")
+    cutguide.add_argument(
+        "--insertion", **three, help="the direction to put it on along, towards the bone (default: searched)"
+    )
+    cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
+    cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
+    _output(cutguide)
 
     export = _command(commands, "export", "write the guides, bones and screws of a plan as mesh files")
     export.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json, or that file")

@@ -10,12 +10,25 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 
 from ..preset_files import number, read_preset
+from .cut_options import CuttingGuideOptions
 from .options import GuideOptions
 
 
 @dataclass(frozen=True)
 class PrinterPreset:
-    """What a printing process can make, mm."""
+    """What a printing process can make, mm.
+
+    Parameters
+    ----------
+    min_wall_mm, min_gap_mm, min_hole_mm
+        What is thinner or narrower breaks, or closes in printing.
+    clearance_mm
+        The fit that the process holds.
+    self_supporting_deg
+        Downward surface at least this steep (angle to the bed) builds without support; 0: all does, in powder.
+    bed_mm
+        Width, depth and height that fit.
+    """
 
     name: str = "sla"
     description: str = ""
@@ -23,6 +36,7 @@ class PrinterPreset:
     min_gap_mm: float = 0.15
     min_hole_mm: float = 0.8
     clearance_mm: float = 0.25
+    self_supporting_deg: float = 30.0
     bed_mm: tuple[float, float, float] = (145.0, 145.0, 185.0)
 
 
@@ -45,14 +59,51 @@ _GUIDE_KEYS = {
 }
 
 
+#: The same for a cutting guide.
+_CUTTING_KEYS = {
+    ("fit", "clearance_mm"): "fit_clearance_mm",
+    ("fit", "neighbour_clearance_mm"): "neighbour_clearance_mm",
+    ("fit", "edge_margin_mm"): "edge_margin_mm",
+    ("fit", "wrap_mm"): "wrap_mm",
+    ("body", "wall_mm"): "wall_mm",
+    ("body", "grid_mm"): "grid_mm",
+    ("saw", "blade_thickness_mm"): "blade_thickness_mm",
+    ("saw", "kerf_mm"): "kerf_mm",
+    ("slot", "clearance_mm"): "slot_clearance_mm",
+    ("slot", "width_mm"): "slot_width_mm",
+    ("slot", "height_mm"): "slot_height_mm",
+    ("slot", "wall_mm"): "slot_wall_mm",
+    ("slot", "end_wall_mm"): "slot_end_wall_mm",
+    ("wire", "diameter_mm"): "wire_diameter_mm",
+    ("wire", "clearance_mm"): "wire_clearance_mm",
+    ("wire", "wall_mm"): "wire_wall_mm",
+    ("wire", "sleeve_mm"): "wire_sleeve_mm",
+    ("wire", "depth_mm"): "wire_depth_mm",
+    ("wire", "to_cut_mm"): "wire_to_cut_mm",
+    ("lettering", "height_mm"): "text_height_mm",
+    ("lettering", "stroke_mm"): "text_stroke_mm",
+    ("lettering", "relief_mm"): "text_relief_mm",
+}
+
+
 def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
-    """Read the options of a guide from a preset's name or from a TOML file.
+    """Read the options of a drill guide from a preset's name or from a TOML file.
 
     Raises
     ------
     InputError
         When there is no such preset or file, or it holds a key or a value that is not known.
     """
+    return GuideOptions(**_chosen(preset, _GUIDE_KEYS))
+
+
+def load_cutting_options(preset: str | Path = "saw") -> CuttingGuideOptions:
+    """Read the options of a cutting guide; as `load_guide_options`."""
+    return CuttingGuideOptions(**_chosen(preset, _CUTTING_KEYS))
+
+
+def _chosen(preset: str | Path, keys: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """Return the options that a preset sets, by their names in the options' dataclass."""
     data, where = read_preset(preset, "Guides")
     chosen: dict[str, Any] = {"name": str(data.get("name", Path(preset).stem))}
     for table, content in data.items():
@@ -64,11 +115,11 @@ def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
         if not isinstance(content, Mapping):
             raise InputError(f"'{table}' is not a table of a guide preset", where=where)
         for key, value in content.items():
-            if (table, key) not in _GUIDE_KEYS:
-                known = ", ".join(k for t, k in _GUIDE_KEYS if t == table)
+            if (table, key) not in keys:
+                known = ", ".join(k for t, k in keys if t == table)
                 raise InputError(f"unknown key {table}.{key}", f"Known in [{table}]: {known}.", where=where)
-            chosen[_GUIDE_KEYS[table, key]] = number(value, f"{table}.{key}", where)
-    return GuideOptions(**chosen)
+            chosen[keys[table, key]] = number(value, f"{table}.{key}", where)
+    return chosen
 
 
 def load_printer(preset: str | Path | None = None) -> PrinterPreset:

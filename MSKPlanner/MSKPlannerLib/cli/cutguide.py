@@ -1,0 +1,80 @@
+"""`mskplanner cutguide`: the guide of a saw's plane on the surface of a bone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from MSKFusionLib.progress import Progress, part
+from MSKFusionLib.registration.result import Verdict
+
+from ..colours import GUIDE_COLOUR, judged_colour
+from ..export.mesh_files import read_mesh, write_parts
+from ..export.parts import Part
+from ..export.plan_parts import plan_notes
+from ..export.print_sheet import print_sheet
+from ..guides.checks import failed
+from ..guides.cutting_guide import design_cutting_guide
+from ..guides.presets import load_cutting_options
+from ..guides.recipe import mesh_sha256
+from ..output_folder import check_output, output_folder
+from ..plan import GuideCut, Plan, Point
+from ..plan_file import plan_to_json
+from ..records import describe_cutting_guide, software_versions
+from .commands import plan_result
+from .console import say
+from .status import DONE, REJECTED
+
+
+def cutguide(args: argparse.Namespace, progress: Progress) -> int:
+    """Design a cutting guide and write it with its plan document and its print sheet."""
+    check_output(args.out, force=args.force)
+    options = load_cutting_options(args.preset)
+    cut = GuideCut("cut", _numbers(args.point), _numbers(args.normal))
+    approach = _numbers(args.approach)
+    insertion = None if args.insertion is None else _numbers(args.insertion)
+    bone = read_mesh(args.bone)
+    solid = design_cutting_guide(
+        bone,
+        cut,
+        approach,
+        options,
+        label=args.label,
+        neighbours=[read_mesh(n) for n in args.neighbour],
+        insertion_direction_ras=insertion,
+        progress=part(progress, 0.0, 0.9),
+    )
+    sha = mesh_sha256(bone)
+    guide = describe_cutting_guide(f"{args.label} cutting guide", "bone", solid, {"bone": sha})
+    asked = {"label": args.label, "approach_ras": list(approach), "preset": Path(args.preset).name}
+    plan = Plan(
+        plan_id=f"plan-{sha[:6]}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=software_versions(),
+        inputs=({"role": "bone", "mesh_sha256": sha, "triangles": len(bone.faces)},),
+        parameters={"cutting_guide": asked},
+        guides=(guide,),
+        verdict=guide.verdict,
+        reasons=guide.reasons,
+    )
+    notes = plan_notes(plan, guides=[guide])
+    with output_folder(args.out, force=args.force) as folder:
+        (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
+        (folder / guide.file).parent.mkdir()
+        body = Part(guide.name, "guide", solid.mesh, judged_colour(GUIDE_COLOUR, guide.verdict))
+        for file in guide.files:
+            write_parts([body], folder / file, notes=notes)
+        sheet = print_sheet(guide, solid.mesh, plan, printer=options.printer, bone=bone)
+        (folder / guide.file).with_suffix(".html").write_text(sheet, encoding="utf-8")
+    progress(1.0, "Done")
+    wrong = "; ".join(c.message for c in failed(solid.checks))
+    words = f"{guide.name}: {guide.verdict}. {wrong or '; '.join(guide.notes)}."
+    say(words, plan_result(plan), as_json=args.json)
+    return DONE if guide.verdict is Verdict.ACCEPTED else REJECTED
+
+
+def _numbers(values: Sequence[float]) -> Point:
+    r, a, s = (float(v) for v in values)
+    return r, a, s

@@ -1,0 +1,162 @@
+"""Whether a cutting guide does what it is for: measured on the finished mesh, not taken from its construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import vtk
+
+from MSKFusionLib.frames import FloatArray
+
+from ..mesh import Mesh
+from ..plan import Check
+from .checks import check_mesh, point
+from .cut_options import CuttingGuideOptions
+from .cut_seat import CutSeat
+from .field import Distance, MeshDistance
+from .fit import Fit
+from .guide_checks import Bones, bore_checks, gap_checks, lettering_check, neighbour_check, overlap_check
+from .presets import load_printer
+from .slot import Slot
+from .stability import GAP_MM, Stability
+
+#: A face of the slot may be this far from its plane (issue 7).
+SLOT_ERROR_MM = 0.02
+#: Put on and taken off in such steps, the guide is nowhere nearer to the bone than its clearance less this.
+SWEEP_STEP_MM, SWEEP_ERROR_MM = 0.1, 0.02
+#: Up to here every step is looked at; farther out only every tenth.
+_FINE_MM, _FAR_MM = 6.0, 40.0
+#: Play per 0.1 mm of gap above which the guide has no seat of its own: it slides or rocks.
+MOST_SLIDE_MM, MOST_ROCK_DEG = 3.0, 3.0
+#: The slot is measured this far inside its rims.
+_RIM_MM = 0.6
+#: Nearer to the bone than this a ray across the slot may pass below the guide's edge.
+_OFF_BONE_MM = 2.0
+
+
+def check_cutting_guide(
+    guide: Mesh,
+    without_letters: Mesh,
+    seat: CutSeat,
+    fit: Fit,
+    play: Stability,
+    options: CuttingGuideOptions,
+    bones: Bones,
+) -> tuple[tuple[Check, ...], float]:
+    """Return all checks of a cutting guide, and its least wall in mm (letters left out)."""
+    printer = load_printer(options.printer)
+    checks = list(check_mesh(guide, printer, wall_of=without_letters))
+    wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
+    if not guide.is_closed:
+        return tuple(checks), wall
+    checks.append(lettering_check(options.text_stroke_mm, printer.min_wall_mm))
+    checks.append(overlap_check(guide, bones.surface, fit))
+    checks += gap_checks(fit)
+    checks.append(sweep_check(guide, bones.bone, fit, seat.outward_ras))
+    if bones.neighbours:
+        checks.append(neighbour_check(guide, bones.neighbours, options.neighbour_clearance_mm, seat.outward_ras))
+    checks += _stability(play)
+    checks.append(slot_check(guide, seat.slot, bones.bone))
+    checks.append(_way_of_saw(guide, seat.slot, bones, options))
+    body = MeshDistance(guide)
+    for wire in seat.wires:
+        checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)
+        checks.append(_wire_off_cut(wire.entry_ras, wire.outward_ras, wire.screw, wire.side, seat.slot, options))
+    return tuple(checks), wall
+
+
+def sweep_check(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray) -> Check:
+    """Take the guide off by steps of 0.1 mm: nowhere nearer to the bone than where it sits, but for 0.02 mm."""
+    corners = guide.vertices_ras[distance.distance_mm(guide.vertices_ras) < 4.0]
+    least, at, limit = np.inf, None, fit.least_mm - SWEEP_ERROR_MM
+    ways = np.concatenate([np.arange(SWEEP_STEP_MM, _FINE_MM, SWEEP_STEP_MM), np.arange(_FINE_MM, _FAR_MM, 1.0)])
+    # A corner cannot come nearer in a step than the step is long: those that are far off are not asked again.
+    known, since = distance.distance_mm(corners), np.zeros(len(corners))
+    for way in ways:
+        near = np.flatnonzero(known - (way - since) < limit + SWEEP_STEP_MM)
+        if not len(near):
+            continue
+        there = corners[near] + way * outward_ras
+        known[near], since[near] = distance.distance_mm(there), way
+        k = int(known[near].argmin())
+        if known[near][k] < least:
+            least, at = float(known[near][k]), there[k]
+    good = least >= limit
+    words = "comes off along its insertion direction by steps of 0.1 mm, nowhere nearer to the bone than where it sits"
+    if not good:
+        words = f"catches on the bone on its way off: {fit.least_mm - least:.3f} mm nearer than where it sits"
+    found = None if not np.isfinite(least) else least
+    return Check("insertion sweep", good, found, limit, "mm", words, None if good else point(at))
+
+
+def _stability(play: Stability) -> list[Check]:
+    words = (
+        f"per {GAP_MM} mm of gap it slides {play.slide_mm:.2f} mm, turns {play.turn_deg:.1f} and rocks "
+        f"{play.rock_deg:.1f} degrees at most"
+    )
+    slide, rock = play.slide_mm <= MOST_SLIDE_MM, max(play.rock_deg, play.turn_deg) <= MOST_ROCK_DEG
+    lame = ": without its wires the bone gives it no seat; place them first"
+    return [
+        Check("slide", True, play.slide_mm, MOST_SLIDE_MM, "mm", words + ("" if slide else lame)),
+        Check(
+            "rock", True, max(play.rock_deg, play.turn_deg), MOST_ROCK_DEG, "degrees", words + ("" if rock else lame)
+        ),
+    ]
+
+
+def slot_check(guide: Mesh, slot: Slot, bone: Distance) -> Check:
+    """Measure both faces of the slot by rays from its middle plane."""
+    points = slot.middle_points(0.7, slot.low_mm, slot.top_mm - _RIM_MM)
+    local = slot.local(points)
+    points = points[(bone.distance_mm(points) > _OFF_BONE_MM) & (np.abs(local[:, 0]) < slot.width_mm / 2 - _RIM_MM)]
+    locator = vtk.vtkStaticCellLocator()
+    locator.SetDataSet(guide.to_polydata())
+    locator.BuildLocator()
+    worst, at, count = 0.0, None, 0
+    t, x, coords, sub, cell = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3, vtk.mutable(0), vtk.mutable(0)
+    look = slot.thickness_mm / 2 + 0.5
+    for sign in (-1.0, 1.0):
+        for place in points:
+            end = place + sign * look * slot.normal_ras
+            if not locator.IntersectWithLine(place, end, 0.0, t, x, coords, sub, cell):
+                continue  # beyond the block, near the bone
+            count += 1
+            error = abs(float(t) * look - slot.thickness_mm / 2)
+            if error > worst:
+                worst, at = error, np.array(x)
+    if not count:
+        return Check("slot", False, None, SLOT_ERROR_MM, "mm", f"{slot.name}: no slot is there")
+    good = worst <= SLOT_ERROR_MM
+    words = f"{slot.name}: both faces of the slot within {worst:.4f} mm of the plane at {count} places"
+    return Check("slot", good, worst, SLOT_ERROR_MM, "mm", words, None if good else point(at))
+
+
+def _way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
+    """Look at the blade's whole way from outside to the bone: no guide, no neighbour, no other part of the bone in it."""
+    half = options.blade_thickness_mm / 2
+    inner = slot.middle_points(0.7, slot.low_mm, slot.top_mm + 40.0)
+    outside = inner[bones.bone.distance_mm(inner) > 0.3]
+    ends = np.abs(slot.local(outside)[:, 0]) < slot.width_mm / 2 - half - 0.05
+    room, at = np.inf, None
+    words = f"{slot.name}: nothing lies in the way of the blade"
+    looks: list[tuple[Distance, FloatArray, str]] = [
+        (MeshDistance(guide), outside[ends], "the blade rubs on the guide"),
+        *((n, outside, "the blade meets a neighbouring bone before its entry") for n in bones.neighbours),
+        (bones.bone, slot.middle_points(0.7, slot.top_mm, slot.top_mm + 40.0), "bone stands above the slot"),
+    ]
+    for distance, points, wrong in looks:
+        d = distance.distance_mm(points) - half
+        if d.min(initial=np.inf) < room:
+            room, at = float(d.min()), points[int(d.argmin())]
+            if room <= 0:
+                words = f"{slot.name}: {wrong}"
+    return Check("way of the saw", room > 0, room, 0.0, "mm", words, None if room > 0 else point(at))
+
+
+def _wire_off_cut(
+    entry_ras: FloatArray, outward_ras: FloatArray, name: str, side: str, slot: Slot, options: CuttingGuideOptions
+) -> Check:
+    line = entry_ras - np.linspace(0.0, options.wire_depth_mm, 20)[:, None] * outward_ras
+    least = float(np.abs(slot.local(line)[:, 1]).min()) - options.wire_diameter_mm / 2
+    limit = options.wire_to_cut_mm - options.wire_diameter_mm / 2
+    words = f"{name}: {least:.1f} mm from the cut down to {options.wire_depth_mm:.0f} mm"
+    return Check(f"wire to cut {side}", least >= limit - 1e-6, least, limit, "mm", words)

@@ -1,0 +1,206 @@
+"""A cutting guide: from a bone and the plane of an osteotomy to one checked solid.
+
+The same engine as the drill guide's: the body on a distance grid, the contact moved onto the exact clearance, slot,
+bores, flat top and letters as exact solids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.errors import GeometryError, ProcessingError
+from MSKFusionLib.frames import FloatArray, rigid
+from MSKFusionLib.progress import Progress, no_progress
+
+from ..mesh import Mesh
+from ..plan import Check, GuideCut, Point
+from .cut_body import cut_body
+from .cut_checks import check_cutting_guide
+from .cut_options import CuttingGuideOptions
+from .cut_seat import CutSeat, seat_of_cut
+from .field import Bone, distance_to
+from .fit import Fit, measure_fit
+from .guide_checks import Bones
+from .lettering import text_size, text_solid
+from .sleeve import Sleeve
+from .slot import Slot
+from .solid import checked, from_manifold, largest_body, printable, to_manifold
+from .stability import Stability, stability
+
+__all__ = ["CuttingGuideOptions", "CuttingGuideSolid", "design_cutting_guide"]
+
+#: Bone farther from the slot than this has no part in the guide.
+_REACH_MM = 90.0
+_CRUMB_MM3 = 0.5
+_ROOT_MM = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class CuttingGuideSolid:
+    """A designed cutting guide with everything measured on it.
+
+    Parameters
+    ----------
+    mesh
+        The printable solid, RAS mm.
+    stop_mm
+        From the block's flat top to the far side of the bone along the saw: what the saw's depth stop is set to.
+    tilt_deg
+        How far the blade can tilt in the slot.
+    insertion_direction_ras
+        Unit direction in which it is put on (towards the bone).
+    """
+
+    mesh: Mesh
+    cut: GuideCut
+    slot: Slot
+    wires: tuple[Sleeve, ...]
+    options: CuttingGuideOptions
+    insertion_direction_ras: FloatArray
+    reachable: float
+    fit: Fit
+    stability: Stability
+    stop_mm: float
+    tilt_deg: float
+    min_wall_mm: float
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+    asked_direction: Point | None = None
+
+
+def design_cutting_guide(
+    bone: Bone,
+    cut: GuideCut,
+    approach_ras: Sequence[float] | FloatArray,
+    options: CuttingGuideOptions | None = None,
+    *,
+    label: str = "C1",
+    neighbours: Sequence[Bone] = (),
+    insertion_direction_ras: Point | None = None,
+    progress: Progress = no_progress,
+) -> CuttingGuideSolid:
+    """Design the guide of one plane of a saw on a bone.
+
+    Parameters
+    ----------
+    bone
+        Closed surface of the bone, or its depth.
+    cut
+        The plane; its point lies in the part of the bone that is cut.
+    approach_ras
+        Direction from the bone to the surgeon, RAS; the saw goes against it, within the plane.
+    label
+        Name on the guide (`lettering`).
+    neighbours
+        Bones that guide and saw must not meet.
+    insertion_direction_ras
+        The direction to put it on along, towards the bone; None: the one that reaches most bone.
+
+    Raises
+    ------
+    InputError
+        For a label with signs that cannot be embossed.
+    GeometryError
+        When the bone's surface is not closed, the plane misses it, or the approach does not run along the plane.
+    ProcessingError
+        When no sound solid comes of it; the message names the operation and the place.
+    """
+    wish = CuttingGuideOptions() if options is None else options
+    if not np.isfinite([*cut.point_ras, *cut.normal_ras]).all() or np.linalg.norm(cut.normal_ras) < 1e-9:
+        raise GeometryError("the plane is not a point and a direction with a length", where=cut.name)
+    approach = np.asarray(approach_ras, dtype=np.float64)
+    if approach.shape != (3,) or not np.isfinite(approach).all() or np.linalg.norm(approach) < 1e-9:
+        raise GeometryError("the approach is not three numbers with a length", where=cut.name)
+    progress(0.0, f"{cut.name}: insertion direction")
+    centre = np.asarray(cut.point_ras, dtype=np.float64)
+    exact = distance_to(bone, centre, _REACH_MM)
+    others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
+    seat = seat_of_cut(bone, exact, cut, approach, wish, neighbours, insertion_direction_ras)
+    progress(0.2, f"{cut.name}: body on the bone")
+    body, loose = cut_body(exact, others, seat, wish)
+    progress(0.6, f"{cut.name}: slot, holes and letters")
+    plain, more = _with_openings(body, seat)
+    mesh = printable(_lettered(plain, seat, wish, label), cut.name)
+    progress(0.75, f"{cut.name}: measuring")
+    fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm)
+    play = _play(exact, fit, seat)
+    lost = [v for v in (*loose, *more) if v > _CRUMB_MM3]
+    guide = CuttingGuideSolid(
+        mesh=mesh,
+        cut=cut,
+        slot=seat.slot,
+        wires=seat.wires,
+        options=wish,
+        insertion_direction_ras=-seat.outward_ras,
+        reachable=seat.reachable,
+        fit=fit,
+        stability=play,
+        stop_mm=_stop(exact, seat.slot),
+        tilt_deg=float(np.degrees(np.arctan((wish.slot_thickness_mm - wish.blade_thickness_mm) / wish.slot_height_mm))),
+        min_wall_mm=float("nan"),
+        checks=(),
+        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in lost),
+        asked_direction=insertion_direction_ras,
+    )
+    bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)
+    checks, wall = check_cutting_guide(mesh, from_manifold(plain), seat, fit, play, wish, bones)
+    progress(1.0, f"{cut.name}: guide done")
+    return replace(guide, checks=checks, min_wall_mm=wall)
+
+
+def _with_openings(body: Mesh, seat: CutSeat) -> tuple[Any, list[float]]:
+    """Return the solid with flat ends, slot and bores, and the volumes of pieces that came loose."""
+    name = seat.slot.name
+    solid = to_manifold(body, f"{name}: body of the guide")
+    solid = checked(solid - seat.slot.above_top(), f"{name}: flat top of the block")
+    for wire in seat.wires:
+        solid = checked(solid - wire.above_end(), f"{name}: flat end of the sleeve of {wire.screw}")
+    solid = checked(solid - seat.slot.opening(), f"{name}: slot")
+    for wire in seat.wires:
+        solid = checked(solid - wire.bore(), f"{name}: bore of {wire.screw}")
+    return largest_body(solid)
+
+
+def _lettered(plain: Any, seat: CutSeat, options: CuttingGuideOptions, label: str) -> Any:
+    """Return the solid with its name on the flat top beside the slot, readable for who holds the saw."""
+    slot = seat.slot
+    width, _ = text_size(label, options.text_height_mm, options.text_stroke_mm)
+    if width > slot.width_mm + 2 * slot.end_wall_mm - 1.0:
+        raise ProcessingError(f"{slot.name}: the name '{label}' is longer than the guide is wide; make it shorter.")
+    middle = slot.thickness_mm / 2 + slot.ledge_mm / 2
+    face = slot.to_ras @ rigid(translation=[0.0, middle, slot.top_mm])
+    letters = text_solid(label, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
+    solid, loose = largest_body(checked(plain + letters, f"{slot.name}: embossed name"))
+    if any(v > _CRUMB_MM3 for v in loose):
+        raise ProcessingError(f"{slot.name}: a letter of the name stands beside the block; make the text smaller.")
+    return solid
+
+
+def _play(exact: Any, fit: Fit, seat: CutSeat) -> Stability:
+    if not len(fit.points_ras):
+        return Stability(10.0, 45.0, 45.0)
+    _, normals = exact.distance_and_gradient(fit.points_ras)
+    return stability(fit.points_ras, normals, -seat.outward_ras)
+
+
+def _stop(exact: Any, slot: Slot) -> float:
+    """Return the way from the block's top to the farthest bone within the slot's width along the saw, mm."""
+    x = np.linspace(-slot.width_mm / 2, slot.width_mm / 2, 9)
+    z = np.arange(-_REACH_MM, slot.top_mm, 0.5)
+    points = np.stack(np.meshgrid(x, [0.0], z, indexing="ij"), axis=-1).reshape(-1, 3)
+    inside = exact.distance_mm(points @ slot.to_ras[:3, :3].T + slot.to_ras[:3, 3]).reshape(len(x), len(z)) < 0
+    # The first stretch of bone from above: what lies behind a gap is another bone.
+    deepest = slot.top_mm
+    for row in inside:
+        found = np.flatnonzero(row)
+        if not len(found):
+            continue
+        k = int(found[-1])
+        while k > 0 and row[k - 1]:
+            k -= 1
+        deepest = min(deepest, float(z[k]))
+    return slot.top_mm - deepest
