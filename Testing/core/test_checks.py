@@ -129,7 +129,11 @@ def test_implausible_units(size, word):
 
 
 def test_bed():
-    assert "bed" in names(box_mesh((200.0, 20.0, 20.0)))
+    # Longer than the space diagonal of 145 x 145 x 185 mm.
+    assert "bed" in names(box_mesh((280.0, 20.0, 20.0)))
+    # 200 mm fits tilted only, and not as it is asked to stand.
+    assert "bed" not in names(box_mesh((200.0, 20.0, 20.0)))
+    assert "bed" in names(box_mesh((200.0, 20.0, 20.0)), build_direction_ras=(0, 0, 1))
     # 180 mm fits along the longest side of the bed.
     assert "bed" not in names(box_mesh((20.0, 180.0, 20.0)))
 

@@ -338,7 +338,14 @@ def build_parser() -> argparse.ArgumentParser:
 
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
-    check.add_argument("--printer", metavar="NAME", help="limits of this printer preset (default SLA)")
+    check.add_argument(
+        "--printer", metavar="NAME", help="limits of this printer: sla (default), sls, fdm, or a .toml file of your own"
+    )
+    check.add_argument(
+        "--build-direction",
+        **three,
+        help="how it stands in the printer, RAS (default: what overhangs least and fits on the bed)",
+    )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

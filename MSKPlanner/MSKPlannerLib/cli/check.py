@@ -21,7 +21,7 @@ def check(args: argparse.Namespace, progress: Progress) -> int:
     results: dict[str, list[Check]] = {}
     for n, name in enumerate(args.mesh):
         progress(n / len(args.mesh), f"Checking {Path(name).name}")
-        results[name] = list(check_mesh(read_mesh(name), printer))
+        results[name] = list(check_mesh(read_mesh(name), printer, build_direction_ras=args.build_direction))
     progress(1.0, "Done")
     rows = [
         [
@@ -31,13 +31,17 @@ def check(args: argparse.Namespace, progress: Progress) -> int:
             _number(c.limit, c.unit),
             "ok" if c.passed else "FAILED",
             c.message,
+            "" if c.place_ras is None else " ".join(f"{v:.1f}" for v in c.place_ras),
         ]
         for name, checks in results.items()
         for c in checks
     ]
     bad = [name for name, checks in results.items() if failed(checks)]
     verdict = f"{len(bad)} of {len(results)} rejected" if bad else f"{len(results)} of {len(results)} accepted"
-    text = table(["Mesh", "Check", "Found", "Bar", "Result", "In words"], rows) + f"\n{verdict} for {printer.name}"
+    text = (
+        table(["Mesh", "Check", "Found", "Bar", "Result", "In words", "Place (RAS mm)"], rows)
+        + f"\n{verdict} for {printer.name}"
+    )
     as_json = {
         name: {"verdict": "rejected" if name in bad else "accepted", "checks": [vars(c) for c in checks]}
         for name, checks in results.items()

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import FloatArray, unit
 
 from ..mesh import EdgeCounts, Mesh, body_labels, split_bodies
 from ..plan import Check, Point
+from .build_direction import best_build_direction, fits_bed, overhang
 from .field import MeshDistance
 from .intersections import self_intersections
 from .presets import PrinterPreset
 from .solid import LEAST_HEIGHT_MM
-from .thickness import wall_thickness
+from .thickness import gap_width, wall_thickness
+from .touching import touching_vertices
 
 #: Longest side of what is plausibly a part in mm.
 _PLAUSIBLE_MM = (2.0, 1000.0)
@@ -25,7 +28,13 @@ def failed(checks: Iterable[Check]) -> tuple[Check, ...]:
     return tuple(c for c in checks if not c.passed)
 
 
-def check_mesh(mesh: Mesh, printer: PrinterPreset | None = None, *, wall_of: Mesh | None = None) -> tuple[Check, ...]:
+def check_mesh(
+    mesh: Mesh,
+    printer: PrinterPreset | None = None,
+    *,
+    wall_of: Mesh | None = None,
+    build_direction_ras: Sequence[float] | FloatArray | None = None,
+) -> tuple[Check, ...]:
     """Check whether a mesh is a printable solid.
 
     Parameters
@@ -35,7 +44,9 @@ def check_mesh(mesh: Mesh, printer: PrinterPreset | None = None, *, wall_of: Mes
     printer
         Limits of the process; None: the default preset's.
     wall_of
-        The same part without lettering, on which the wall is measured; None: `mesh` itself.
+        The same part without lettering, on which walls and gaps are measured; None: `mesh` itself.
+    build_direction_ras
+        How the part stands in the printer; None: the direction with least overhang of those that fit on the bed.
 
     Returns
     -------
@@ -51,11 +62,16 @@ def check_mesh(mesh: Mesh, printer: PrinterPreset | None = None, *, wall_of: Mes
     sound = all(c.passed for c in checks[:3])
     checks.append(_orientation(mesh, counts, closed=sound))
     sound = sound and checks[-1].passed
+    if sound:
+        checks.append(_touching(mesh))
     checks.append(_one_body(mesh, closed=sound))
     checks.append(_no_self_intersection(mesh))
-    checks += _size(mesh, limits)
+    checks.append(_units(mesh))
+    checks += _standing(mesh, limits, build_direction_ras)
     if sound:
-        checks.append(_wall(mesh if wall_of is None else wall_of, limits))
+        plain = mesh if wall_of is None else wall_of
+        checks.append(_wall(plain, limits))
+        checks.append(_gap(plain, limits))
         volume = mesh.volume_mm3
         checks.append(Check("volume", volume > 0, volume, 0.0, "mm3", f"{volume:.0f} mm3 of material"))
     return tuple(checks)
@@ -162,22 +178,52 @@ def _no_self_intersection(mesh: Mesh) -> Check:
     return Check("self-intersection", not count, float(count), 0.0, "pairs", words, point(place))
 
 
-def _size(mesh: Mesh, printer: PrinterPreset) -> list[Check]:
-    extent = np.sort(mesh.bounds_ras[1] - mesh.bounds_ras[0])
-    longest = float(extent[-1])
+def _touching(mesh: Mesh) -> Check:
+    found = touching_vertices(mesh)
+    words = "the surface touches itself nowhere"
+    if len(found):
+        words = f"the surface touches itself at {len(found)} corners: what hangs together by a point breaks there"
+    place = _place_of(mesh, int(found[0])) if len(found) else None
+    return Check("touching corners", not len(found), float(len(found)), 0.0, "corners", words, place)
+
+
+def _units(mesh: Mesh) -> Check:
+    longest = float(np.ptp(mesh.bounds_ras, axis=0).max())
     low, high = _PLAUSIBLE_MM
     words, limit = f"longest side {longest:.1f} mm", high
     if longest < low:
         words, limit = f"the longest side is {longest:.3g} mm: the file is probably in metres or inches, not mm", low
     elif longest > high:
         words = f"the longest side is {longest:.0f} mm: the file is probably in micrometres, not mm"
-    units = Check("units", low <= longest <= high, longest, limit, "mm", words)
-    bed = np.sort(printer.bed_mm)
-    fits = bool(np.all(extent <= bed))
-    size = " x ".join(f"{e:.0f}" for e in extent[::-1])
-    words = f"{size} mm {'fits' if fits else 'does not fit'} the bed of {printer.name}"
-    over = int((extent - bed).argmax())
-    return [units, Check("bed", fits, float(extent[over]), float(bed[over]), "mm", words)]
+    return Check("units", low <= longest <= high, longest, limit, "mm", words)
+
+
+def _standing(mesh: Mesh, printer: PrinterPreset, asked: Sequence[float] | FloatArray | None) -> list[Check]:
+    """Return whether the part fits on the bed as it stands, and what overhangs then (told; supports are no fault)."""
+    if asked is None:
+        up, _ = best_build_direction(mesh, printer.self_supporting_deg, printer.bed_mm)
+    else:
+        up = np.asarray(asked, dtype=np.float64)
+        if up.shape != (3,) or not np.isfinite(up).all() or np.linalg.norm(up) < 1e-9:
+            raise InputError("the build direction is not three numbers with a length")
+        up = unit(up)
+    fits = fits_bed(mesh.vertices_ras, up, printer.bed_mm)
+    size = " x ".join(f"{e:.0f}" for e in np.sort(np.ptp(mesh.bounds_ras, axis=0))[::-1])
+    towards = " ".join(f"{v:+.2f}" for v in up)
+    height = float(np.ptp(mesh.vertices_ras @ up))
+    bed = " x ".join(f"{b:.0f}" for b in printer.bed_mm)
+    words = f"{size} mm, {height:.0f} mm high when built along {towards} RAS: "
+    words += f"fits on the bed of {printer.name}" if fits else f"does not fit on the bed of {printer.name} ({bed} mm)"
+    checks = [Check("bed", fits, height, float(printer.bed_mm[2]), "mm", words)]
+    hanging = overhang(mesh, up, printer.self_supporting_deg)
+    words = f"built along {towards} RAS nothing needs support"
+    if hanging.place_ras is not None:
+        words = (
+            f"built along {towards} RAS {hanging.area_mm2:.0f} mm2 are flatter than {printer.self_supporting_deg:.0f} "
+            f"degrees and need support, {hanging.largest_mm2:.0f} mm2 of it in one piece"
+        )
+    place = point(hanging.place_ras)
+    return [*checks, Check("overhang", True, hanging.area_mm2, None, "mm2", words, place)]
 
 
 def _wall(mesh: Mesh, printer: PrinterPreset) -> Check:
@@ -189,3 +235,14 @@ def _wall(mesh: Mesh, printer: PrinterPreset) -> Check:
         "" if good else f", {printer.name} needs {printer.min_wall_mm} mm"
     )
     return Check("minimum wall", good, wall.least_mm, printer.min_wall_mm, "mm", words, point(wall.place_ras))
+
+
+def _gap(mesh: Mesh, printer: PrinterPreset) -> Check:
+    gap = gap_width(mesh)
+    if gap.place_ras is None:
+        return Check("minimum gap", True, None, printer.min_gap_mm, "mm", "no gap: nothing lies opposite to anything")
+    good = gap.least_mm >= printer.min_gap_mm - 5e-3
+    words = f"narrowest gap {gap.least_mm:.2f} mm" + (
+        "" if good else f"; {printer.name} fuses what is nearer than {printer.min_gap_mm} mm"
+    )
+    return Check("minimum gap", good, gap.least_mm, printer.min_gap_mm, "mm", words, point(gap.place_ras))

@@ -1,4 +1,4 @@
-"""Wall thickness of a solid, by rays through it."""
+"""Walls and gaps of a solid: how thin and how narrow it gets, by rays straight inward and outward."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from MSKFusionLib.frames import FloatArray, unit_rows
 
 from ..mesh import IntArray, Mesh
 
-#: A ray that leaves through a face turned less than this against it (cosine) crossed a wall, not a corner.
+#: A ray that ends at a face turned less than this against it (cosine) crossed a wall or a gap, not a corner.
 _WALL_COSINE = 0.8
 #: The wall counts as thin as it is over this much of the surface: single slivers of a triangulation are no walls.
 _COUNTS_FROM_MM2 = 0.2
-_START_INSIDE_MM = 1e-4
+_START_OFF_MM = 1e-4
+#: Rays a mm2 of surface, and how many at least and at most.
+_RAYS_PER_MM2, _LEAST_RAYS, _MOST_RAYS = 1.0, 12_000, 40_000
 
 
 @dataclass(frozen=True, eq=False)
 class Thickness:
-    """Wall thickness of a solid.
+    """The thinnest wall, or the narrowest gap, of a solid.
 
     Parameters
     ----------
     least_mm
-        At least 0.2 mm2 of the surface is this thin or thinner; infinite where no wall was found.
+        At least 0.2 mm2 of the surface is this thin (or has a gap this narrow) or more so; infinite where there is none.
     place_ras
-        The middle of the wall at the thinnest of these samples.
+        The middle of the wall or gap at the least of these samples.
     samples
-        How many rays crossed a wall.
+        How many rays crossed a wall or a gap.
     """
 
     least_mm: float
@@ -37,46 +39,57 @@ class Thickness:
     samples: int
 
 
-def wall_thickness(mesh: Mesh, samples: int = 12000, seed: int = 0) -> Thickness:
+def wall_thickness(mesh: Mesh, samples: int | None = None, seed: int = 0) -> Thickness:
     """Measure the wall of a closed mesh along rays from its surface straight inward.
 
     Points are spread over the surface by area, and then once more around the thinnest places. A ray counts where it
     leaves through a face within 37 degrees of square to it: a wall between two faces, not the edge of a block.
     """
+    return _least(mesh, -1.0, samples, seed)
+
+
+def gap_width(mesh: Mesh, samples: int | None = None, seed: int = 0) -> Thickness:
+    """Measure the gaps of a closed mesh along rays from its surface straight outward, as `wall_thickness` does.
+
+    A gap lies between two faces that look at each other to within 37 degrees: slots, bores, the space between two arms.
+    """
+    return _least(mesh, 1.0, samples, seed)
+
+
+def _least(mesh: Mesh, way: float, samples: int | None, seed: int) -> Thickness:
+    """Return the least of what rays cross: inward (`way` -1) walls, outward (1) gaps."""
     area = np.linalg.norm(mesh.face_area_vectors, axis=1)
     total = float(area.sum())
     if total <= 0:
         return Thickness(float("inf"), None, 0)
+    count = int(np.clip(_RAYS_PER_MM2 * total, _LEAST_RAYS, _MOST_RAYS)) if samples is None else samples
     rng = np.random.default_rng(seed)
-    cast = _Caster(mesh)
-    faces, points = _spread(mesh, area / total, samples, rng)
-    wall = cast.walls(faces, points)
-    if not np.isfinite(wall).any():
+    cast = _Caster(mesh, way)
+    faces, points = _spread(mesh, area / total, count, rng)
+    crossed = cast.crossed_mm(faces, points)
+    found = np.isfinite(crossed)
+    if not found.any():
         return Thickness(float("inf"), None, 0)
+    weight = np.full(len(crossed), total / count)
     # A second look around the thin places, denser: what a coarse sample only grazes.
     near = np.zeros(len(mesh.faces), dtype=np.float64)
-    thin = np.isfinite(wall) & (wall < np.nanpercentile(np.where(np.isfinite(wall), wall, np.nan), 5))
-    np.maximum.at(near, faces[thin], area[faces[thin]])
-    each = total / samples
-    weight = np.full(len(wall), each)
-    if thin.any():
-        more = max(200, samples // 4)
+    thin = found & (crossed <= np.percentile(crossed[found], 5))
+    near[faces[thin]] = area[faces[thin]]
+    if near.any():
+        more = max(200, count // 4)
         faces2, points2 = _spread(mesh, near / near.sum(), more, rng)
-        wall2 = cast.walls(faces2, points2)
         again = np.isin(faces, np.flatnonzero(near))
-        weight[again] = near.sum() / (again.sum() + more)
+        each = float(near.sum()) / (int(again.sum()) + more)
+        weight[again] = each
         faces, points = np.concatenate([faces, faces2]), np.concatenate([points, points2])
-        wall, weight = (
-            np.concatenate([wall, wall2]),
-            np.concatenate([weight, np.full(more, near.sum() / (again.sum() + more))]),
-        )
-    order = np.argsort(wall)
+        crossed = np.concatenate([crossed, cast.crossed_mm(faces2, points2)])
+        weight = np.concatenate([weight, np.full(more, each)])
+    order = np.argsort(crossed, kind="stable")
     rank = int(np.searchsorted(np.cumsum(weight[order]), min(_COUNTS_FROM_MM2, 0.01 * total)))
-    at = int(order[min(rank, len(order) - 1)])
-    inward = -mesh.face_area_vectors[faces[at]] / area[faces[at]]
-    least = float(wall[at])
-    place = points[at] + inward * (least / 2 if np.isfinite(least) else 0.0)
-    return Thickness(least, place, int(np.isfinite(wall).sum()))
+    at = int(order[min(rank, int(np.isfinite(crossed).sum()) - 1)])
+    ahead = way * mesh.face_area_vectors[faces[at]] / area[faces[at]]
+    least = float(crossed[at])
+    return Thickness(least, points[at] + ahead * least / 2, int(np.isfinite(crossed).sum()))
 
 
 def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
@@ -89,26 +102,28 @@ def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator)
 
 
 class _Caster:
-    """Rays from the surface inward."""
+    """Rays from the surface inward (`way` -1) or outward (1)."""
 
-    def __init__(self, mesh: Mesh) -> None:
+    def __init__(self, mesh: Mesh, way: float) -> None:
         self._data = mesh.to_polydata()
         self._locator = vtk.vtkStaticCellLocator()
         self._locator.SetDataSet(self._data)
         self._locator.BuildLocator()
         self._normals = unit_rows(mesh.face_area_vectors)
+        self._way = way
         self._reach = float(np.linalg.norm(np.diff(mesh.bounds_ras, axis=0))) + 1.0
 
-    def walls(self, faces: IntArray, points: FloatArray) -> FloatArray:
-        """Return the wall behind each point in mm; infinite where the ray does not cross a wall."""
+    def crossed_mm(self, faces: IntArray, points: FloatArray) -> FloatArray:
+        """Return what lies between each point and the next face in mm; infinite where that face is not opposite."""
         result = np.full(len(faces), np.inf)
         t, x, coords = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3
         sub, cell = vtk.mutable(0), vtk.mutable(0)
-        for n, (face, point) in enumerate(zip(faces, points, strict=True)):
-            inward = -self._normals[face]
-            start, stop = point + _START_INSIDE_MM * inward, point + self._reach * inward
+        ahead = self._way * self._normals[faces]
+        starts, stops = points + _START_OFF_MM * ahead, points + self._reach * ahead
+        length = self._reach - _START_OFF_MM
+        for n, (start, stop) in enumerate(zip(starts, stops, strict=True)):
             if not self._locator.IntersectWithLine(start, stop, 0.0, t, x, coords, sub, cell):
                 continue
-            if self._normals[int(cell)] @ inward > _WALL_COSINE:
-                result[n] = float(t) * float(np.linalg.norm(stop - start)) + _START_INSIDE_MM
+            if -self._way * (self._normals[int(cell)] @ ahead[n]) > _WALL_COSINE:
+                result[n] = float(t) * length + _START_OFF_MM
         return result
