@@ -19,6 +19,7 @@ from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..export.mesh_files import write_parts
 from ..export.parts import Part
 from ..export.plan_parts import plan_notes
+from ..export.print_sheet import print_sheet
 from ..export.registration_report import render_registration_report
 from ..export.report import Body, Picture, render_report
 from ..pipeline import Case
@@ -62,6 +63,10 @@ def write_case(
         body = Part(name, "guide", solid.mesh, judged_colour(GUIDE_COLOUR, record.verdict))
         for ending in (".stl", ".3mf"):
             write_parts([body], (folder / record.file).with_suffix(ending), notes=says)
+        sheet = print_sheet(
+            record, solid.mesh, case.plan, printer=solid.options.printer, bone=case.bones.get(record.level)
+        )
+        (folder / record.file).with_suffix(".html").write_text(sheet, encoding="utf-8")
     progress(0.2, "Building the scene")
     pictures, notes = _write_scene(case, folder, shown, progress)
     progress(0.9, "Writing the report")

@@ -31,6 +31,8 @@ MOST_SLIDE_MM, MOST_ROCK_DEG = 3.0, 3.0
 _RIM_MM = 0.6
 #: Nearer to the bone than this a ray across the slot may pass below the guide's edge.
 _OFF_BONE_MM = 2.0
+#: A wall counts from this far above its rim; a face is looked for so far beyond where it should be.
+_ABOVE_RIM_MM, _LOOK_BEYOND_MM = 1.0, 0.5
 
 
 def check_cutting_guide(
@@ -108,26 +110,41 @@ def slot_check(guide: Mesh, slot: Slot, bone: Distance) -> Check:
     points = slot.middle_points(0.7, slot.low_mm, slot.top_mm - _RIM_MM)
     local = slot.local(points)
     points = points[(bone.distance_mm(points) > _OFF_BONE_MM) & (np.abs(local[:, 0]) < slot.width_mm / 2 - _RIM_MM)]
-    locator = vtk.vtkStaticCellLocator()
-    locator.SetDataSet(guide.to_polydata())
-    locator.BuildLocator()
+    cast = _Rays(guide, slot)
     worst, at, count = 0.0, None, 0
-    t, x, coords, sub, cell = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3, vtk.mutable(0), vtk.mutable(0)
-    look = slot.thickness_mm / 2 + 0.5
     for sign in (-1.0, 1.0):
         for place in points:
-            end = place + sign * look * slot.normal_ras
-            if not locator.IntersectWithLine(place, end, 0.0, t, x, coords, sub, cell):
-                continue  # beyond the block, near the bone
+            reached = cast.reach_mm(place, sign)
+            # Where the wall has ended a little nearer to the bone, the ray passes its rim.
+            if reached is None or cast.reach_mm(place - _ABOVE_RIM_MM * slot.outward_ras, sign) is None:
+                continue
             count += 1
-            error = abs(float(t) * look - slot.thickness_mm / 2)
+            error = abs(reached - slot.thickness_mm / 2)
             if error > worst:
-                worst, at = error, np.array(x)
+                worst, at = error, place + sign * reached * slot.normal_ras
     if not count:
         return Check("slot", False, None, SLOT_ERROR_MM, "mm", f"{slot.name}: no slot is there")
     good = worst <= SLOT_ERROR_MM
     words = f"{slot.name}: both faces of the slot within {worst:.4f} mm of the plane at {count} places"
     return Check("slot", good, worst, SLOT_ERROR_MM, "mm", words, None if good else point(at))
+
+
+class _Rays:
+    """Rays from the middle plane of a slot straight to its faces."""
+
+    def __init__(self, guide: Mesh, slot: Slot) -> None:
+        self._data = guide.to_polydata()
+        self._locator = vtk.vtkStaticCellLocator()
+        self._locator.SetDataSet(self._data)
+        self._locator.BuildLocator()
+        self._normal, self._look = slot.normal_ras, slot.thickness_mm / 2 + _LOOK_BEYOND_MM
+
+    def reach_mm(self, place: FloatArray, sign: float) -> float | None:
+        """Return how far a ray along the normal (`sign` 1) or against it goes; None where no face is near."""
+        t, x, coords, sub, cell = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3, vtk.mutable(0), vtk.mutable(0)
+        end = place + sign * self._look * self._normal
+        hit = self._locator.IntersectWithLine(place, end, 0.0, t, x, coords, sub, cell)
+        return float(t) * self._look if hit else None
 
 
 def _way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:

@@ -1,0 +1,286 @@
+"""Guides: a seeded sweep over generated bones, and the time of one guide on ever finer bones beside other routes.
+
+    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut --seeds 1-500 --out guides.json
+    .venv/bin/python Testing/benchmarks/guides.py --part speed
+
+The sweep appends a line a guide to FILE.jsonl as it ends and goes on from there with --resume. What fails is printed with
+its seed. Soundness is judged by trimesh and by the distances of VTK, not by what made the guide.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from core.femur_shapes import femur_mesh
+from core.guide_shapes import neighbour_of, toy_vertebra
+
+from MSKFusionLib.errors import MSKError
+from MSKFusionLib.frames import rigid, rotation_about, unit
+from MSKPlannerLib.guides.checks import failed
+from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
+from MSKPlannerLib.guides.cutting_guide import design_cutting_guide
+from MSKPlannerLib.guides.drill_guide import design_drill_guide
+from MSKPlannerLib.guides.options import GuideOptions
+from MSKPlannerLib.guides.solid import box, cylinder, from_manifold
+from MSKPlannerLib.mesh import Mesh
+from MSKPlannerLib.plan import GuideCut
+
+#: Bars of the sweep: deviation of the gap, and what counts as overlap with the bone, mm and mm3.
+GAP_ERROR_MM, OVERLAP_MM3 = 0.1, 0.1
+_BONES: dict[str, Mesh] = {}
+
+
+def drill_case(seed: int):
+    """A vertebra of another size and pose, screws a little elsewhere, another drill and clearance."""
+    rng = np.random.default_rng(seed)
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    size = rng.uniform(0.8, 1.15)
+    v = toy_vertebra(pose, spacing_mm=1.1 * size, size=size)
+    options = GuideOptions(
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        drill_diameter_mm=float(rng.choice([1.6, 2.7, 3.2])),
+        sleeve_length_mm=float(rng.integers(14, 24)),
+    )
+    neighbours = [neighbour_of(v, up) for up in (False, True) if rng.random() < 0.5]
+    return v.bone, options, lambda: design_drill_guide(v.bone, v.frame, v.screws, options, neighbours=neighbours)
+
+
+def cut_case(seed: int):
+    """A plane anywhere along a femur, from any side, another saw and clearance."""
+    rng = np.random.default_rng(seed)
+    if "femur" not in _BONES:
+        _BONES["femur"] = femur_mesh(1.6, top=330.0)
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    bone = _BONES["femur"].transformed(pose)
+    height, turn = rng.uniform(45, 280), rng.uniform(0, 2 * np.pi)
+    normal = unit(np.array([*rng.normal(0, 0.2, 2), 1.0]))
+    approach = np.array([np.cos(turn), np.sin(turn), rng.normal(0, 0.15)])
+    # The shaft's axis runs from (0, 6, 40) to (0, 0, 365).
+    point = np.array([0.0, 6.0 - 6.0 * (height - 40) / 325, height])
+    cut = GuideCut("cut", tuple(pose[:3, :3] @ point + pose[:3, 3]), tuple(pose[:3, :3] @ normal))
+    options = CuttingGuideOptions(
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        blade_thickness_mm=float(rng.choice([0.6, 0.9, 1.27])),
+        slot_width_mm=float(rng.choice([16.0, 22.0, 26.0])),
+        slot_height_mm=float(rng.integers(7, 13)),
+    )
+    return bone, options, lambda: design_cutting_guide(bone, cut, pose[:3, :3] @ approach, options)
+
+
+CASES = {"drill": drill_case, "cut": cut_case}
+
+
+def judge(bone: Mesh, options, guide) -> list[str]:
+    """Return what is wrong with a guide, by its own checks and by others' eyes."""
+    import manifold3d as m3
+    import trimesh
+    import vtk
+
+    wrong = [f"{c.name}: {c.message}" for c in failed(guide.checks)]
+    seen = trimesh.Trimesh(guide.mesh.vertices_ras, guide.mesh.faces, process=False)
+    wrong += [] if seen.is_watertight else ["trimesh: not watertight"]
+    wrong += [] if seen.is_winding_consistent and seen.volume > 0 else ["trimesh: not outward"]
+    wrong += [] if seen.body_count == 1 else [f"trimesh: {seen.body_count} bodies"]
+    solids = [
+        m3.Manifold(m3.Mesh64(np.array(m.vertices_ras), np.array(m.faces, dtype=np.uint64))) for m in (guide.mesh, bone)
+    ]
+    shared = (solids[0] ^ solids[1]).volume()
+    wrong += [] if shared < OVERLAP_MM3 else [f"overlap {shared:.2f} mm3"]
+    exact = vtk.vtkImplicitPolyDataDistance()
+    exact.SetInput(bone.to_polydata())
+    contact = guide.fit.points_ras[:: max(1, len(guide.fit.points_ras) // 400)]
+    gap = np.array([exact.EvaluateFunction(p) for p in contact])
+    error = float(np.abs(gap - options.fit_clearance_mm).max(initial=0.0))
+    wrong += [] if error <= GAP_ERROR_MM else [f"gap {error:.3f} mm off"]
+    return wrong
+
+
+def sweep(kinds: list[str], seeds: range, out: Path | None, resume: bool, seconds: float) -> int:
+    """Design and judge a guide a seed and kind; print failures with seeds; return how many."""
+    log = None if out is None else out.with_suffix(".jsonl")
+    records = [json.loads(line) for line in log.read_text().splitlines()] if resume and log and log.exists() else []
+    done = {(r["kind"], r["seed"]) for r in records}
+    started = time.time()
+    for seed in seeds:
+        for kind in kinds:
+            if (kind, seed) in done or time.time() - started > seconds:
+                continue
+            cpu = time.process_time()
+            try:
+                bone, options, design = CASES[kind](seed)
+                cpu = time.process_time()
+                guide = design()
+                cpu = time.process_time() - cpu
+                wrong, refused = judge(bone, options, guide), ""
+            except MSKError as error:
+                wrong, refused, cpu = [], str(error), time.process_time() - cpu
+            record = {"kind": kind, "seed": seed, "cpu_s": round(cpu, 2), "refused": refused, "wrong": wrong}
+            records.append(record)
+            if log is not None:
+                with log.open("a") as stream:
+                    stream.write(json.dumps(record) + "\n")
+            if wrong or refused:
+                print(f"{kind} seed {seed}: {refused or '; '.join(wrong)}", flush=True)
+    for kind in kinds:
+        of_kind = [r for r in records if r["kind"] == kind]
+        if of_kind:
+            times = np.array([r["cpu_s"] for r in of_kind])
+            print(
+                f"{kind}: {len(of_kind)} guides, {sum(bool(r['wrong']) for r in of_kind)} failed, "
+                f"{sum(bool(r['refused']) for r in of_kind)} refused in words, CPU median {np.median(times):.1f} s, "
+                f"most {times.max():.1f} s"
+            )
+    if out is not None:
+        out.write_text(json.dumps(records, indent=1) + "\n")
+    return sum(bool(r["wrong"]) for r in records)
+
+
+def finer(mesh: Mesh) -> Mesh:
+    """Return a mesh with every triangle in four: the same shape."""
+    import trimesh
+
+    points, faces = trimesh.remesh.subdivide(mesh.vertices_ras, mesh.faces)
+    return Mesh(points, faces)
+
+
+def _block(v, gap_mm: float):
+    """A plain block with sleeves over the screws, and the bone grown by the gap: what mesh booleans are given."""
+    from MSKFusionLib.frames import unit_rows
+    from MSKPlannerLib.guides.insertion import seat_frame
+    from MSKPlannerLib.guides.sleeve import sleeves_of
+
+    sleeves = sleeves_of(v.screws, GuideOptions())
+    origin = np.mean([s.entry_ras for s in sleeves], axis=0)
+    frame = seat_frame(-v.frame.anterior_ras, v.frame, origin)
+    solid = box(np.array([-22.0, -7.0, -4.0]), np.array([22.0, 7.0, 12.0]), frame)
+    for s in sleeves:
+        solid += cylinder(s.at(-3.0), s.at(s.length_mm), s.radius_mm, around=False)
+    for s in sleeves:
+        solid -= s.bore()
+    normals = np.zeros_like(v.bone.vertices_ras)
+    for k in range(3):
+        np.add.at(normals, v.bone.faces[:, k], v.bone.face_area_vectors)
+    return from_manifold(solid), Mesh(v.bone.vertices_ras + gap_mm * unit_rows(normals), v.bone.faces)
+
+
+def _by_us(v):
+    return design_drill_guide(v.bone, v.frame, v.screws, GuideOptions()).mesh
+
+
+def _by_manifold(v):
+    import manifold3d as m3
+
+    a, b = (
+        m3.Manifold(m3.Mesh64(np.array(m.vertices_ras), np.array(m.faces, dtype=np.uint64))) for m in _block(v, 0.25)
+    )
+    if b.status() != m3.Error.NoError:
+        raise RuntimeError(f"bone: {b.status().name}")
+    return from_manifold(a - b)
+
+
+def _by_trimesh(v):
+    import trimesh
+
+    a, b = (trimesh.Trimesh(m.vertices_ras, m.faces) for m in _block(v, 0.25))
+    done = trimesh.boolean.difference([a, b])
+    return Mesh(np.asarray(done.vertices), np.asarray(done.faces))
+
+
+def _by_vtk(v):
+    import vtk
+
+    a, b = (m.to_polydata() for m in _block(v, 0.25))
+    cut = vtk.vtkBooleanOperationPolyDataFilter()
+    cut.SetOperationToDifference()
+    cut.SetInputData(0, a)
+    cut.SetInputData(1, b)
+    cut.Update()
+    return Mesh.from_polydata(cut.GetOutput())
+
+
+ROUTES = {"MSK Planner": _by_us, "manifold3d": _by_manifold, "trimesh": _by_trimesh, "VTK": _by_vtk}
+
+
+def _route(name: str, level: int, queue) -> None:
+    from dataclasses import replace
+
+    import vtk
+
+    v = toy_vertebra(spacing_mm=0.92)
+    for _ in range(level):
+        v = replace(v, bone=finer(v.bone))
+    wall, cpu = time.time(), time.process_time()
+    try:
+        mesh = ROUTES[name](v)
+    except Exception as error:  # noqa: BLE001  every failure of a peer is a row of the table
+        queue.put({"triangles": len(v.bone.faces), "error": f"{type(error).__name__}: {error}"[:80]})
+        return
+    row = {"triangles": len(v.bone.faces), "wall_s": time.time() - wall, "cpu_s": time.process_time() - cpu}
+    exact = vtk.vtkImplicitPolyDataDistance()
+    exact.SetInput(v.bone.to_polydata())
+    some = mesh.vertices_ras[:: max(1, len(mesh.vertices_ras) // 3000)]
+    d = np.array([exact.EvaluateFunction(p) for p in some])
+    near = np.abs(d - 0.25) < 0.2
+    row |= {
+        "closed": mesh.is_closed,
+        "least_mm": float(d.min(initial=np.nan)),
+        "off_mm": float(np.abs(d[near] - 0.25).mean()),
+    }
+    queue.put(row)
+
+
+def speed(levels: int, limit_s: float) -> None:
+    """Print time, failures and deviation of the same vertebra's guide by every route, one process a run."""
+    print(f"{'triangles':>10} {'route':12} {'wall s':>7} {'CPU s':>7} {'closed':>7} {'least mm':>9} {'off mm':>7}")
+    context = multiprocessing.get_context("spawn")
+    for level in range(levels):
+        for name in ROUTES:
+            queue = context.Queue()
+            process = context.Process(target=_route, args=(name, level, queue))
+            process.start()
+            try:
+                row = queue.get(timeout=limit_s)
+            except Exception:  # noqa: BLE001  nothing came: it ran out of time or died
+                row = {"triangles": 0, "error": f"nothing within {limit_s:.0f} s"}
+            process.terminate()
+            process.join()
+            if "error" in row:
+                print(f"{row['triangles']:>10} {name:12} {row['error']}", flush=True)
+                continue
+            print(
+                f"{row['triangles']:>10} {name:12} {row['wall_s']:7.1f} {row['cpu_s']:7.1f} {row['closed']!s:>7} "
+                f"{row['least_mm']:9.3f} {row['off_mm']:7.3f}",
+                flush=True,
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=["sweep", "speed"], default="sweep")
+    parser.add_argument("--kinds", default="drill,cut")
+    parser.add_argument("--seeds", default="1-20", metavar="A-B")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop the sweep after so long")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds a route may take")
+    parser.add_argument("--levels", type=int, default=3, help="bones of about 50k, 200k, 800k triangles")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    if args.part == "speed":
+        speed(args.levels, args.limit)
+        return 0
+    low, _, high = args.seeds.partition("-")
+    seeds = range(int(low), int(high or low) + 1)
+    return min(1, sweep(args.kinds.split(","), seeds, args.out, args.resume, args.seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
