@@ -17,6 +17,7 @@ _ON_BED_MM = 0.05
 _SPREAD, _FLAT_SIDES = 48, 12
 #: For the choice of a direction so many triangles are enough; the numbers told are measured on all.
 _TRIANGLES_TO_CHOOSE_BY = 200_000
+_CORNERS_TO_CHOOSE_BY = 50_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def best_build_direction(
     vectors = mesh.face_area_vectors
     step = max(1, len(mesh.faces) // _TRIANGLES_TO_CHOOSE_BY)
     some = Mesh(mesh.vertices_ras, mesh.faces[::step])
-    hull = _hull_corners(mesh)
+    hull = _hull_corners(mesh.vertices_ras[:: max(1, len(mesh.vertices_ras) // _CORNERS_TO_CHOOSE_BY)])
     best, best_key = np.array([0.0, 0.0, 1.0]), (True, np.inf, np.inf)
     for up in _directions(vectors):
         height = float(np.ptp(hull @ up))
@@ -135,8 +136,8 @@ def _rectangles(points: FloatArray) -> FloatArray:
     return np.stack([np.ptp(corners @ along.T, axis=0), np.ptp(corners @ across.T, axis=0)], axis=1)
 
 
-def _hull_corners(mesh: Mesh) -> FloatArray:
+def _hull_corners(points: FloatArray) -> FloatArray:
     try:
-        return mesh.vertices_ras[ConvexHull(mesh.vertices_ras).vertices]
+        return points[ConvexHull(points).vertices]
     except QhullError:  # flat
-        return mesh.vertices_ras
+        return points
