@@ -14,17 +14,23 @@ from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
 from .field import Distance, MeshDistance
 from .fit import Fit
-from .guide_checks import Bones, bore_checks, gap_checks, lettering_check, neighbour_check, overlap_check
+from .guide_checks import (
+    Bones,
+    bore_checks,
+    gap_checks,
+    lettering_check,
+    nearest_on_way,
+    neighbour_check,
+    overlap_check,
+)
 from .presets import load_printer
 from .slot import Slot
 from .stability import GAP_MM, Stability
 
 #: A face of the slot may be this far from its plane (issue 7).
 SLOT_ERROR_MM = 0.02
-#: Put on and taken off in such steps, the guide is nowhere nearer to the bone than its clearance less this.
-SWEEP_STEP_MM, SWEEP_ERROR_MM = 0.1, 0.02
-#: Up to here every step is looked at; farther out only every tenth.
-_FINE_MM, _FAR_MM = 6.0, 40.0
+#: On its way off the guide is nowhere nearer to the bone than where it sits, less this.
+SWEEP_ERROR_MM = 0.02
 #: Play per 0.1 mm of gap above which the guide has no seat of its own: it slides or rocks.
 MOST_SLIDE_MM, MOST_ROCK_DEG = 3.0, 3.0
 #: The slot is measured this far inside its rims.
@@ -68,20 +74,8 @@ def check_cutting_guide(
 
 def sweep_check(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray) -> Check:
     """Take the guide off by steps of 0.1 mm: nowhere nearer to the bone than where it sits, but for 0.02 mm."""
-    corners = guide.vertices_ras[distance.distance_mm(guide.vertices_ras) < 4.0]
-    least, at, limit = np.inf, None, fit.least_mm - SWEEP_ERROR_MM
-    ways = np.concatenate([np.arange(SWEEP_STEP_MM, _FINE_MM, SWEEP_STEP_MM), np.arange(_FINE_MM, _FAR_MM, 1.0)])
-    # A corner cannot come nearer in a step than the step is long: those that are far off are not asked again.
-    known, since = distance.distance_mm(corners), np.zeros(len(corners))
-    for way in ways:
-        near = np.flatnonzero(known - (way - since) < limit + SWEEP_STEP_MM)
-        if not len(near):
-            continue
-        there = corners[near] + way * outward_ras
-        known[near], since[near] = distance.distance_mm(there), way
-        k = int(known[near].argmin())
-        if known[near][k] < least:
-            least, at = float(known[near][k]), there[k]
+    limit = fit.least_mm - SWEEP_ERROR_MM
+    least, at = nearest_on_way(guide, distance, outward_ras, limit)
     good = least >= limit
     words = "comes off along its insertion direction by steps of 0.1 mm, nowhere nearer to the bone than where it sits"
     if not good:
