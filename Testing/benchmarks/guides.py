@@ -80,12 +80,12 @@ CASES = {"drill": drill_case, "cut": cut_case}
 
 
 def judge(bone: Mesh, options, guide) -> list[str]:
-    """Return what is wrong with a guide, by its own checks and by others' eyes."""
+    """Return what is wrong with a guide by others' eyes."""
     import manifold3d as m3
     import trimesh
     import vtk
 
-    wrong = [f"{c.name}: {c.message}" for c in failed(guide.checks)]
+    wrong = []
     seen = trimesh.Trimesh(guide.mesh.vertices_ras, guide.mesh.faces, process=False)
     wrong += [] if seen.is_watertight else ["trimesh: not watertight"]
     wrong += [] if seen.is_winding_consistent and seen.volume > 0 else ["trimesh: not outward"]
@@ -121,21 +121,32 @@ def sweep(kinds: list[str], seeds: range, out: Path | None, resume: bool, second
                 guide = design()
                 cpu = time.process_time() - cpu
                 wrong, refused = judge(bone, options, guide), ""
+                told = [f"{c.name}: {c.message}" for c in failed(guide.checks)]
             except MSKError as error:
-                wrong, refused, cpu = [], str(error), time.process_time() - cpu
-            record = {"kind": kind, "seed": seed, "cpu_s": round(cpu, 2), "refused": refused, "wrong": wrong}
+                wrong, told, refused, cpu = [], [], str(error), time.process_time() - cpu
+            record = {
+                "kind": kind,
+                "seed": seed,
+                "cpu_s": round(cpu, 2),
+                "refused": refused,
+                "told": told,
+                "wrong": wrong,
+            }
             records.append(record)
             if log is not None:
                 with log.open("a") as stream:
                     stream.write(json.dumps(record) + "\n")
-            if wrong or refused:
-                print(f"{kind} seed {seed}: {refused or '; '.join(wrong)}", flush=True)
+            if wrong or told or refused:
+                silent = "SILENT " if wrong and not told else ""
+                print(f"{kind} seed {seed}: {refused or silent + '; '.join((*wrong, *told))}", flush=True)
     for kind in kinds:
         of_kind = [r for r in records if r["kind"] == kind]
         if of_kind:
             times = np.array([r["cpu_s"] for r in of_kind])
             print(
-                f"{kind}: {len(of_kind)} guides, {sum(bool(r['wrong']) for r in of_kind)} failed, "
+                f"{kind}: {len(of_kind)} guides, {sum(bool(r['wrong']) for r in of_kind)} unsound by others' eyes, "
+                f"{sum(bool(r['wrong']) and not r['told'] for r in of_kind)} of them silently, "
+                f"{sum(bool(r['told']) for r in of_kind)} rejected by their own checks, "
                 f"{sum(bool(r['refused']) for r in of_kind)} refused in words, CPU median {np.median(times):.1f} s, "
                 f"most {times.max():.1f} s"
             )

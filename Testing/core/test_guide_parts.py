@@ -87,6 +87,7 @@ def test_near_a_coarse_surface_the_sign_is_right():
     found = MeshDistance(bone).distance_mm(points)
     clear = (np.abs(truth) > 1e-3) & (np.abs(truth) < 0.8)
     assert np.array_equal(np.sign(found[clear]), np.sign(truth[clear]))
+    assert MeshDistance(bone).distance_and_gradient(points)[0][clear] == pytest.approx(truth[clear], abs=1e-5)
     outside = clear & (truth > 0)
     assert found[outside] == pytest.approx(truth[outside], abs=0.02)
 

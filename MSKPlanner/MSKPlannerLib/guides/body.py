@@ -32,6 +32,8 @@ _THINNEST_MM = 1.6
 _SLEEVE_BELOW_MM = 1.5
 #: Contact vertices are moved onto the exact clearance from at most this far: what a grid step leaves over.
 _GRID_ERROR_MM = 0.12
+#: The quick distance, never too small, may be this much too large: so far off vertices are asked for the exact one.
+_DOUBT_MM = 0.5
 #: A triangle may turn this far (cosine) when its corners are moved onto the clearance.
 _FOLD_COSINE = 0.5
 
@@ -239,7 +241,7 @@ def _plate_field(plate: Plate, seat: Seat) -> Field:
 def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
     """Move the vertices of the contact onto the exact gap, and those that are too near the bone out to it."""
     points = mesh.vertices_ras.copy()
-    near = np.flatnonzero(bone.distance_mm(points) < seat.interpolate(gap, points) + _GRID_ERROR_MM)
+    near = np.flatnonzero(bone.distance_mm(points) < seat.interpolate(gap, points) + _DOUBT_MM)
     for _ in range(3):
         distance, slope = bone.distance_and_gradient(points[near])
         off = seat.interpolate(gap, points[near]) - distance

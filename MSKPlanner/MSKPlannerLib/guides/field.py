@@ -24,6 +24,10 @@ _SAMPLE_SPACING_MM = 1.5
 _CLUSTER_MM = 0.4
 #: Points nearer to the surface than this are answered from so many samples.
 _NEAR_MM, _NEAR_NEIGHBOURS = 1.5, 8
+#: For a gradient: so many samples looked at, and where that proves nothing, so many.
+_SURE_NEIGHBOURS = ((8, 24), (24, 96))
+#: Every point of a triangle lies this near to a sample of that triangle.
+_COVER_MM = _SAMPLE_SPACING_MM / np.sqrt(3.0) + _CLUSTER_MM * np.sqrt(3.0) / 2
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
 
@@ -136,6 +140,15 @@ class MeshDistance:
         """Return the distance (N,) and its unit gradient (N, 3); on the surface itself the outward normal."""
         p = np.atleast_2d(points_ras)
         distance, closest, normal = self._closest(p, _NEAR_NEIGHBOURS)
+        # The nearest triangle has a sample within its distance and _COVER_MM: with all of those looked at it is found.
+        open_points = np.arange(len(p))
+        for neighbours in _SURE_NEIGHBOURS:
+            farthest, _ = self._tree.query(p[open_points], k=[min(neighbours[0], self._tree.n)])
+            open_points = open_points[farthest[:, 0] < np.abs(distance[open_points]) + _COVER_MM]
+            if not len(open_points) or neighbours[0] >= self._tree.n:
+                break
+            found = self._closest(p[open_points], min(neighbours[1], self._tree.n))
+            distance[open_points], closest[open_points], normal[open_points] = found
         away = (p - closest) * np.where(distance < 0, -1.0, 1.0)[:, None]
         near = np.abs(distance) < 1e-6
         return distance, np.where(near[:, None], normal, unit_rows(away))

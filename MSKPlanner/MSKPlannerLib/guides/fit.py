@@ -81,6 +81,10 @@ def measure_fit(
     area = np.linalg.norm(normals, axis=1)
     centres = guide.triangles_ras.mean(axis=1)
     at_vertices = bone.distance_mm(guide.vertices_ras)
+    # The gradient comes with the exact distance; the quick one names another triangle now and then, never a nearer one.
+    doubted = np.flatnonzero(at_vertices < asked_mm + 2 * _CONTACT_RANGE_MM)
+    if len(doubted):
+        at_vertices[doubted] = bone.distance_and_gradient(guide.vertices_ras[doubted])[0]
     lowest = int(at_vertices.argmin())
     near = np.flatnonzero((at_vertices[guide.faces].min(axis=1) < asked_mm + _CONTACT_RANGE_MM) & (area > 0))
     gap, slope = bone.distance_and_gradient(centres[near])

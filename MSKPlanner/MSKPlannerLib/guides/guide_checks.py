@@ -130,6 +130,9 @@ def nearest_on_way(
             continue
         there = corners[near] + way * outward_ras
         known[near], since[near] = distance.distance_mm(there), way
+        low = near[known[near] < limit_mm]
+        if len(low):  # told by the quick distance, so asked once more exactly
+            known[low] = distance.distance_and_gradient(corners[low] + way * outward_ras)[0]
         k = int(known[near].argmin())
         if known[near][k] < least:
             least, at = float(known[near][k]), there[k]
