@@ -243,8 +243,8 @@ def _route(name: str, level: int, queue) -> None:
     near = np.abs(d - 0.25) < 0.2
     row |= {
         "closed": mesh.is_closed,
-        "least_mm": float(d.min(initial=np.nan)),
-        "off_mm": float(np.abs(d[near] - 0.25).mean()),
+        "least_mm": float(d.min()) if len(d) else float("nan"),
+        "off_mm": float(np.abs(d[near] - 0.25).mean()) if near.any() else float("nan"),
     }
     queue.put(row)
 
