@@ -20,6 +20,7 @@ def bone(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_cutting_guide_from_a_mesh_and_its_export(mskplanner, bone, tmp_path):
     preset = tmp_path / "coarse.toml"
     preset.write_text("[body]\ngrid_mm = 0.6\n[saw]\nblade_thickness_mm = 0.6\nkerf_mm = 0.9\n")

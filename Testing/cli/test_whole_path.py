@@ -159,6 +159,7 @@ def moved(planned, tmp_path):
     return folder, document["screws"][0]["name"]
 
 
+@pytest.mark.slow
 def test_a_plan_is_exported_in_every_format(mskplanner, planned, case_folder, tmp_path):
     _, out = planned
     plan = read_plan(out)

@@ -97,6 +97,7 @@ def test_the_hash_of_a_mesh_survives_its_files_and_sees_a_hair(tmp_path):
     assert mesh_sha256(type(mesh)(points, mesh.faces)) != mesh_sha256(mesh)
 
 
+@pytest.mark.slow
 def test_the_insertion_direction_can_be_asked_for():
     v = toy_vertebra(spacing_mm=1.4)
     asked = np.array([0.05, 1.0, 0.15])

