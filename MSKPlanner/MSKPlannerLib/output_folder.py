@@ -59,7 +59,8 @@ def check_output(folder: str | Path, *, force: bool = False) -> None:
     if target.exists() and not target.is_dir():
         raise InputError("this is a file, not a folder", "Choose another output folder.", where=str(target))
     if not force and any(
-        (target / name).exists() for name in (MANIFEST, "plan.json", "registration.json", "resection.json")
+        (target / name).exists()
+        for name in (MANIFEST, "plan.json", "registration.json", "resection.json", "reduction.json")
     ):
         raise InputError(
             "there are results in this folder already",

@@ -335,6 +335,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow-outdated", action="store_true", help="write guides that no longer fit the plan, marked OUT OF DATE"
     )
     _output(export)
+    reduce = _command(commands, "reduce", "bring the fragments of a broken bone to where they belong")
+    reduce.add_argument("--fragments", required=True, metavar="FILE", help="label map with one structure a fragment")
+    reduce.add_argument("--names", metavar="A,B", help="only these structures of it (default: all)")
+    reduce.add_argument("--healthy", required=True, metavar="FILE", help=f"the other, healthy side: {surface}")
+    reduce.add_argument("--healthy-segment", metavar="NAME", help="which structure of a label map that is")
+    reduce.add_argument("--same-side", action="store_true", help="--healthy is of this side already: do not mirror it")
+    reduce.add_argument("--main", metavar="NAME", help="the fragment that stays (default: the largest)")
+    reduce.add_argument("--turn", type=float, default=30.0, metavar="DEG", help="displacement looked for (default 30)")
+    reduce.add_argument("--shift", type=float, default=25.0, metavar="MM", help="displacement looked for (default 25)")
+    reduce.add_argument("--seed", type=int, default=0, help="of the starts (default 0)")
+    _output(reduce)
 
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")

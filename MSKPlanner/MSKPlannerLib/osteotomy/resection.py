@@ -21,13 +21,15 @@ from .resection_margin import CutSurface, cut_surface, exact_plane, nearest_of_r
 from .resection_search import search_planes
 from .resection_site import ResectionSite, resection_site
 from .resection_solids import ResectionSolids, resection_solids
-from .saw_path import SawPath, saw_path
+from .saw_path import NICK_MM2, SawPath, saw_path
 
 MOST_PLANES = 5
 _MARGINS_MM = (0.5, 60.0)
 _THICKEST_SAW_MM = 5.0
 #: What a margin may fall short of the wish before it is called missed, mm.
 SHORT_MM = 0.05
+#: When the planes are put exactly they move by up to a mm; ways that were free just so stay so.
+_NICK_MM2 = 2 * NICK_MM2
 #: From the patient's side that is named, into the patient, RAS.
 APPROACHES: dict[str, tuple[float, float, float]] = {
     "anterior": (0.0, -1.0, 0.0),
@@ -191,7 +193,14 @@ def plan_resection(
             where="resection",
         )
     progress(0.7, "Putting the planes exactly")
-    return exact_resection(site, sets[-1].planes(site), wish, [(len(s.normals_ras), s.removed_mm3) for s in sets])
+    by_planes = [(len(s.normals_ras), s.removed_mm3) for s in sets]
+    for n in range(len(sets) - 1, 0, -1):
+        try:
+            return exact_resection(site, sets[n].planes(site), wish, by_planes[: n + 1])
+        except GeometryError:
+            # Put exactly, these cannot be sawn: one plane less.
+            continue
+    return exact_resection(site, sets[0].planes(site), wish, by_planes[:1])
 
 
 def exact_resection(
@@ -210,7 +219,7 @@ def exact_resection(
     exact = [exact_plane(site.bone, site.tumour_distance, p, wish.margin_mm) for p in planes]
     solids = resection_solids(site.bone, site.tumour, site.tumour_distance, exact, wish.margin_mm, wish.kerf_mm)
     surfaces = [cut_surface(solids.specimen, p, site.tumour_distance) for p in exact]
-    ways = [saw_path(site, exact, n, wish.travel_ras, wish.widest_deg) for n in range(len(exact))]
+    ways = [saw_path(site, exact, n, wish.travel_ras, wish.widest_deg, _NICK_MM2) for n in range(len(exact))]
     notes = []
     cuts: list[PlannedCut] = []
     for n, (plane, surface, way) in enumerate(zip(exact, surfaces, ways, strict=True)):

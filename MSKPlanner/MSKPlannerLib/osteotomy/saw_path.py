@@ -16,7 +16,7 @@ _RASTER_MM = 1.5
 #: The saw may be turned in its plane by so much from the straightest way in.
 _TURNS_DEG = (0.0, -15.0, 15.0, -30.0, 30.0)
 #: Bone that a saw may nick beside the specimen: corners of the raster, mm2.
-_NICK_MM2 = 9.0
+NICK_MM2 = 9.0
 _SKIN_MM = 0.4
 #: Obstacles are looked for so far before the bone.
 _BEFORE_MM = 120.0
@@ -42,7 +42,12 @@ class SawPath:
 
 
 def saw_path(
-    site: ResectionSite, planes: Sequence[Plane], number: int, travel_ras: FloatArray, widest_deg: float
+    site: ResectionSite,
+    planes: Sequence[Plane],
+    number: int,
+    travel_ras: FloatArray,
+    widest_deg: float,
+    nick_mm2: float = NICK_MM2,
 ) -> SawPath | None:
     """Return the free way of the saw for one of the planes, or None where there is none.
 
@@ -57,6 +62,8 @@ def saw_path(
         Unit vector from the surgeon to the bone.
     widest_deg
         How far the saw may lie from it.
+    nick_mm2
+        Bone that is to stay, and obstacle, that the raster may show in the way: its corners.
     """
     plane = planes[number]
     n = plane.normal_ras
@@ -69,13 +76,15 @@ def saw_path(
         off = float(np.degrees(np.arccos(np.clip(s @ travel_ras, -1, 1))))
         if off > widest_deg + 1e-6:
             continue
-        depth = _free_depth(site, planes, number, s)
+        depth = _free_depth(site, planes, number, s, nick_mm2)
         if depth is not None:
             return SawPath(s, depth, off)
     return None
 
 
-def _free_depth(site: ResectionSite, planes: Sequence[Plane], number: int, s: FloatArray) -> float | None:
+def _free_depth(
+    site: ResectionSite, planes: Sequence[Plane], number: int, s: FloatArray, nick_mm2: float
+) -> float | None:
     """Return how deep the blade goes along `s`, or None where it would meet what must stay."""
     plane = planes[number]
     across = np.cross(plane.normal_ras, s)
@@ -100,10 +109,10 @@ def _free_depth(site: ResectionSite, planes: Sequence[Plane], number: int, s: Fl
         return 0.0
     # From the far end towards the surgeon: whether a cut lies farther along each line.
     beyond = np.maximum.accumulate(cut[::-1], axis=0)[::-1]
-    if np.count_nonzero(beyond & bone & ~within) * _RASTER_MM**2 > _NICK_MM2:
+    if np.count_nonzero(beyond & bone & ~within) * _RASTER_MM**2 > nick_mm2:
         return None
     for obstacle in site.obstacles:
-        if np.count_nonzero(beyond & (obstacle.depth_mm(places) > _SKIN_MM)) * _RASTER_MM**2 > _NICK_MM2:
+        if np.count_nonzero(beyond & (obstacle.depth_mm(places) > _SKIN_MM)) * _RASTER_MM**2 > nick_mm2:
             return None
     first, last = cut.argmax(axis=0), len(a) - 1 - cut[::-1].argmax(axis=0)
     return float(((last - first + 1) * _RASTER_MM)[cut.any(axis=0)].max())

@@ -1,0 +1,166 @@
+"""`mskplanner reduce`: the fragments of a broken bone brought to where they belong."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import flip_transform_ras_lps
+from MSKFusionLib.progress import Progress, part
+
+from ..export.html import bullets, figures, page
+from ..export.html import table as html_table
+from ..export.mesh_files import write_stl
+from ..mesh import Mesh
+from ..mrml.render_probe import can_render
+from ..osteotomy.reduction import Reduction, ReductionOptions, mirrored, reduce_fracture
+from ..output_folder import check_output, output_folder
+from .console import say, table
+from .solid_pictures import Drawn, draw
+from .status import DONE, REJECTED
+from .surface_input import Surfaces, read_surfaces
+
+_TEMPLATE = (0.6, 0.6, 0.65)
+#: Okabe and Ito's palette.
+_COLOURS = (
+    (0.9, 0.86, 0.75),
+    (0.0, 0.45, 0.7),
+    (0.84, 0.37, 0.0),
+    (0.0, 0.62, 0.45),
+    (0.8, 0.47, 0.65),
+    (0.94, 0.89, 0.26),
+    (0.34, 0.71, 0.91),
+)
+_NO_PICTURES = "This machine cannot draw off screen (no OpenGL, EGL or OSMesa): the report has no pictures."
+
+
+def reduce(args: argparse.Namespace, progress: Progress) -> int:
+    """Bring fragments to where they belong and write it."""
+    check_output(args.out, force=args.force)
+    options = ReductionOptions(args.turn, args.shift, seed=args.seed)
+    progress(0.0, "Reading fragments and healthy side")
+    source = read_surfaces(args.fragments)
+    fragments = _chosen(source, args.names)
+    healthy = read_surfaces(args.healthy).one(args.healthy_segment, "healthy side (--healthy-segment)")[1]
+    template = healthy if args.same_side else mirrored(healthy, np.zeros(3), np.array([1.0, 0.0, 0.0]))
+    plan = reduce_fracture(fragments, template, options, main=args.main, progress=part(progress, 0.1, 0.9))
+    entry = describe_reduction(plan)
+    with output_folder(args.out, force=args.force) as folder:
+        write_reduction(plan, entry, folder)
+    progress(1.0, "Done")
+    say(_words(entry), entry, as_json=args.json)
+    return DONE if plan.trusted else REJECTED
+
+
+def _chosen(source: Surfaces, names: str | None) -> dict[str, Mesh]:
+    if names is None:
+        return source.meshes
+    wanted = [n.strip() for n in names.split(",") if n.strip()]
+    missing = [n for n in wanted if n not in source.meshes]
+    if missing or not wanted:
+        raise InputError(
+            f"there is no structure '{missing[0] if missing else names}'",
+            f"There are: {', '.join(source.meshes)}.",
+            where=str(source.path),
+        )
+    return {n: source.meshes[n] for n in wanted}
+
+
+def describe_reduction(plan: Reduction) -> dict[str, Any]:
+    """Return a reduction as `reduction.json` holds it."""
+    return {
+        "verdict": "accepted" if plan.trusted else "rejected",
+        "fragments": [
+            {
+                "name": f.name,
+                "trusted": not f.doubts,
+                "doubts": list(f.doubts),
+                "motion_ras": f.motion_ras.tolist(),
+                "motion_lps": flip_transform_ras_lps(f.motion_ras).tolist(),
+                "turned_deg": f.turned_deg,
+                "moved_mm": f.moved_mm,
+                "residual_mm": _finite(f.fit.residual_mm),
+                "matched_share": f.fit.matched_share,
+                "turn_sd_deg": _finite(f.fit.turn_sd_deg),
+                "shift_sd_mm": _finite(f.fit.shift_sd_mm),
+                "volume_mm3": f.mesh.volume_mm3,
+            }
+            for f in plan.fragments
+        ],
+        "notes": list(plan.notes),
+    }
+
+
+def write_reduction(plan: Reduction, entry: dict[str, Any], folder: Path) -> None:
+    """Write `reduction.json`, `reduction.html`, each fragment where it belongs and the mirrored side (STL, LPS)."""
+    (folder / "reduction.json").write_text(json.dumps(entry, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_stl(plan.template, folder / "healthy_mirrored.stl")
+    for n, f in enumerate(plan.fragments):
+        write_stl(f.reduced, folder / f"reduced_{n + 1}.stl")
+    pictures = _pictures(plan) if can_render() else []
+    rows = [
+        [
+            f["name"],
+            f["turned_deg"],
+            f["moved_mm"],
+            f["residual_mm"],
+            f"{100 * f['matched_share']:.0f} %",
+            f["turn_sd_deg"],
+            f["shift_sd_mm"],
+            "; ".join(f["doubts"]) or "trusted",
+        ]
+        for f in entry["fragments"]
+    ]
+    head = ["Fragment", "Turn deg", "Shift mm", "Residual mm", "Fits", "Free deg (SD)", "Free mm (SD)", "Verdict"]
+    doubtful = [f"{f.name}: {d}" for f in plan.fragments for d in f.doubts]
+    html = page(
+        "solids.html",
+        title="Fracture reduction",
+        verdict_class=entry["verdict"],
+        verdict=escape(f"{len(plan.fragments)} fragments, {sum(not f.doubts for f in plan.fragments)} trusted"),
+        reasons=bullets([*doubtful, *plan.notes, *([] if pictures else [_NO_PICTURES])]),
+        pictures=figures(pictures),
+        sections="<h2>Fragments</h2>" + '<div class="wide">' + html_table(head, rows) + "</div>",
+    )
+    (folder / "reduction.html").write_text(html, encoding="utf-8")
+
+
+def _pictures(plan: Reduction) -> list[tuple[bytes, str]]:
+    colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(plan.fragments))]
+    before = [Drawn(f.mesh, c) for f, c in zip(plan.fragments, colours, strict=True)]
+    after = [Drawn(f.reduced, c) for f, c in zip(plan.fragments, colours, strict=True)]
+    whole = Drawn(plan.template, _TEMPLATE, 0.25)
+    around = np.concatenate([b.mesh.vertices_ras for b in (*before, *after)])
+    pictures = []
+    for eye, words in (
+        ((0.3, 1.0, 0.2), "from the front"),
+        ((0.9, -0.5, 0.2), "from the right"),
+        ((-0.9, -0.5, 0.2), "from the left"),
+    ):
+        pictures.append((draw(before, eye, around=around), f"As it is, {words}"))
+        pictures.append((draw([*after, whole], eye, around=around), f"Reduced, with the mirrored side, {words}"))
+    return pictures
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _words(entry: dict[str, Any]) -> str:
+    rows = [
+        [
+            f["name"],
+            f"{f['turned_deg']:.1f}",
+            f"{f['moved_mm']:.1f}",
+            "-" if f["residual_mm"] is None else f"{f['residual_mm']:.2f}",
+            "; ".join(f["doubts"]) or "trusted",
+        ]
+        for f in entry["fragments"]
+    ]
+    return "\n".join([table(["Fragment", "Turn deg", "Shift mm", "Residual mm", ""], rows), *entry["notes"]])

@@ -1,0 +1,222 @@
+"""A broken bone put together: each fragment into the mirrored healthy side, then to its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from MSKFusionLib.errors import GeometryError, InputError
+from MSKFusionLib.frames import FloatArray, invert_rigid, rotation_angle_deg, transform_points
+from MSKFusionLib.progress import Progress, no_progress
+
+from ..bone.depth_field import DepthField
+from ..bone.mesh_depth import depth_of_mesh
+from ..mesh import Mesh
+from .reduction_fit import Fit, SurfaceSample, fit_into, refine_with_neighbours
+
+_FIELD_STEP_MM = 1.5
+_ROOM_MM = 25.0
+#: What the fit of a fragment must show to be believed.
+_LEAST_MATCHED, _WORST_RESIDUAL_MM = 0.3, 1.2
+_TURN_SD_DEG, _SHIFT_SD_MM = 1.5, 1.0
+#: A rival pose so little worse than the best, mm of mean misfit, may as well be the right one.
+_CLEARLY_MM = 0.1
+_LEAST_VOLUME_MM3 = 300.0
+#: After each fragment has its place in the whole bone, all are looked at together so many times.
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class ReductionOptions:
+    """How far fragments may have moved.
+
+    Parameters
+    ----------
+    widest_deg, farthest_mm
+        Displacement that is looked for.
+    template_widest_deg
+        How far the mirrored side may be turned against the main fragment.
+    """
+
+    widest_deg: float = 30.0
+    farthest_mm: float = 25.0
+    template_widest_deg: float = 40.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.widest_deg <= 180 and 0 < self.farthest_mm <= 200 and 0 < self.template_widest_deg <= 180):
+            raise InputError("fragments are looked for within 180 degrees and 200 mm", where="reduction")
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedFragment:
+    """Where one fragment belongs.
+
+    Parameters
+    ----------
+    motion_ras
+        Rigid 4x4 from where it is to where it belongs; the identity for the main fragment.
+    turned_deg, moved_mm
+        The motion: its angle, and how far the fragment's middle goes.
+    doubts
+        Why the pose is not to be trusted, in words; empty where it is.
+    """
+
+    name: str
+    mesh: Mesh
+    motion_ras: FloatArray
+    fit: Fit
+    turned_deg: float
+    moved_mm: float
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def reduced(self) -> Mesh:
+        """The fragment where it belongs."""
+        return self.mesh.transformed(self.motion_ras)
+
+
+@dataclass(frozen=True, eq=False)
+class Reduction:
+    """All fragments of one bone.
+
+    Parameters
+    ----------
+    fragments
+        The main one first: it stays.
+    template
+        The mirrored healthy side, where the main fragment lies in it.
+    """
+
+    fragments: tuple[ReducedFragment, ...]
+    template: Mesh
+    notes: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether every fragment's place is to be trusted."""
+        return not any(f.doubts for f in self.fragments)
+
+
+def mirrored(healthy: Mesh, point_ras: FloatArray, normal_ras: FloatArray) -> Mesh:
+    """Return a surface mirrored by a plane."""
+    n = np.asarray(normal_ras, dtype=np.float64)
+    n = n / np.linalg.norm(n)
+    m = np.eye(4)
+    m[:3, :3] -= 2 * np.outer(n, n)
+    m[:3, 3] = 2 * (np.asarray(point_ras) @ n) * n
+    return healthy.transformed(m)
+
+
+def reduce_fracture(
+    fragments: Mapping[str, Mesh],
+    template: Mesh,
+    options: ReductionOptions | None = None,
+    *,
+    main: str | None = None,
+    progress: Progress = no_progress,
+) -> Reduction:
+    """Find where the fragments of a bone belong.
+
+    The mirrored healthy side is fitted to the main fragment, which stays; the others are fitted into it, one by one; then
+    all together, their fracture surfaces against each other's.
+
+    Parameters
+    ----------
+    fragments
+        Closed surfaces by name, where they are.
+    template
+        The whole bone: the healthy side, mirrored (`mirrored`), anywhere.
+    main
+        The fragment that stays; the largest where None.
+
+    Raises
+    ------
+    InputError
+        When a surface is not closed, a fragment is a crumb, or the main fragment is not there.
+    GeometryError
+        When the main fragment does not fit the mirrored side.
+    """
+    wish = options or ReductionOptions()
+    if not fragments:
+        raise InputError("there is no fragment", "Segment the broken bone.", where="reduction")
+    for name, mesh in fragments.items():
+        if not len(mesh.faces) or not mesh.is_closed or mesh.volume_mm3 <= 0:
+            raise InputError("the surface is not closed or inside out", "Segment it again.", where=name)
+        if mesh.volume_mm3 < _LEAST_VOLUME_MM3:
+            raise InputError(
+                f"this fragment of {mesh.volume_mm3:.0f} mm3 is too small to be placed by its shape",
+                "Leave it out.",
+                name,
+            )
+    chosen = main if main is not None else max(fragments, key=lambda n: fragments[n].volume_mm3)
+    if chosen not in fragments:
+        raise InputError(f"there is no fragment '{chosen}'", f"There are: {', '.join(fragments)}.", where="reduction")
+    total = sum(m.volume_mm3 for m in fragments.values())
+    if not 0.5 < total / template.volume_mm3 < 2.0:
+        raise GeometryError(
+            f"all fragments are {total / 1000:.0f} cm3, the healthy side is {template.volume_mm3 / 1000:.0f} cm3",
+            "Check that these are the two sides of one bone.",
+            where="reduction",
+        )
+    progress(0.0, "Fitting the mirrored side to the main fragment")
+    whole = depth_of_mesh(template, _FIELD_STEP_MM, _ROOM_MM, "healthy side")
+    start = np.eye(4)
+    everything = np.concatenate([m.vertices_ras for m in fragments.values()])
+    start[:3, 3] = 0.5 * (template.bounds_ras.sum(axis=0) - everything.min(axis=0) - everything.max(axis=0))
+    into = fit_into(fragments[chosen], whole, start, wish.template_widest_deg, 2 * wish.farthest_mm, wish.seed)
+    if into.matched_share < _LEAST_MATCHED:
+        raise GeometryError(
+            f"only {100 * into.matched_share:.0f} % of {chosen} fit the mirrored healthy side",
+            "Check the sides, mirror, and which fragment stays.",
+            where="reduction",
+        )
+    fits: dict[str, Fit] = {chosen: into}
+    others = [n for n in fragments if n != chosen]
+    for k, name in enumerate(others):
+        progress(0.1 + 0.7 * k / len(others), f"Fitting {name}")
+        seed = wish.seed + 7 * (k + 1)
+        fits[name] = fit_into(fragments[name], whole, into.motion_ras, wish.widest_deg, wish.farthest_mm, seed)
+    progress(0.8, "Fracture surfaces to each other")
+    fits = _together(fragments, fits, whole, chosen)
+    back = invert_rigid(fits[chosen].motion_ras)
+    done = [_described(name, fragments[name], fits[name], back, is_main=name == chosen) for name in (chosen, *others)]
+    progress(1.0, "Done")
+    return Reduction(tuple(done), template.transformed(back))
+
+
+def _together(fragments: Mapping[str, Mesh], fits: dict[str, Fit], whole: DepthField, main: str) -> dict[str, Fit]:
+    """Fit the fracture surfaces to each other: each fragment's, in turn, to those of all others."""
+    if len(fragments) < 2:
+        return fits
+    fields = {n: depth_of_mesh(m, _FIELD_STEP_MM, 6.0, n) for n, m in fragments.items()}
+    samples = {n: SurfaceSample.of(m, 1200, 3) for n, m in fragments.items()}
+    found = dict(fits)
+    for _ in range(_ROUNDS):
+        for name in fragments:
+            if name == main or not np.isfinite(found[name].residual_mm):
+                continue
+            others = [(fields[o], found[o].motion_ras) for o in fragments if o != name]
+            motion = refine_with_neighbours(samples[name], whole, found[name].motion_ras, others)
+            found[name] = replace(found[name], motion_ras=motion)
+    return found
+
+
+def _described(name: str, mesh: Mesh, fit: Fit, back: FloatArray, *, is_main: bool) -> ReducedFragment:
+    motion = np.eye(4) if is_main else back @ fit.motion_ras
+    middle = mesh.vertices_ras.mean(axis=0)
+    doubts = []
+    if fit.matched_share < _LEAST_MATCHED:
+        doubts.append(f"only {100 * fit.matched_share:.0f} % of its surface fit the healthy side")
+    if fit.residual_mm > _WORST_RESIDUAL_MM:
+        doubts.append(f"what fits does so only to {fit.residual_mm:.1f} mm")
+    if fit.rival_score_mm - fit.score_mm < _CLEARLY_MM:
+        doubts.append("another place fits about as well")
+    if fit.turn_sd_deg > _TURN_SD_DEG or fit.shift_sd_mm > _SHIFT_SD_MM:
+        doubts.append(
+            f"its shape leaves it free by {fit.turn_sd_deg:.1f} degrees or {fit.shift_sd_mm:.1f} mm (a smooth shaft, a flat piece)"
+        )
+    moved = float(np.linalg.norm(transform_points(motion, middle) - middle))
+    return ReducedFragment(name, mesh, motion, fit, rotation_angle_deg(motion[:3, :3]), moved, tuple(doubts))
