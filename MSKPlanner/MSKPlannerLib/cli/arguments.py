@@ -344,6 +344,7 @@ def build_parser() -> argparse.ArgumentParser:
     reduce.add_argument("--main", metavar="NAME", help="the fragment that stays (default: the largest)")
     reduce.add_argument("--turn", type=float, default=30.0, metavar="DEG", help="displacement looked for (default 30)")
     reduce.add_argument("--shift", type=float, default=25.0, metavar="MM", help="displacement looked for (default 25)")
+    reduce.add_argument("--no-paths", action="store_true", help="do not look for collision-free ways")
     reduce.add_argument("--seed", type=int, default=0, help="of the starts (default 0)")
     _output(reduce)
 

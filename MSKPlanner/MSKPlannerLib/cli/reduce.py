@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..export.mesh_files import write_stl
 from ..mesh import Mesh
 from ..mrml.render_probe import can_render
 from ..osteotomy.reduction import Reduction, ReductionOptions, mirrored, reduce_fracture
+from ..osteotomy.reduction_path import FragmentPath, reduction_paths
 from ..output_folder import check_output, output_folder
 from .console import say, table
 from .solid_pictures import Drawn, draw
@@ -49,10 +51,18 @@ def reduce(args: argparse.Namespace, progress: Progress) -> int:
     fragments = _chosen(source, args.names)
     healthy = read_surfaces(args.healthy).one(args.healthy_segment, "healthy side (--healthy-segment)")[1]
     template = healthy if args.same_side else mirrored(healthy, np.zeros(3), np.array([1.0, 0.0, 0.0]))
-    plan = reduce_fracture(fragments, template, options, main=args.main, progress=part(progress, 0.1, 0.9))
-    entry = describe_reduction(plan)
+    plan = reduce_fracture(fragments, template, options, main=args.main, progress=part(progress, 0.1, 0.85))
+    paths: dict[str, FragmentPath | str] = {}
+    if not args.no_paths:
+        progress(0.85, "Ways of the fragments")
+        paths = reduction_paths(plan, seed=args.seed)
+    entry = describe_reduction(plan, paths)
     with output_folder(args.out, force=args.force) as folder:
         write_reduction(plan, entry, folder)
+        for n, f in enumerate(plan.fragments):
+            path = paths.get(f.name)
+            if isinstance(path, FragmentPath):
+                _write_path(path, folder / f"path_{n + 1}.json")
     progress(1.0, "Done")
     say(_words(entry), entry, as_json=args.json)
     return DONE if plan.trusted else REJECTED
@@ -72,8 +82,33 @@ def _chosen(source: Surfaces, names: str | None) -> dict[str, Mesh]:
     return {n: source.meshes[n] for n in wanted}
 
 
-def describe_reduction(plan: Reduction) -> dict[str, Any]:
+def _write_path(path: FragmentPath, target: Path) -> None:
+    """Write a fragment's motions on its way (RAS, row by row), and the clearance at each."""
+    entry = {
+        "motions_ras": path.motions_ras.reshape(len(path.motions_ras), 16).round(6).tolist(),
+        "clearance_mm": path.clearance_mm.round(3).tolist(),
+    }
+    target.write_text(json.dumps(entry) + "\n", encoding="utf-8")
+
+
+def _described_path(path: FragmentPath | str | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    if isinstance(path, str):
+        return {"found": False, "why": path}
+    return {
+        "found": True,
+        "poses": len(path.motions_ras),
+        "longest_mm": path.longest_mm,
+        "least_clearance_mm": path.least_mm,
+        "clearance_at_start_mm": float(path.clearance_mm[0]),
+        "clearance_at_end_mm": float(path.clearance_mm[-1]),
+    }
+
+
+def describe_reduction(plan: Reduction, paths: Mapping[str, FragmentPath | str] | None = None) -> dict[str, Any]:
     """Return a reduction as `reduction.json` holds it."""
+    ways = paths or {}
     return {
         "verdict": "accepted" if plan.trusted else "rejected",
         "fragments": [
@@ -90,6 +125,7 @@ def describe_reduction(plan: Reduction) -> dict[str, Any]:
                 "turn_sd_deg": _finite(f.fit.turn_sd_deg),
                 "shift_sd_mm": _finite(f.fit.shift_sd_mm),
                 "volume_mm3": f.mesh.volume_mm3,
+                "path": _described_path(ways.get(f.name)),
             }
             for f in plan.fragments
         ],
@@ -114,10 +150,21 @@ def write_reduction(plan: Reduction, entry: dict[str, Any], folder: Path) -> Non
             f["turn_sd_deg"],
             f["shift_sd_mm"],
             "; ".join(f["doubts"]) or "trusted",
+            _path_words(f["path"]),
         ]
         for f in entry["fragments"]
     ]
-    head = ["Fragment", "Turn deg", "Shift mm", "Residual mm", "Fits", "Free deg (SD)", "Free mm (SD)", "Verdict"]
+    head = [
+        "Fragment",
+        "Turn deg",
+        "Shift mm",
+        "Residual mm",
+        "Fits",
+        "Free deg (SD)",
+        "Free mm (SD)",
+        "Verdict",
+        "Way",
+    ]
     doubtful = [f"{f.name}: {d}" for f in plan.fragments for d in f.doubts]
     html = page(
         "solids.html",
@@ -152,6 +199,17 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
+def _path_words(path: Mapping[str, Any] | None) -> str:
+    if path is None:
+        return "-"
+    if not path["found"]:
+        return str(path["why"])
+    return (
+        f"{path['longest_mm']:.0f} mm, clearance {path['least_clearance_mm']:.1f} mm at least "
+        f"({path['clearance_at_start_mm']:.1f} at its start, {path['clearance_at_end_mm']:.1f} at its end)"
+    )
+
+
 def _words(entry: dict[str, Any]) -> str:
     rows = [
         [
@@ -160,7 +218,8 @@ def _words(entry: dict[str, Any]) -> str:
             f"{f['moved_mm']:.1f}",
             "-" if f["residual_mm"] is None else f"{f['residual_mm']:.2f}",
             "; ".join(f["doubts"]) or "trusted",
+            _path_words(f["path"]),
         ]
         for f in entry["fragments"]
     ]
-    return "\n".join([table(["Fragment", "Turn deg", "Shift mm", "Residual mm", ""], rows), *entry["notes"]])
+    return "\n".join([table(["Fragment", "Turn deg", "Shift mm", "Residual mm", "", "Way"], rows), *entry["notes"]])

@@ -1,0 +1,257 @@
+"""A way for a fragment from where it is to where it belongs that meets no other bone.
+
+Two trees grow towards each other from both ends, through turns and shifts (RRT-Connect; Kuffner & LaValle 2000, doi
+10.1109/ROBOT.2000.844730); corners are then cut where that is free. The widest clearance of a list for which a way is found is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray, rigid, transform_points
+
+from ..bone.depth_field import DepthField
+from ..bone.mesh_depth import depth_of_mesh
+from ..mesh import Mesh
+from .reduction import Reduction
+from .reduction_fit import SurfaceSample
+
+#: No point of the fragment moves farther than this between two poses that are looked at.
+STEP_MM = 0.5
+_FIELD_STEP_MM = 1.0
+_POINTS = 800
+#: So many times as many points are looked at on the way that was found.
+_FINER = 4
+#: Clearances that are tried, mm, the widest first; nearer to its ends a way may come as near as the ends do.
+_CLEARANCES_MM = (2.0, 0.5, 0.0)
+_REACH_MM = 25.0
+_NODES = 150
+_SHORTCUTS = 15
+#: What two surfaces may overlap: their grids and points do not tell more.
+_TOUCH_MM = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class FragmentPath:
+    """A way of a fragment.
+
+    Parameters
+    ----------
+    motions_ras
+        (N, 4, 4) rigid, from the identity to where the fragment belongs; no point moves more than 0.5 mm from one to the next.
+    clearance_mm
+        (N,) distance from the other bones; negative where they overlap as they do at an end.
+    longest_mm
+        The way of the point that moves farthest.
+    """
+
+    motions_ras: FloatArray
+    clearance_mm: FloatArray
+    longest_mm: float
+
+    @property
+    def least_mm(self) -> float:
+        """The least clearance on the way between the ends."""
+        return float(self.clearance_mm.min())
+
+
+class _Room:
+    """Poses of one fragment among others: six numbers (turn vector in rad times the arm, shift in mm)."""
+
+    def __init__(self, fragment: Mesh, goal_ras: FloatArray, others: Sequence[Mesh], finer: int = 1) -> None:
+        self.middle = fragment.vertices_ras.mean(axis=0)
+        self.arm = max(float(np.linalg.norm(fragment.vertices_ras - self.middle, axis=1).max()), 1.0)
+        self.points = SurfaceSample.of(fragment, finer * _POINTS, 5).points_ras
+        self.field = depth_of_mesh(fragment, _FIELD_STEP_MM, 6.0, "fragment")
+        self.others: list[tuple[DepthField, FloatArray]] = [
+            (
+                depth_of_mesh(o, _FIELD_STEP_MM, 6.0, "other bone"),
+                SurfaceSample.of(o, 2 * finer * _POINTS, 6).points_ras,
+            )
+            for o in others
+        ]
+        turn = Rotation.from_matrix(goal_ras[:3, :3]).as_rotvec()
+        self.goal = np.concatenate([turn * self.arm, transform_points(goal_ras, self.middle) - self.middle])
+        self.start = np.zeros(6)
+
+    def motion(self, pose: FloatArray) -> FloatArray:
+        """Return the 4x4 of a pose."""
+        turn = Rotation.from_rotvec(pose[:3] / self.arm).as_matrix()
+        return rigid(turn, self.middle - turn @ self.middle + pose[3:])
+
+    def clearance_mm(self, pose: FloatArray) -> float:
+        """Return the distance from the other bones, each side's points in the other's field."""
+        m = self.motion(pose)
+        back = np.linalg.inv(m)
+        at = transform_points(m, self.points)
+        least = np.inf
+        for field, points in self.others:
+            least = min(least, -float(field.depth_mm(at).max()))
+            least = min(least, -float(self.field.depth_mm(transform_points(back, points)).max()))
+        return least
+
+    @staticmethod
+    def way_mm(a: FloatArray, b: FloatArray) -> float:
+        """Return how far a point moves at most from one pose to another."""
+        return float(np.linalg.norm(a[:3] - b[:3]) + np.linalg.norm(a[3:] - b[3:]))
+
+    def between(self, a: FloatArray, b: FloatArray, step_mm: float = STEP_MM) -> FloatArray:
+        """Return poses (N, 6) from one to another, the first left out."""
+        count = max(1, int(np.ceil(1.05 * self.way_mm(a, b) / step_mm)))
+        return a + np.linspace(0, 1, count + 1)[1:, None] * (b - a)
+
+
+def reduction_path(
+    fragment: Mesh, goal_ras: FloatArray, others: Sequence[Mesh], *, seed: int = 0, room_mm: float = 60.0
+) -> FragmentPath:
+    """Find a way for a fragment.
+
+    Parameters
+    ----------
+    fragment
+        Where it is.
+    goal_ras
+        4x4 that takes it to where it belongs.
+    others
+        Bones and fragments that do not move meanwhile.
+    room_mm
+        How far it may swerve.
+
+    Raises
+    ------
+    ProcessingError
+        When no way is found: the fragment is locked, or ends deep in another bone.
+    """
+    room = _Room(fragment, np.asarray(goal_ras, dtype=np.float64), others)
+    ends = [room.clearance_mm(room.start), room.clearance_mm(room.goal)]
+    rng = np.random.default_rng(seed)
+    for wish in _CLEARANCES_MM:
+        way = _way(room, wish, ends, rng, room_mm)
+        if way is not None:
+            poses = _shortened(room, way, wish, ends, rng)
+            found = _described(_Room(fragment, np.asarray(goal_ras, dtype=np.float64), others, _FINER), poses)
+            # More points may see more: a way that they show to be nearer than the ends are is none.
+            if found.least_mm >= min(wish, *found.clearance_mm[[0, -1]]) - 2 * _TOUCH_MM:
+                return found
+    raise ProcessingError(
+        f"no way was found for the fragment (its clearance is {ends[0]:.1f} mm where it is, {ends[1]:.1f} mm where it "
+        "belongs): move what is in its way first, or check where it belongs."
+    )
+
+
+def reduction_paths(plan: Reduction, obstacles: Sequence[Mesh] = (), *, seed: int = 0) -> dict[str, FragmentPath | str]:
+    """Find a way for each fragment, one after the other: the largest first, those before it already in place.
+
+    Parameters
+    ----------
+    obstacles
+        Bones that stay where they are.
+
+    Returns
+    -------
+    By fragment its way, or in words why there is none; the main fragment, which stays, has none.
+    """
+    out: dict[str, FragmentPath | str] = {}
+    main, *rest = plan.fragments
+    waiting = sorted(rest, key=lambda f: -f.mesh.volume_mm3)
+    placed = [main.reduced, *obstacles]
+    for n, fragment in enumerate(waiting):
+        others = [*placed, *(f.mesh for f in waiting[n + 1 :])]
+        try:
+            out[fragment.name] = reduction_path(fragment.mesh, fragment.motion_ras, others, seed=seed)
+        except ProcessingError as error:
+            out[fragment.name] = str(error)
+        placed.append(fragment.reduced)
+    return out
+
+
+def _spare_mm(room: _Room, pose: FloatArray, wish_mm: float, ends: Sequence[float]) -> float:
+    """Return how much more clearance a pose has than is wished; near the ends it may be as near as they are."""
+    near = [e + 0.5 * room.way_mm(pose, p) - _TOUCH_MM for e, p in zip(ends, (room.start, room.goal), strict=True)]
+    needed = min(wish_mm, *near)
+    return room.clearance_mm(pose) - needed
+
+
+def _reached(room: _Room, a: FloatArray, b: FloatArray, wish: float, ends: Sequence[float]) -> FloatArray:
+    """Return how far one gets from `a` straight towards `b`."""
+    last, sure = a, 0.0
+    poses = room.between(a, b)
+    step = room.way_mm(a, b) / len(poses)
+    for n, pose in enumerate(poses):
+        # A distance changes by no more than the way, and what is wished by half of it: what is far from all is free.
+        sure -= step
+        if sure < 0 or n == len(poses) - 1:
+            spare = _spare_mm(room, pose, wish, ends)
+            if spare < 0:
+                break
+            sure = spare / 1.5
+        last = pose
+    return last
+
+
+def _way(
+    room: _Room, wish: float, ends: Sequence[float], rng: np.random.Generator, room_mm: float
+) -> list[FloatArray] | None:
+    """Return corners of a free way, or None."""
+    if np.array_equal(_reached(room, room.start, room.goal, wish, ends), room.goal):
+        return [room.start, room.goal]
+    trees: list[tuple[list[FloatArray], list[int]]] = [([room.start], [-1]), ([room.goal], [-1])]
+    middle, span = 0.5 * (room.start + room.goal), 0.5 * np.abs(room.goal - room.start) + 10.0
+    span[3:] += room_mm
+    for n in range(_NODES):
+        (nodes, parents), (others, other_parents) = trees[n % 2], trees[1 - n % 2]
+        drawn = middle + span * rng.uniform(-1, 1, 6)
+        if n % 4 < 2:
+            # Half of the time the turn is one between the ends': most ways need no other.
+            drawn[:3] = room.start[:3] + rng.random() * (room.goal[:3] - room.start[:3])
+        at = int(np.argmin([room.way_mm(drawn, p) for p in nodes]))
+        aim = nodes[at] + min(1.0, _REACH_MM / room.way_mm(nodes[at], drawn)) * (drawn - nodes[at])
+        got = _reached(room, nodes[at], aim, wish, ends)
+        if room.way_mm(got, nodes[at]) < STEP_MM / 2:
+            continue
+        nodes.append(got)
+        parents.append(at)
+        to = int(np.argmin([room.way_mm(got, p) for p in others]))
+        end = _reached(room, got, others[to], wish, ends)
+        if np.array_equal(end, others[to]):
+            one, two = _branch(nodes, parents, len(nodes) - 1), _branch(others, other_parents, to)
+            way = one[::-1] + two
+            return way if n % 2 == 0 else way[::-1]
+    return None
+
+
+def _branch(nodes: list[FloatArray], parents: list[int], at: int) -> list[FloatArray]:
+    out = []
+    while at >= 0:
+        out.append(nodes[at])
+        at = parents[at]
+    return out
+
+
+def _shortened(
+    room: _Room, way: list[FloatArray], wish: float, ends: Sequence[float], rng: np.random.Generator
+) -> list[FloatArray]:
+    """Cut corners off a way where that is free."""
+    poses = list(way)
+    for _ in range(_SHORTCUTS):
+        if len(poses) < 3:
+            break
+        a, b = sorted(rng.choice(len(poses), 2, replace=False).tolist())
+        if b - a > 1 and np.array_equal(_reached(room, poses[a], poses[b], wish, ends), poses[b]):
+            poses = poses[: a + 1] + poses[b:]
+    return poses
+
+
+def _described(room: _Room, corners: list[FloatArray]) -> FragmentPath:
+    poses = [room.start, *(p for a, b in pairwise(corners) for p in room.between(a, b))]
+    motions = np.stack([room.motion(p) for p in poses])
+    clearance = np.array([room.clearance_mm(p) for p in poses])
+    far = np.stack([transform_points(m, room.points) for m in motions[:: max(1, len(motions) // 100)]])
+    longest = float(np.linalg.norm(np.diff(far, axis=0), axis=2).sum(axis=0).max()) if len(far) > 1 else 0.0
+    return FragmentPath(motions, clearance, longest)
