@@ -40,6 +40,8 @@ from MSKPlannerLib.osteotomy.resection_site import resection_site  # noqa: E402
 _CHECK_MM = 0.4
 #: Sets of the exhaustive search that are looked at with the saw's way, the least bone first.
 _LOOKED_AT = 400
+#: Sets that differ by less than this from one that was looked at are passed over.
+_ALIKE_DEG = 5.0
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,14 @@ def exhaustive_mm3(bone: Mesh, tumour: Mesh, wish: ResectionOptions) -> float:
                 found.append((int(volume[at]), (*first, int(rest[at]))))
         if len(found) > 200_000:
             found = sorted(found)[:20_000]
-    best = np.inf
-    for _, chosen in sorted(found)[:_LOOKED_AT]:
+    best, looked = np.inf, []
+    for _, chosen in sorted(found):
         normals = table[list(chosen)]
+        if any((normals @ o.T).max(axis=1).min() > np.cos(np.radians(_ALIKE_DEG)) for o in looked):
+            continue
+        looked.append(normals)
+        if len(looked) > _LOOKED_AT:
+            break
         volume = removed_mm3(site, normals)
         if volume < best and is_free(site, normals, wish.travel_ras, wish.widest_deg):
             best = volume
