@@ -10,7 +10,14 @@ from MSKFusionLib.frames import invert_rigid, rigid_about, rotation_about, rotat
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.plane import Plane
 from MSKPlannerLib.osteotomy.plane_split import split_by_plane
-from MSKPlannerLib.osteotomy.reduction import ReductionOptions, mirrored, reduce_fracture
+from MSKPlannerLib.osteotomy.reduction import (
+    ReducedFragment,
+    ReductionOptions,
+    _without_overlap,
+    mirrored,
+    reduce_fracture,
+)
+from MSKPlannerLib.osteotomy.reduction_fit import Fit
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,7 @@ def test_a_fragment_goes_back_to_where_it_was(broken):
     assert rotation_angle_deg(off[:3, :3]) < 1.5
     assert np.linalg.norm(transform_points(off, middle) - middle) < 1.0
     assert not main.doubts
+    assert not any("reaches" in d for d in other.doubts)
 
 
 @pytest.mark.slow
@@ -52,6 +60,17 @@ def test_a_ball_could_lie_any_way_round():
     plan = reduce_fracture({"bar": bar, "ball": ball}, template)
     assert any("free" in d or "another place" in d for d in plan.fragments[1].doubts)
     assert not plan.trusted
+
+
+def test_fragments_that_lie_in_each_other_are_doubted():
+    bar, inside = box_mesh((30.0, 24.0, 200.0)), box_mesh((20.0, 20.0, 20.0))
+    fit = Fit(np.eye(4), 0.1, 0.9, 0.1, np.inf, 0.1, 0.1)
+    pieces = [ReducedFragment(n, m, np.eye(4), fit, 0.0, 0.0) for n, m in (("bar", bar), ("inside", inside))]
+    first, second = _without_overlap(pieces)
+    assert not first.doubts
+    # The middles of the block's faces across lie deepest: 12 mm from the bar's sides less what the field rounds.
+    assert "mm into bar" in second.doubts[0]
+    assert float(second.doubts[0].split()[4]) > 8.0
 
 
 def test_wrong_input_is_said(broken):

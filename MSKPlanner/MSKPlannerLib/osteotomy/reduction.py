@@ -26,6 +26,8 @@ _CLEARLY_MM = 0.1
 _LEAST_VOLUME_MM3 = 300.0
 #: After each fragment has its place in the whole bone, all are looked at together so many times.
 _ROUNDS = 3
+#: Fragments that lie deeper than this in each other do not both lie right.
+_OVERLAP_MM, _OVERLAP_POINTS = 1.5, 4000
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ def reduce_fracture(
     fits = _together(fragments, fits, whole, chosen)
     back = invert_rigid(fits[chosen].motion_ras)
     done = [_described(name, fragments[name], fits[name], back, is_main=name == chosen) for name in (chosen, *others)]
+    done = _without_overlap(done)
     progress(1.0, "Done")
     return Reduction(tuple(done), template.transformed(back))
 
@@ -202,6 +205,24 @@ def _together(fragments: Mapping[str, Mesh], fits: dict[str, Fit], whole: DepthF
             motion = refine_with_neighbours(samples[name], whole, found[name].motion_ras, others)
             found[name] = replace(found[name], motion_ras=motion)
     return found
+
+
+def _without_overlap(fragments: list[ReducedFragment]) -> list[ReducedFragment]:
+    """Say of fragments that lie in others where they are put."""
+    fields = [depth_of_mesh(f.mesh, _FIELD_STEP_MM, 6.0, f.name) for f in fragments]
+    out = [fragments[0]]
+    for n, fragment in enumerate(fragments[1:], start=1):
+        places = transform_points(fragment.motion_ras, SurfaceSample.of(fragment.mesh, _OVERLAP_POINTS, 4).points_ras)
+        deepest, other = max(
+            (float(field.depth_mm(transform_points(invert_rigid(f.motion_ras), places)).max()), f.name)
+            for k, (f, field) in enumerate(zip(fragments, fields, strict=True))
+            if k != n
+        )
+        if deepest > _OVERLAP_MM:
+            words = f"in place it reaches {deepest:.1f} mm into {other}"
+            fragment = replace(fragment, doubts=(*fragment.doubts, words))
+        out.append(fragment)
+    return out
 
 
 def _described(name: str, mesh: Mesh, fit: Fit, back: FloatArray, *, is_main: bool) -> ReducedFragment:
