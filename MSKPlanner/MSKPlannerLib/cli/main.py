@@ -18,7 +18,7 @@ from .console import console_progress
 from .status import BUG, CANCELLED, WRONG_INPUT
 
 #: Commands with a file of their own; the others are in `commands`.
-_OWN_FILE = ("demo", "combine", "resect", "path", "limb", "mirror", "spine", "export", "check", "cutguide")
+_OWN_FILE = ("demo", "combine", "resect", "path", "limb", "mirror", "spine", "export", "check", "cutguide", "reduce")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,41 +65,6 @@ def _command(name: str) -> Callable[..., int]:
     # Each command brings its imports along only when it is called: --help stays quick.
     own_file = f".{name}" if name in _OWN_FILE else ".commands"
     found: Callable[..., int] = getattr(importlib.import_module(own_file, __package__), name)
-    if name == "demo":
-        from .demo import demo
-
-        return demo
-    if name == "combine":
-        from .combine import combine
-
-        return combine
-    if name == "resect":
-        from .resect import resect
-
-        return resect
-    if name == "path":
-        from .path import path
-
-        return path
-    if name == "limb":
-        from .limb import limb
-
-        return limb
-    if name == "mirror":
-        from .mirror import mirror
-
-        return mirror
-    if name == "spine":
-        from .spine import spine
-
-        return spine
-    if name == "reduce":
-        from .reduce import reduce
-
-        return reduce
-    from . import commands
-
-    found: Callable[..., int] = getattr(commands, name)
     return found
 
 
