@@ -15,6 +15,8 @@ _LEVEL = (
     "names the vertebrae from one of them: L3@R,A,S (a RAS point in mm inside L3), L5@lowest or T9@highest "
     "(of those in view); without it they are numbered V1, V2, ... from head to foot"
 )
+_SURFACE = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI)"
+_THREE: dict[str, Any] = {"nargs": 3, "type": float, "metavar": ("R", "A", "S")}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,14 +29,41 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mskplanner {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    for add in (
+        _demo,
+        _run,
+        _register,
+        _segment,
+        _combine,
+        _screws,
+        _guide,
+        _cutguide,
+        _path,
+        _resect,
+        _reduce,
+        _limb,
+        _mirror,
+        _spine,
+        _export,
+        _check,
+    ):
+        add(commands)
+    return parser
+
+
+def _demo(commands: argparse._SubParsersAction) -> None:
     demo = _command(commands, "demo", "generate a patient with known truth, plan on it, compare with the truth")
     demo.add_argument("--seed", type=int, default=1, help="which patient (default 1)")
     _output(demo)
 
+
+def _run(commands: argparse._SubParsersAction) -> None:
     run = _command(commands, "run", "plan a whole case from one readable file")
     run.add_argument("case", metavar="CASE.toml", help="what to plan on and how; see docs/case-file.md")
     _output(run)
 
+
+def _register(commands: argparse._SubParsersAction) -> None:
     register = _command(commands, "register", "bring MOVING onto FIXED (CT and MR, either way round)")
     register.add_argument("fixed", metavar="FIXED", help=_IMAGE)
     register.add_argument("moving", metavar="MOVING", help=_IMAGE)
@@ -90,6 +119,8 @@ def build_parser() -> argparse.ArgumentParser:
     register.add_argument("--seed", type=int, default=0, help="of the random samples (default 0)")
     _output(register)
 
+
+def _segment(commands: argparse._SubParsersAction) -> None:
     segment = _command(commands, "segment", "find the bones in a CT, or what a network knows in a CT or MR")
     segment.add_argument("image", metavar="IMAGE", help=_IMAGE)
     segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
@@ -119,6 +150,29 @@ def build_parser() -> argparse.ArgumentParser:
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 
+
+def _combine(commands: argparse._SubParsersAction) -> None:
+    combine = _command(commands, "combine", "bones of a CT and other structures of an MR in one label set")
+    combine.add_argument("bones", metavar="BONES", help="labels on the CT, as `segment` writes them")
+    combine.add_argument("labels", metavar="LABELS", help="labels on the MR: discs, canal, roots, muscle, a tumour")
+    combine.add_argument("--registration", required=True, metavar="JSON", help="registration.json of CT and MR (rigid)")
+    combine.add_argument(
+        "--labels-in", choices=["moving", "fixed"], default="moving", help="image of it that LABELS belong to"
+    )
+    combine.add_argument(
+        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
+    )
+    combine.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
+    combine.add_argument(
+        "--disagreement",
+        metavar="FILE",
+        help="also write where the MR's labels lie deeper in bone than is explained, as an image in mm",
+    )
+    combine.add_argument("--force", action="store_true", help="replace an existing file")
+    combine.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _screws(commands: argparse._SubParsersAction) -> None:
     screws = _command(commands, "screws", "plan screws on a CT")
     screws.add_argument("ct", metavar="CT", help=_IMAGE)
     screws.add_argument(
@@ -146,6 +200,8 @@ def build_parser() -> argparse.ArgumentParser:
     _planning(screws)
     _output(screws)
 
+
+def _guide(commands: argparse._SubParsersAction) -> None:
     guide = _command(commands, "guide", "design drill guides for a plan")
     guide.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json and a segmentation.seg.nrrd")
     guide.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface and the pictures")
@@ -159,62 +215,23 @@ def build_parser() -> argparse.ArgumentParser:
     _guide_options(guide)
     _output(guide)
 
-    combine = _command(commands, "combine", "bones of a CT and other structures of an MR in one label set")
-    combine.add_argument("bones", metavar="BONES", help="labels on the CT, as `segment` writes them")
-    combine.add_argument("labels", metavar="LABELS", help="labels on the MR: discs, canal, roots, muscle, a tumour")
-    combine.add_argument("--registration", required=True, metavar="JSON", help="registration.json of CT and MR (rigid)")
-    combine.add_argument(
-        "--labels-in", choices=["moving", "fixed"], default="moving", help="image of it that LABELS belong to"
-    )
-    combine.add_argument(
-        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
-    )
-    combine.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
-    combine.add_argument(
-        "--disagreement",
-        metavar="FILE",
-        help="also write where the MR's labels lie deeper in bone than is explained, as an image in mm",
-    )
-    combine.add_argument("--force", action="store_true", help="replace an existing file")
-    combine.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    resect = _command(commands, "resect", "plan the cuts that free a tumour from a bone with a margin")
-    surface = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI)"
-    resect.add_argument("--bone", required=True, metavar="FILE", help=f"the bone in its CT's frame: {surface}")
-    resect.add_argument("--tumour", required=True, metavar="FILE", help=f"the tumour: {surface}")
-    resect.add_argument("--bone-segment", metavar="NAME", help="which structure of a label map is the bone")
-    resect.add_argument("--tumour-segment", metavar="NAME", help="which structure of a label map is the tumour")
-    resect.add_argument(
-        "--registration", metavar="JSON", help="registration.json that carries the tumour into the bone's image"
+def _cutguide(commands: argparse._SubParsersAction) -> None:
+    cutguide = _command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
+    cutguide.add_argument("bone", metavar="BONE", help="its closed surface: STL, PLY, OBJ, 3MF or VTK")
+    cutguide.add_argument("--point", required=True, **_THREE, help="a point of the plane in the bone, RAS mm")
+    cutguide.add_argument("--normal", required=True, **_THREE, help="the direction across the plane")
+    cutguide.add_argument("--approach", required=True, **_THREE, help="the direction from the bone to the surgeon")
+    cutguide.add_argument(
+        "--insertion", **_THREE, help="the direction to put it on along, towards the bone (default: searched)"
     )
-    resect.add_argument(
-        "--tumour-in", choices=["moving", "fixed"], default="moving", help="image of it that the tumour was drawn in"
-    )
-    resect.add_argument(
-        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
-    )
-    resect.add_argument("--margin", type=float, default=10.0, metavar="MM", help="in bone, everywhere (default 10)")
-    resect.add_argument("--planes", type=int, default=3, metavar="N", help="at most, 1 to 5 (default 3)")
-    resect.add_argument(
-        "--approach",
-        default="anterior",
-        metavar="SIDE",
-        help="anterior, posterior, left, right, superior, inferior, or R,A,S from the bone to the surgeon",
-    )
-    resect.add_argument(
-        "--tilt", type=float, default=35.0, metavar="DEG", help="of the saw off it at most (default 35)"
-    )
-    resect.add_argument("--kerf", type=float, default=1.0, metavar="MM", help="thickness of the blade (default 1)")
-    resect.add_argument("--saw-sd", type=float, default=1.0, metavar="MM", help="error of a cut's place (default 1)")
-    resect.add_argument("--saw-turn-sd", type=float, default=2.0, metavar="DEG", help="of its direction (default 2)")
-    resect.add_argument(
-        "--tumour-sd", type=float, default=0.0, metavar="MM", help="of the tumour's outline (default 0)"
-    )
-    resect.add_argument(
-        "--no-obstacles", action="store_true", help="other structures of --bone are not in the saw's way"
-    )
-    resect.add_argument("--seed", type=int, default=0, help="of the draws of errors (default 0)")
-    _output(resect)
+    cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
+    cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
+    _output(cutguide)
+
+
+def _path(commands: argparse._SubParsersAction) -> None:
     path = _command(commands, "path", "plan a needle from the skin to a target: biopsy, ablation")
     path.add_argument("image", metavar="IMAGE", help=f"CT or MR: {_IMAGE}")
     path.add_argument("--target", metavar="R,A,S", help="RAS mm (write --target=-4,12,-310)")
@@ -254,6 +271,62 @@ def build_parser() -> argparse.ArgumentParser:
     path.add_argument("--same-needle", action="store_true", help="all zones on one needle, drawn back between them")
     _output(path)
 
+
+def _resect(commands: argparse._SubParsersAction) -> None:
+    resect = _command(commands, "resect", "plan the cuts that free a tumour from a bone with a margin")
+    resect.add_argument("--bone", required=True, metavar="FILE", help=f"the bone in its CT's frame: {_SURFACE}")
+    resect.add_argument("--tumour", required=True, metavar="FILE", help=f"the tumour: {_SURFACE}")
+    resect.add_argument("--bone-segment", metavar="NAME", help="which structure of a label map is the bone")
+    resect.add_argument("--tumour-segment", metavar="NAME", help="which structure of a label map is the tumour")
+    resect.add_argument(
+        "--registration", metavar="JSON", help="registration.json that carries the tumour into the bone's image"
+    )
+    resect.add_argument(
+        "--tumour-in", choices=["moving", "fixed"], default="moving", help="image of it that the tumour was drawn in"
+    )
+    resect.add_argument(
+        "--registration-error", type=float, metavar="MM", help="expected error to use (default: what the file says)"
+    )
+    resect.add_argument("--margin", type=float, default=10.0, metavar="MM", help="in bone, everywhere (default 10)")
+    resect.add_argument("--planes", type=int, default=3, metavar="N", help="at most, 1 to 5 (default 3)")
+    resect.add_argument(
+        "--approach",
+        default="anterior",
+        metavar="SIDE",
+        help="anterior, posterior, left, right, superior, inferior, or R,A,S from the bone to the surgeon",
+    )
+    resect.add_argument(
+        "--tilt", type=float, default=35.0, metavar="DEG", help="of the saw off it at most (default 35)"
+    )
+    resect.add_argument("--kerf", type=float, default=1.0, metavar="MM", help="thickness of the blade (default 1)")
+    resect.add_argument("--saw-sd", type=float, default=1.0, metavar="MM", help="error of a cut's place (default 1)")
+    resect.add_argument("--saw-turn-sd", type=float, default=2.0, metavar="DEG", help="of its direction (default 2)")
+    resect.add_argument(
+        "--tumour-sd", type=float, default=0.0, metavar="MM", help="of the tumour's outline (default 0)"
+    )
+    resect.add_argument(
+        "--no-obstacles", action="store_true", help="other structures of --bone are not in the saw's way"
+    )
+    resect.add_argument("--seed", type=int, default=0, help="of the draws of errors (default 0)")
+    _output(resect)
+
+
+def _reduce(commands: argparse._SubParsersAction) -> None:
+    reduce = _command(commands, "reduce", "bring the fragments of a broken bone to where they belong")
+    reduce.add_argument("--fragments", required=True, metavar="FILE", help="label map with one structure a fragment")
+    reduce.add_argument("--names", metavar="A,B", help="only these structures of it (default: all)")
+    reduce.add_argument("--healthy", required=True, metavar="FILE", help=f"the other, healthy side: {_SURFACE}")
+    reduce.add_argument("--healthy-segment", metavar="NAME", help="which structure of a label map that is")
+    reduce.add_argument("--same-side", action="store_true", help="--healthy is of this side already: do not mirror it")
+    reduce.add_argument("--main", metavar="NAME", help="the fragment that stays (default: the largest)")
+    reduce.add_argument("--turn", type=float, default=30.0, metavar="DEG", help="displacement looked for (default 30)")
+    reduce.add_argument("--shift", type=float, default=25.0, metavar="MM", help="displacement looked for (default 25)")
+    reduce.add_argument("--no-paths", action="store_true", help="do not look for collision-free ways")
+    reduce.add_argument("--seed", type=int, default=0, help="of the starts (default 0)")
+    _output(reduce)
+
+
+def _limb(commands: argparse._SubParsersAction) -> None:
     limb = _command(commands, "limb", "measure a leg from its bones, and plan the wedge that corrects it")
     mesh = "a closed surface (STL, PLY, OBJ, 3MF or VTK), or with --bones the name of its segment"
     for bone in ("femur", "tibia", "fibula", "talus"):
@@ -285,6 +358,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _output(limb)
 
+
+def _mirror(commands: argparse._SubParsersAction) -> None:
     mirror = _command(
         commands, "mirror", "compare a deformed bone with the mirrored healthy side, and plan its correction"
     )
@@ -296,6 +371,8 @@ def build_parser() -> argparse.ArgumentParser:
     mirror.add_argument("--kerf", type=float, default=0.0, metavar="MM", help="thickness of the saw (default 0)")
     _output(mirror)
 
+
+def _spine(commands: argparse._SubParsersAction) -> None:
     spine = _command(commands, "spine", "measure Cobb angle, lordosis and the tilt of each vertebra in a segmentation")
     spine.add_argument("bones", metavar="LABELMAP", help="a segmentation with named vertebrae")
     _numbering(spine)
@@ -303,20 +380,8 @@ def build_parser() -> argparse.ArgumentParser:
     spine.add_argument("--force", action="store_true", help="replace an existing file")
     spine.add_argument("--json", action="store_true", help="print the result as JSON")
 
-    cutguide = _command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
-    cutguide.add_argument("bone", metavar="BONE", help="its closed surface: STL, PLY, OBJ, 3MF or VTK")
-    three: dict[str, Any] = {"nargs": 3, "type": float, "metavar": ("R", "A", "S")}
-    cutguide.add_argument("--point", required=True, **three, help="a point of the plane in the bone, RAS mm")
-    cutguide.add_argument("--normal", required=True, **three, help="the direction across the plane")
-    cutguide.add_argument("--approach", required=True, **three, help="the direction from the bone to the surgeon")
-    cutguide.add_argument(
-        "--insertion", **three, help="the direction to put it on along, towards the bone (default: searched)"
-    )
-    cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
-    cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
-    cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
-    _output(cutguide)
 
+def _export(commands: argparse._SubParsersAction) -> None:
     export = _command(commands, "export", "write the guides, bones and screws of a plan as mesh files")
     export.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json, or that file")
     export.add_argument("--format", default="stl", metavar="3mf,stl", help="stl (default), 3mf, ply, obj, or several")
@@ -335,19 +400,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--allow-outdated", action="store_true", help="write guides that no longer fit the plan, marked OUT OF DATE"
     )
     _output(export)
-    reduce = _command(commands, "reduce", "bring the fragments of a broken bone to where they belong")
-    reduce.add_argument("--fragments", required=True, metavar="FILE", help="label map with one structure a fragment")
-    reduce.add_argument("--names", metavar="A,B", help="only these structures of it (default: all)")
-    reduce.add_argument("--healthy", required=True, metavar="FILE", help=f"the other, healthy side: {surface}")
-    reduce.add_argument("--healthy-segment", metavar="NAME", help="which structure of a label map that is")
-    reduce.add_argument("--same-side", action="store_true", help="--healthy is of this side already: do not mirror it")
-    reduce.add_argument("--main", metavar="NAME", help="the fragment that stays (default: the largest)")
-    reduce.add_argument("--turn", type=float, default=30.0, metavar="DEG", help="displacement looked for (default 30)")
-    reduce.add_argument("--shift", type=float, default=25.0, metavar="MM", help="displacement looked for (default 25)")
-    reduce.add_argument("--no-paths", action="store_true", help="do not look for collision-free ways")
-    reduce.add_argument("--seed", type=int, default=0, help="of the starts (default 0)")
-    _output(reduce)
 
+
+def _check(commands: argparse._SubParsersAction) -> None:
     check = _command(commands, "check", "tell whether meshes can be printed")
     check.add_argument("mesh", nargs="+", metavar="MESH", help="STL, PLY, OBJ, 3MF or VTK")
     check.add_argument(
@@ -355,11 +410,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     check.add_argument(
         "--build-direction",
-        **three,
+        **_THREE,
         help="how it stands in the printer, RAS (default: what overhangs least and fits on the bed)",
     )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
-    return parser
 
 
 def parse_level_hint(text: str | None) -> LevelHint | None:
