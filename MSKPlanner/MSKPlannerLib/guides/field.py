@@ -24,8 +24,8 @@ _SAMPLE_SPACING_MM = 1.5
 _CLUSTER_MM = 0.4
 #: Points nearer to the surface than this are answered from so many samples: 8 were wrong by up to 0.2 mm beside slivers in 1 of 300.
 _NEAR_MM, _NEAR_NEIGHBOURS = 1.5, 16
-#: For a gradient: so many samples looked at, and where that proves nothing, so many.
-_SURE_NEIGHBOURS = ((_NEAR_NEIGHBOURS, 32), (32, 96))
+#: For a gradient: so many where those prove nothing.
+_MORE_NEIGHBOURS = (32, 96)
 #: Every point of a triangle lies this near to a sample of that triangle.
 _COVER_MM = _SAMPLE_SPACING_MM / np.sqrt(3.0) + _CLUSTER_MM * np.sqrt(3.0) / 2
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
@@ -130,7 +130,7 @@ class MeshDistance:
         Near the surface more samples are looked at: there another triangle than the nearest may have the other sign.
         """
         p = np.atleast_2d(points_ras)
-        distance, _, _ = self._closest(p, neighbours)
+        distance = self._closest(p, neighbours)[0]
         near = np.flatnonzero(np.abs(distance) < _NEAR_MM)
         if len(near) and neighbours < _NEAR_NEIGHBOURS:
             distance[near] = self._closest(p[near], _NEAR_NEIGHBOURS)[0]
@@ -139,35 +139,37 @@ class MeshDistance:
     def distance_and_gradient(self, points_ras: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the distance (N,) and its unit gradient (N, 3); on the surface itself the outward normal."""
         p = np.atleast_2d(points_ras)
-        distance, closest, normal = self._closest(p, _NEAR_NEIGHBOURS)
+        distance, closest, normal, farthest = self._closest(p, _NEAR_NEIGHBOURS)
         # The nearest triangle has a sample within its distance and _COVER_MM: with all of those looked at it is found.
-        open_points = np.arange(len(p))
-        for neighbours in _SURE_NEIGHBOURS:
-            farthest, _ = self._tree.query(p[open_points], k=[min(neighbours[0], self._tree.n)])
-            open_points = open_points[farthest[:, 0] < np.abs(distance[open_points]) + _COVER_MM]
-            if not len(open_points) or neighbours[0] >= self._tree.n:
+        looked_at, open_points = _NEAR_NEIGHBOURS, np.arange(len(p))
+        for neighbours in _MORE_NEIGHBOURS:
+            unproven = farthest < np.abs(distance[open_points]) + _COVER_MM
+            open_points = open_points[unproven]
+            if not len(open_points) or looked_at >= self._tree.n:
                 break
-            found = self._closest(p[open_points], min(neighbours[1], self._tree.n))
-            distance[open_points], closest[open_points], normal[open_points] = found
+            looked_at = min(neighbours, self._tree.n)
+            found = self._closest(p[open_points], looked_at)
+            distance[open_points], closest[open_points], normal[open_points], farthest = found
         away = (p - closest) * np.where(distance < 0, -1.0, 1.0)[:, None]
         near = np.abs(distance) < 1e-6
         return distance, np.where(near[:, None], normal, unit_rows(away))
 
-    def _closest(self, p: FloatArray, neighbours: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        triangle = np.empty(len(p), dtype=np.int64)
+    def _closest(self, p: FloatArray, neighbours: int) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return distance, closest point and normal there, and how far the farthest sample is that was looked at."""
+        triangle, farthest = np.empty(len(p), dtype=np.int64), np.empty(len(p))
         block = max(1, _PAIRS_AT_ONCE // (8 * neighbours))
         for first in range(0, len(p), block):
             part = slice(first, first + block)
-            triangle[part] = self._nearest_triangle(p[part], neighbours)
+            triangle[part], farthest[part] = self._nearest_triangle(p[part], neighbours)
         closest, region = self._closest_on(p, triangle)
         normal = self._pseudo[triangle, region]
         away = p - closest
         sign = np.where(np.einsum("ij,ij->i", away, normal) < 0, -1.0, 1.0)
-        return sign * np.linalg.norm(away, axis=1), closest, normal
+        return sign * np.linalg.norm(away, axis=1), closest, normal, farthest
 
-    def _nearest_triangle(self, p: FloatArray, neighbours: int) -> IntArray:
-        _, sample = self._tree.query(p, k=neighbours)
-        sample = np.asarray(sample).reshape(len(p), -1)
+    def _nearest_triangle(self, p: FloatArray, neighbours: int) -> tuple[IntArray, FloatArray]:
+        # A surface with fewer samples than are asked for has them all.
+        away, sample = (a.reshape(len(p), -1) for a in self._tree.query(p, k=min(neighbours, self._tree.n)))
         count = (self._start[sample + 1] - self._start[sample]).ravel()
         total = count.reshape(len(p), -1).sum(axis=1)
         ends = np.cumsum(count)
@@ -178,7 +180,7 @@ class MeshDistance:
         least = np.minimum.reduceat(squared, starts)
         hits = np.flatnonzero(squared <= np.repeat(least, total))
         owner = np.searchsorted(starts, hits, side="right") - 1
-        return candidates[hits[np.r_[True, owner[1:] != owner[:-1]]]]
+        return candidates[hits[np.r_[True, owner[1:] != owner[:-1]]]], away[:, -1]
 
     def _squared_distance(self, p: FloatArray, t: IntArray) -> FloatArray:
         v, ab, ac, d00, d01, d11 = p - self._a[t], self._ab[t], self._ac[t], self._d00[t], self._d01[t], self._d11[t]
