@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,11 @@ def number(value: object, key: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InputError(f"{key} = {value!r} is not a number of 0 or more", where=where)
     return float(value)
+
+
+def require_within(options: object, limits: Mapping[str, tuple[float, float]], where: str) -> None:
+    """Raise an InputError for the first of some numbers of an options object that is not within its limits."""
+    for key, (low, high) in limits.items():
+        value = getattr(options, key)
+        if not low <= value <= high:
+            raise InputError(f"{key} = {value} is not between {low} and {high}", where=where)

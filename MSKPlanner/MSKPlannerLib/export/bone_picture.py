@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
-from vtk.util import numpy_support
 
 from MSKFusionLib.frames import FloatArray, unit, unit_rows
 
 from ..mesh import Mesh
+from .html import png_bytes
 
 #: Empty border round the bones, mm.
 _BORDER_MM = 8.0
@@ -126,18 +125,3 @@ def _shaded(
                 shade = _SHADE[0] + (_SHADE[1] - _SHADE[0]) * light[inside]
                 image[pixel] = (shade[:, None] * np.array(body.colour)).astype(np.uint8)
     return image.reshape(size[1], size[0], 3)
-
-
-def png_bytes(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture (rows from the top, RGB) as a PNG."""
-    rows, columns, _ = picture.shape
-    image = vtk.vtkImageData()
-    image.SetDimensions(columns, rows, 1)
-    # VTK's pictures begin at the bottom.
-    scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(picture[::-1]).reshape(-1, 3), deep=True)
-    image.GetPointData().SetScalars(scalars)
-    writer = vtk.vtkPNGWriter()
-    writer.SetWriteToMemory(True)
-    writer.SetInputData(image)
-    writer.Write()
-    return bytes(numpy_support.vtk_to_numpy(writer.GetResult()))

@@ -9,21 +9,12 @@ from MSKFusionLib.frames import FloatArray
 
 from ..mesh import Mesh
 from ..plan import Check
-from .checks import check_mesh, point
+from .checks import point
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
 from .field import Distance, MeshDistance
 from .fit import Fit
-from .guide_checks import (
-    Bones,
-    bore_checks,
-    gap_checks,
-    lettering_check,
-    nearest_on_way,
-    neighbour_check,
-    overlap_check,
-)
-from .presets import load_printer
+from .guide_checks import Bones, bore_checks, nearest_on_way, seated_checks
 from .slot import Slot
 from .stability import GAP_MM, Stability
 
@@ -51,17 +42,9 @@ def check_cutting_guide(
     bones: Bones,
 ) -> tuple[tuple[Check, ...], float]:
     """Return all checks of a cutting guide, and its least wall in mm (letters left out)."""
-    printer = load_printer(options.printer)
-    checks = list(check_mesh(guide, printer, wall_of=without_letters))
-    wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
+    checks, wall = seated_checks(guide, without_letters, fit, options, seat.outward_ras, bones, way_off=sweep_check)
     if not guide.is_closed:
         return tuple(checks), wall
-    checks.append(lettering_check(options.text_stroke_mm, printer.min_wall_mm))
-    checks.append(overlap_check(guide, bones.surface, fit))
-    checks += gap_checks(fit)
-    checks.append(sweep_check(guide, bones.bone, fit, seat.outward_ras))
-    if bones.neighbours:
-        checks.append(neighbour_check(guide, bones.neighbours, options.neighbour_clearance_mm, seat.outward_ras))
     checks += _stability(play)
     checks.append(slot_check(guide, seat.slot, bones.bone))
     checks.append(_way_of_saw(guide, seat.slot, bones, options))

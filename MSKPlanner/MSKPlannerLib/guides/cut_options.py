@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from MSKFusionLib.errors import InputError
+from ..preset_files import require_within
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "fit_clearance_mm": (0.0, 2.0),
@@ -89,12 +89,7 @@ class CuttingGuideOptions:
     printer: str = "sla"
 
     def __post_init__(self) -> None:
-        for key, (low, high) in _LIMITS.items():
-            value = getattr(self, key)
-            if not low <= value <= high:
-                raise InputError(
-                    f"{key} = {value} is not between {low} and {high}", where=f"cutting guide options '{self.name}'"
-                )
+        require_within(self, _LIMITS, f"cutting guide options '{self.name}'")
 
     @property
     def slot_thickness_mm(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes
 from ..mesh import Mesh
 from ..plan import Check
 from .checks import check_mesh, point
+from .cut_options import CuttingGuideOptions
 from .field import Distance, MeshDistance
 from .fit import Fit
 from .options import GuideOptions
@@ -49,21 +50,44 @@ def check_guide(
     bones: Bones,
 ) -> tuple[tuple[Check, ...], float]:
     """Return all checks of a guide, and its least wall in mm (letters left out)."""
-    printer = load_printer(options.printer)
-    checks = list(check_mesh(guide, printer, wall_of=without_letters))
-    wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
+    checks, wall = seated_checks(guide, without_letters, fit, options, outward_ras, bones, way_off=_way_off)
     if not guide.is_closed:
         return tuple(checks), wall
-    checks.append(lettering_check(options.text_stroke_mm, printer.min_wall_mm))
-    checks.append(overlap_check(guide, bones.surface, fit))
-    checks += gap_checks(fit)
-    checks.append(_way_off(guide, bones.bone, fit, outward_ras))
-    if bones.neighbours:
-        checks.append(neighbour_check(guide, bones.neighbours, options.neighbour_clearance_mm, outward_ras))
     body = MeshDistance(guide)
     for sleeve in sleeves:
         checks += bore_checks(guide, body, sleeve, bones, options.drill_diameter_mm)
     return tuple(checks), wall
+
+
+def seated_checks(
+    guide: Mesh,
+    without_letters: Mesh,
+    fit: Fit,
+    options: GuideOptions | CuttingGuideOptions,
+    outward_ras: FloatArray,
+    bones: Bones,
+    *,
+    way_off: Callable[[Mesh, Distance, Fit, FloatArray], Check],
+) -> tuple[list[Check], float]:
+    """Return what is checked of a guide of any kind, and its least wall in mm: the mesh alone where it is not closed.
+
+    Parameters
+    ----------
+    way_off
+        How this kind is taken off its bone.
+    """
+    printer = load_printer(options.printer)
+    checks = list(check_mesh(guide, printer, wall_of=without_letters))
+    wall = next((c.value for c in checks if c.name == "minimum wall" and c.value is not None), float("nan"))
+    if not guide.is_closed:
+        return checks, wall
+    checks.append(lettering_check(options.text_stroke_mm, printer.min_wall_mm))
+    checks.append(overlap_check(guide, bones.surface, fit))
+    checks += gap_checks(fit)
+    checks.append(way_off(guide, bones.bone, fit, outward_ras))
+    if bones.neighbours:
+        checks.append(neighbour_check(guide, bones.neighbours, options.neighbour_clearance_mm, outward_ras))
+    return checks, wall
 
 
 def bore_checks(guide: Mesh, body: MeshDistance, sleeve: Sleeve, bones: Bones, drill_mm: float) -> list[Check]:

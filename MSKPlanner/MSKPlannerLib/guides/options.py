@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from MSKFusionLib.errors import InputError
+from ..preset_files import require_within
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "fit_clearance_mm": (0.0, 2.0),
+    "neighbour_clearance_mm": (0.0, 10.0),
+    "edge_margin_mm": (0.0, 5.0),
+    "ligament_relief_mm": (0.0, 10.0),
+    "wall_mm": (1.5, 8.0),
+    "arm_width_mm": (6.0, 40.0),
+    "drill_diameter_mm": (0.5, 12.0),
+    "bore_clearance_mm": (0.0, 2.0),
+    "sleeve_wall_mm": (1.0, 8.0),
+    "sleeve_length_mm": (5.0, 60.0),
+    "text_height_mm": (3.0, 20.0),
+    "text_stroke_mm": (0.4, 4.0),
+    "text_relief_mm": (0.3, 3.0),
+    "grid_mm": (0.2, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -53,28 +70,7 @@ class GuideOptions:
     printer: str = "sla"
 
     def __post_init__(self) -> None:
-        limits = {
-            "fit_clearance_mm": (0.0, 2.0),
-            "neighbour_clearance_mm": (0.0, 10.0),
-            "edge_margin_mm": (0.0, 5.0),
-            "ligament_relief_mm": (0.0, 10.0),
-            "wall_mm": (1.5, 8.0),
-            "arm_width_mm": (6.0, 40.0),
-            "drill_diameter_mm": (0.5, 12.0),
-            "bore_clearance_mm": (0.0, 2.0),
-            "sleeve_wall_mm": (1.0, 8.0),
-            "sleeve_length_mm": (5.0, 60.0),
-            "text_height_mm": (3.0, 20.0),
-            "text_stroke_mm": (0.4, 4.0),
-            "text_relief_mm": (0.3, 3.0),
-            "grid_mm": (0.2, 1.0),
-        }
-        for key, (low, high) in limits.items():
-            value = getattr(self, key)
-            if not low <= value <= high:
-                raise InputError(
-                    f"{key} = {value} is not between {low} and {high}", where=f"guide options '{self.name}'"
-                )
+        require_within(self, _LIMITS, f"guide options '{self.name}'")
 
     @property
     def bore_diameter_mm(self) -> float:
