@@ -53,6 +53,21 @@ def output_folder(folder: str | Path, *, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def check_files(*files: str | Path | None, force: bool = False) -> None:
+    """Refuse files that are there already, before any work is done, unless `force` is set; None is passed over.
+
+    Raises
+    ------
+    InputError
+        For the first of them that is there.
+    """
+    for file in files:
+        if file is not None and Path(file).exists() and not force:
+            raise InputError(
+                "this file is there already", "Choose another, or replace it with --force.", where=str(file)
+            )
+
+
 def check_output(folder: str | Path, *, force: bool = False) -> None:
     """Refuse a folder that cannot be written to before any work is done; arguments as in `output_folder`."""
     target = Path(folder).expanduser().absolute()

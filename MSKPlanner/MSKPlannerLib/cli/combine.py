@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 from MSKFusionLib.label_fusion import combine_mapped
 from MSKFusionLib.progress import Progress, part
@@ -15,6 +14,7 @@ from MSKFusionLib.segmentation.files import read_segmentation, write_segmentatio
 from MSKFusionLib.volume import write_image
 
 from ..osteotomy.tumour_transfer import BoneRegistration
+from ..output_folder import check_files
 from ..records import describe_segmentation
 from .console import say, table
 from .status import DONE, REJECTED
@@ -22,12 +22,7 @@ from .status import DONE, REJECTED
 
 def combine(args: argparse.Namespace, progress: Progress) -> int:
     """Carry an MR's labels onto a CT's and write what both show."""
-    outputs = [Path(p) for p in (args.out, args.disagreement) if p is not None]
-    for path in outputs:
-        if path.exists() and not args.force:
-            raise InputError(
-                "this file is there already", "Choose another, or replace it with --force.", where=str(path)
-            )
+    check_files(args.out, args.disagreement, force=args.force)
     carrier = BoneRegistration.of_file(args.registration, None, args.registration_error)
     fixed_to_moving = carrier.fixed_to_moving_ras
     ct_to_mr = fixed_to_moving if args.labels_in == "moving" else invert_rigid(fixed_to_moving)
@@ -37,8 +32,8 @@ def combine(args: argparse.Namespace, progress: Progress) -> int:
 
     bones, others = read_segmentation(args.bones), read_segmentation(args.labels)
     found = combine_mapped(bones, others, mapped, carrier.expected_error_mm, progress=part(progress, 0.1, 0.95))
-    for path in outputs:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for path in filter(None, (args.out, args.disagreement)):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(found.segmentation, args.out)
     if args.disagreement is not None:
         write_image(found.disagreement_mm, args.disagreement)

@@ -31,7 +31,7 @@ from ..bone.smooth_bone import surface_bands
 from ..bone.surface_band import band_map
 from ..export.report import summary
 from ..guides.options import GuideOptions
-from ..output_folder import check_output, output_folder
+from ..output_folder import check_files, check_output, output_folder
 from ..pipeline import Case, CaseOptions, case_of_plan, plan_case, redesign_guides, regenerate_guides
 from ..plan import Plan
 from ..plan_file import plan_to_json, read_plan
@@ -200,11 +200,7 @@ def segment(args: argparse.Namespace, progress: Progress) -> int:
     """Find the bones in a CT, or what a network knows in an image."""
     target = Path(args.out)
     band_file = None if args.uncertainty is None else Path(args.uncertainty)
-    for path in filter(None, (target, band_file)):
-        if path.exists() and not args.force:
-            raise InputError(
-                "this file is there already", "Choose another, or replace it with --force.", where=str(path)
-            )
+    check_files(target, band_file, force=args.force)
     if args.network is not None and band_file is not None:
         raise InputError("--uncertainty goes by the cortex in a CT", "Leave it out, or --network.")
     if args.network is not None:

@@ -7,13 +7,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from MSKFusionLib.errors import GeometryError, InputError
+from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.progress import Progress
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation.files import read_segmentation
 
 from ..anatomy.spine_angles import LEVELS, measure_spine
 from ..anatomy.vertebra import vertebra_frame
+from ..output_folder import check_files
 from .console import say, table
 from .status import DONE
 
@@ -21,8 +22,7 @@ from .status import DONE
 def spine(args: argparse.Namespace, progress: Progress) -> int:
     """Measure the spine in a labelmap."""
     target = None if args.out is None else Path(args.out)
-    if target is not None and target.exists() and not args.force:
-        raise InputError("this file is there already", "Choose another, or replace it with --force.", where=str(target))
+    check_files(target, force=args.force)
     segmentation = read_segmentation(args.bones, numbering=args.numbering)
     whole = [s.name for s in segmentation.vertebrae if s.complete and s.name in LEVELS]
     frames, notes = {}, []

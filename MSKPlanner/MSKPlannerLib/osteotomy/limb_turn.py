@@ -10,19 +10,16 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 
 from ..anatomy.limb_alignment import LimbAlignment, align
-from ..anatomy.limb_landmarks import POINTS, LimbLandmarks
+from ..anatomy.limb_landmarks import LimbLandmarks
 from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
 from .cuts import PlaneCut
 from .fragments import CutBone, cut_bone
 from .hinge import Hinge
+from .limb_bone import AGREE_DEG, LEAST_TURN_DEG, bone_frame, own_and_following
 from .plane import Plane
 from .target import Correction, CutLevel, Target, plan_turn
 
-#: A plan whose parts, measured again, miss the target by more than this is rejected, degrees.
-_AGREE_DEG = 0.05
-#: Smaller turns are no osteotomy, degrees.
-_LEAST_TURN_DEG = 0.1
 #: Which bone is turned for a target.
 BONE_OF_TARGET = {"femoral_torsion_deg": CutLevel.FEMUR, "tibial_torsion_deg": CutLevel.TIBIA}
 #: Where the cut usually lies, from the knee's joint surface along the bone, mm: a starting position.
@@ -105,16 +102,10 @@ def plan_limb_turn(
     if not 0 < level <= 400:
         raise InputError(f"{level:g} mm", "Give millimetres above 0, up to 400.", where="level of the derotation")
     tibia = bone is CutLevel.TIBIA
-    frame = points.tibia_to_ras if tibia else points.femur_to_ras
-    if np.isnan(frame).any():
-        raise GeometryError(
-            "its mechanical axis or the back of its condyles is not known",
-            "Take images that show the bone whole, or place these landmarks.",
-            bone.value,
-        )
+    frame = bone_frame(points, bone)
     hinge = Hinge(frame[:3, 3], frame[:3, 2])
     correction = plan_turn(points, bone, hinge, target)
-    if abs(correction.angle_deg) < _LEAST_TURN_DEG:
+    if abs(correction.angle_deg) < LEAST_TURN_DEG:
         raise InputError("the torsion is at the target already", "Choose another target.", f"target {target.measure}")
     pair = ("medial_plateau", "lateral_plateau") if tibia else ("medial_distal_condyle", "lateral_distal_condyle")
     joint = np.mean([transform_points(invert_rigid(frame), getattr(points, n))[2] for n in pair])
@@ -131,7 +122,7 @@ def plan_limb_turn(
     miss = float((getattr(again, target.measure) - target.value + 180) % 360 - 180)
     after = (fixed, moved.transformed(correction.motion_ras))
     reasons = []
-    if not abs(miss) <= _AGREE_DEG:
+    if not abs(miss) <= AGREE_DEG:
         reasons.append(f"measured again on the parts, {MEASURES[target.measure].title} misses its target by {miss:.3g}")
     if any(not part.is_closed for part in after):
         reasons.append("a part is not closed")
@@ -146,8 +137,6 @@ def plan_limb_turn(
 
 def _turned(points: LimbLandmarks, plane: Plane, correction: Correction, bone: CutLevel) -> LimbLandmarks:
     """Return the landmarks after those below the cut were turned: of the cut bone by their place, of what hangs on it all."""
-    femoral = [n for n in POINTS if "condyle" in n or "femoral" in n or n in ("hip_centre", "neck_centre")]
-    own = femoral if bone is CutLevel.FEMUR else [n for n in POINTS if n not in femoral]
-    follow = [n for n in POINTS if n not in femoral] if bone is CutLevel.FEMUR else []
-    below = [n for n in own if plane.height_mm(getattr(points, n)) > 0]
-    return points.moved(correction.motion_ras, tuple(below + follow))
+    own, following = own_and_following(bone)
+    below = tuple(n for n in own if plane.height_mm(getattr(points, n)) > 0)
+    return points.moved(correction.motion_ras, below + following)

@@ -10,19 +10,16 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
 
 from ..anatomy.limb_alignment import LimbAlignment, align
-from ..anatomy.limb_landmarks import POINTS, LimbLandmarks
+from ..anatomy.limb_landmarks import LimbLandmarks
 from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
 from .hinge import Hinge
+from .limb_bone import AGREE_DEG, AGREE_MM, LEAST_TURN_DEG, bone_frame, own_and_following
 from .plane import Plane
 from .plane_split import cut_face
 from .target import Correction, CutLevel, Target, plan_turn
 from .wedge import Wedge, wedge_of_turn
 
-#: A plan whose fragments, measured again, miss the target by more than this is rejected: degrees and mm.
-AGREE_DEG, AGREE_MM = 0.05, 0.05
-#: Smaller turns are no osteotomy, degrees.
-_LEAST_TURN_DEG = 0.1
 #: Less bone behind the hinge than this breaks easily, mm.
 _THIN_HINGE_MM = 5.0
 
@@ -160,16 +157,10 @@ def plan_limb_wedge(
         wedge gets there.
     """
     options = options or WedgeOptions()
-    frame = points.tibia_to_ras if options.bone is CutLevel.TIBIA else points.femur_to_ras
-    if np.isnan(frame).any():
-        raise GeometryError(
-            "its mechanical axis or the back of its condyles is not known",
-            "Take images that show the bone whole, or place these landmarks.",
-            options.bone.value,
-        )
+    frame = bone_frame(points, options.bone)
     front = frame[:3, 1]
     trial = plan_turn(points, options.bone, Hinge(frame[:3, 3], front), target)
-    if abs(trial.angle_deg) < _LEAST_TURN_DEG:
+    if abs(trial.angle_deg) < LEAST_TURN_DEG:
         raise InputError(
             f"the leg is at the target already (by a turn of {abs(trial.angle_deg):.2f} degrees)",
             "Choose another target.",
@@ -239,10 +230,8 @@ def _placed(
 
 def _with_their_parts(points: LimbLandmarks, made: Wedge, bone: CutLevel) -> LimbLandmarks:
     """Return the landmarks after those of the cut bone were moved with the part that they lie on."""
-    femoral = [n for n in POINTS if "condyle" in n or "femoral" in n or n in ("hip_centre", "neck_centre")]
-    own = femoral if bone is CutLevel.FEMUR else [n for n in POINTS if n not in femoral]
-    # What lies below the cut bone follows it.
-    moving = [n for n in POINTS if n not in femoral] if bone is CutLevel.FEMUR else []
+    own, following = own_and_following(bone)
+    moving = list(following)
     section, plane = made.section, made.planes[0]
     frame = points.femur_to_ras if bone is CutLevel.FEMUR else points.tibia_to_ras
     down = Plane(section.hinge.point_ras, -frame[:3, 2])
