@@ -24,7 +24,7 @@ from ..osteotomy.reduction import Reduction, ReductionOptions, mirrored, reduce_
 from ..osteotomy.reduction_path import FragmentPath, reduction_paths
 from ..output_folder import check_output, output_folder
 from .console import say, table
-from .solid_pictures import Drawn, draw
+from .solid_pictures import NO_PICTURES, Drawn, draw
 from .status import DONE, REJECTED
 from .surface_input import Surfaces, read_surfaces
 
@@ -39,7 +39,6 @@ _COLOURS = (
     (0.94, 0.89, 0.26),
     (0.34, 0.71, 0.91),
 )
-_NO_PICTURES = "This machine cannot draw off screen (no OpenGL, EGL or OSMesa): the report has no pictures."
 
 
 def reduce(args: argparse.Namespace, progress: Progress) -> int:
@@ -171,7 +170,7 @@ def write_reduction(plan: Reduction, entry: dict[str, Any], folder: Path) -> Non
         title="Fracture reduction",
         verdict_class=entry["verdict"],
         verdict=escape(f"{len(plan.fragments)} fragments, {sum(not f.doubts for f in plan.fragments)} trusted"),
-        reasons=bullets([*doubtful, *plan.notes, *([] if pictures else [_NO_PICTURES])]),
+        reasons=bullets([*doubtful, *plan.notes, *([] if pictures else [NO_PICTURES])]),
         pictures=figures(pictures),
         sections="<h2>Fragments</h2>" + '<div class="wide">' + html_table(head, rows) + "</div>",
     )

@@ -27,12 +27,11 @@ from ..osteotomy.resection_errors import SawBudget
 from ..osteotomy.tumour_transfer import BoneRegistration
 from ..output_folder import check_output, output_folder
 from .console import say, table
-from .solid_pictures import Drawn, draw
+from .solid_pictures import NO_PICTURES, Drawn, draw
 from .status import DONE, REJECTED
 from .surface_input import read_surfaces
 
 _TUMOUR, _SPECIMEN, _BONE = (0.72, 0.1, 0.15), (0.94, 0.7, 0.3), (0.91, 0.86, 0.75)
-_NO_PICTURES = "This machine cannot draw off screen (no OpenGL, EGL or OSMesa): the report has no pictures."
 
 
 def resect(args: argparse.Namespace, progress: Progress) -> int:
@@ -187,7 +186,7 @@ def _report(plan: Resection, entry: dict[str, Any], pictures: list[tuple[bytes, 
     erred, volumes = plan.after_errors, entry["volumes_mm3"]
     place = ", ".join(f"{v:.1f}" for v in plan.margin_ras)
     verdict = f"{entry['bone']}: margin {plan.margin_mm:.2f} mm of {plan.options.margin_mm:g} mm, at ({place})"
-    notes = [*entry["notes"], *([] if pictures else [_NO_PICTURES])]
+    notes = [*entry["notes"], *([] if pictures else [NO_PICTURES])]
     rows = [
         [
             c.name,

@@ -15,6 +15,7 @@ from ..mesh import Mesh
 
 Colour = tuple[float, float, float]
 _SIZE = (760, 620)
+NO_PICTURES = "This machine cannot draw off screen (no OpenGL, EGL or OSMesa): the report has no pictures."
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,17 @@ from MSKFusionLib.resources import resource_path
 
 
 def page(template: str, **parts: str) -> str:
-    """Return a page of `Resources/Report` with its parts, which must be HTML already, and the reports' common style."""
-    text = resource_path("Report", template).read_text(encoding="utf-8")
-    style = resource_path("Report", "style.css").read_text(encoding="utf-8")
-    return Template(text).substitute(style=style, **parts)
+    """Return a page of `Resources/Report` with its parts, which must be HTML already, and the head that all pages have."""
+    head = _template("head.html").substitute(style=_text("style.css")).rstrip()
+    return _template(template).substitute(head=head, **parts)
+
+
+def _template(name: str) -> Template:
+    return Template(_text(name))
+
+
+def _text(name: str) -> str:
+    return resource_path("Report", name).read_text(encoding="utf-8")
 
 
 def bullets(items: Iterable[str]) -> str:
