@@ -47,6 +47,9 @@ from .screws.sites.plan_sites import plan_sites
 from .screws.sites.request import PEDICLE, SiteRequest
 from .screws.sites.surroundings import surfaces_of_sites
 
+#: Why a plan without any screw is rejected.
+NO_SCREW_PLANNED = "no screw could be planned"
+
 
 @dataclass(frozen=True)
 class CaseOptions:
@@ -370,7 +373,7 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
         notes += [f"registration: {w}" for w in registration.warnings]
     reasons += rejections(plan.screws)
     if not plan.screws:
-        reasons.append("no screw could be planned")
+        reasons.append(NO_SCREW_PLANNED)
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
 

@@ -87,15 +87,10 @@ class SurfaceBand:
         """The share of the surface where the image shows no cortex."""
         return float(1.0 - self.seen.mean())
 
-    def at(self, points_ras: ArrayLike) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """Return the half width (N,) in mm of the surface nearest to points (N, 3), and whether it is seen there."""
-        _, nearest = self._tree.query(np.asarray(points_ras, dtype=np.float64))
-        return self.half_width_mm[nearest], self.seen[nearest]
-
-    def nearest(self, points_ras: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Return the distance (N,) in mm of points (N, 3) from the surface, without sign, and its half width there."""
+    def nearest(self, points_ras: ArrayLike) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Return of the surface nearest to points (N, 3): distance without sign (N,) and half width (N,) in mm, whether it is seen."""
         distance_mm, nearest = self._tree.query(np.asarray(points_ras, dtype=np.float64))
-        return distance_mm, self.half_width_mm[nearest]
+        return distance_mm, self.half_width_mm[nearest], self.seen[nearest]
 
     @cached_property
     def _tree(self) -> spatial.cKDTree:
@@ -125,7 +120,7 @@ def band_map(segmentation: Segmentation, bands: Mapping[str, SurfaceBand]) -> Vo
         inside_mm = ndimage.distance_transform_edt(part, sampling=spacing_kji)
         near = np.argwhere(np.maximum(away_mm, inside_mm) <= UNSEEN_MM + half_voxel_mm)
         kji = near + np.array([s.start for s in box])
-        distance_mm, width_mm = band.nearest(transform_points(labels.ijk_to_ras, kji[:, ::-1].astype(np.float64)))
+        distance_mm, width_mm, _ = band.nearest(transform_points(labels.ijk_to_ras, kji[:, ::-1].astype(np.float64)))
         within = distance_mm <= np.maximum(width_mm, half_voxel_mm)
         at = tuple(kji[within].T)
         found[at] = np.maximum(found[at], width_mm[within])

@@ -16,7 +16,7 @@ from MSKFusionLib.frames import FloatArray, unit
 from MSKFusionLib.registration.result import Verdict
 
 from ..bone.smooth_bone import BoneFields
-from ..pipeline import Case, anatomy_of, rejections
+from ..pipeline import NO_SCREW_PLANNED, Case, anatomy_of, rejections
 from ..plan import Guide, Plan, Screw
 from ..screws.beside import beside
 from ..screws.construct import constructs_of
@@ -30,7 +30,6 @@ OTHER_SIDE = {"left": "right", "right": "left"}
 _SEAT_REACH_MM = 12.0
 _SEAT_STEP_MM = 0.25
 _NO_SCREW = "the plan has no screw"
-_NONE_PLANNED = "no screw could be planned"
 
 
 def screw_of(case: Case, name: str) -> Screw:
@@ -161,7 +160,9 @@ def judged_again(plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide]) -
         *(f"no screw in {s.level} {s.side}: " for s in screws),
     )
     kept = [
-        r for r in plan.reasons if r not in old and r not in (_NO_SCREW, _NONE_PLANNED) and not r.startswith(answered)
+        r
+        for r in plan.reasons
+        if r not in old and r not in (_NO_SCREW, NO_SCREW_PLANNED) and not r.startswith(answered)
     ]
     reasons = (*kept, *([] if screws else [_NO_SCREW]), *rejections(screws), *rejections(guides))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED

@@ -145,7 +145,7 @@ def _surface_note(band: SurfaceBand | None, safety: ScrewSafety) -> tuple[str, .
     """Return what there is to say of the bone's surface where the screw comes nearest to it."""
     if band is None or safety.breach_mm > 0:
         return ()
-    (half_width_mm,), (seen,) = band.at(np.array([safety.nearest_ras]))
+    _, (half_width_mm,), (seen,) = band.nearest(np.array([safety.nearest_ras]))
     if not seen:
         return (
             f"no cortex can be seen where the screw comes nearest to the surface: its {safety.clearance_mm:.1f} mm of bone go by "
