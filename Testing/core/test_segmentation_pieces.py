@@ -8,7 +8,7 @@ from segbench.scores import match, surface_distance_mm
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.segmentation import Segment, Segmentation, name_bone, segment_bones_ct
 from MSKFusionLib.segmentation.bone_names import pelvic_names, shapes
-from MSKFusionLib.segmentation.other_bones import is_bone_only, other_bones
+from MSKFusionLib.segmentation.other_bones import BoneInView, is_bone_only, other_bones
 from MSKFusionLib.segmentation.pieces import split
 from MSKFusionLib.volume import Modality, Volume
 
@@ -166,7 +166,7 @@ def test_a_ct_without_its_background_is_all_bone():
     hu = np.where(truth > 0, _scan(truth), -1000.0).astype(np.float32)
     ct = _volume(hu)
     assert is_bone_only(ct)
-    found = other_bones(ct, np.zeros(truth.shape, bool), 1.0)
+    found = other_bones(ct, np.zeros(truth.shape, bool), BoneInView.of(ct, 1.0))
     assert np.array_equal(found > 0, truth > 0)
     assert min(_best(truth, found).values()) > 0.98
 

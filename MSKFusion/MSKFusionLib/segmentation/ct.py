@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 from ..boxes import label_boxes, touches_border
 from ..errors import InputError, ProcessingError
 from ..frames import FloatArray
+from ..label_slices import renumbered, voxel_counts
 from ..progress import Progress, no_progress
 from ..volume import Modality, Provenance, Volume
 from . import regions, separate
@@ -22,7 +24,7 @@ from .joints import recut_joints
 from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
 from .marrow import enclosed_filled, filled
-from .other_bones import other_bones, shows_joints
+from .other_bones import BoneInView, other_bones, shows_joints
 from .refine import on_image_grid
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
@@ -93,6 +95,25 @@ def segment_bones_ct(
         if spine_required or level_hint is not None:
             raise
         return _without_spine(ct, progress)
+    # Bone elsewhere is looked for at the same time.
+    with ThreadPoolExecutor(1) as beside:
+        elsewhere = beside.submit(BoneInView.of, ct, _OTHER_MM)
+        spine, on_image = _spine_on_image(ct, points, score, (lower, upper), progress)
+        seen = elsewhere.result()
+    progress(0.85, "other bone")
+    on_image[on_image == OTHER] = 0
+    others = other_bones(ct, on_image > 0, seen)
+    progress(0.95, "naming")
+    result = _named_table(on_image, others, spine, ct)
+    progress(1.0, "bones found")
+    return name_levels(result, level_hint) if level_hint is not None else result
+
+
+def _spine_on_image(
+    ct: Volume, points: FloatArray, score: FloatArray, box_ras: tuple[FloatArray, FloatArray], progress: Progress
+) -> tuple[_Spine, NDArray[np.uint8]]:
+    """Return the spine along a canal, and its levels as labels on the grid of `ct`."""
+    lower, upper = box_ras
     progress(0.2, "looking for discs")
     grid = straight_grid(
         np.maximum(lower, points.min(axis=0) - _ROOM_MM[0]),
@@ -110,16 +131,9 @@ def segment_bones_ct(
     progress(0.7, "tracing the surfaces")
     on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
     progress(0.8, "cutting joints")
-    present = set(np.unique(on_image).tolist())
+    present = np.flatnonzero(voxel_counts(on_image))
     order = [v for v in range(FIRST_LEVEL, FIRST_LEVEL + len(spine.levels)) if v in present]
-    on_image = recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order)
-    progress(0.85, "other bone")
-    on_image[on_image == OTHER] = 0
-    others = other_bones(ct, on_image > 0, _OTHER_MM)
-    progress(0.95, "naming")
-    result = _named_table(on_image, others, spine, ct)
-    progress(1.0, "bones found")
-    return name_levels(result, level_hint) if level_hint is not None else result
+    return spine, recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,19 +257,19 @@ def _separated(
 
 def _without_spine(ct: Volume, progress: Progress) -> Segmentation:
     progress(0.3, "parting bones")
-    others = other_bones(ct, np.zeros(ct.voxels.shape, dtype=bool), _FINE_MM)
+    others = other_bones(ct, np.zeros(ct.voxels.shape, dtype=bool), BoneInView.of(ct, _FINE_MM))
     if not others.any():
         raise ProcessingError("no bone was found in this CT. Give a CT in HU with bone in view.")
     table, segments = other_segments(others, ct, None, _LEAST_FRAGMENT_MM3)
     progress(1.0, "bones found")
-    return _segmentation(table[others], segments, ct, ())
+    return _segmentation(renumbered(others, table), segments, ct, ())
 
 
 def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _Spine, ct: Volume) -> Segmentation:
     """Return the segmentation with numbered vertebrae from raw labels (2.. levels), and the bones that are not spine."""
     table = np.zeros(256, dtype=np.uint8)
     segments: list[Segment] = []
-    counts = np.bincount(labels.ravel(), minlength=256) * ct.voxel_mm3
+    counts = voxel_counts(labels) * ct.voxel_mm3
     boxes = label_boxes(labels)
     number = 0
     for n in range(len(spine.levels)):
@@ -277,10 +291,11 @@ def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _S
     if not any(s.kind == "vertebra" for s in segments):
         raise ProcessingError("no vertebra was found in this CT. Give a CT of the spine, or a ready segmentation.")
     notes = ("the sacrum was recognised by its alae",) if spine.sacrum is not None else ()
-    voxels = table[labels]
+    voxels = renumbered(labels, table)
     least_mm3 = _LEAST_BONE_MM3 if shows_joints(ct) else np.inf
     of_others, more = other_segments(others, ct, voxels if spine.sacrum is not None else None, least_mm3)
-    return _segmentation(np.where(others > 0, of_others[others], voxels), [*segments, *more], ct, notes)
+    np.copyto(voxels, renumbered(others, of_others), where=others > 0)
+    return _segmentation(voxels, [*segments, *more], ct, notes)
 
 
 def _segmentation(

@@ -46,6 +46,18 @@ def recut_joints(
         Label values of the vertebrae from head to foot; each is looked at with the next.
     """
     out = labels.copy()
+    if not (labels > 0).any():
+        return out
+    # In the spine's box alone, which reaches the image's border only where a label does.
+    box = mask_box(labels > 0, _margin(spacing_kji_mm) + 1)
+    out[box] = _recut_all(out[box], hu[box], spacing_kji_mm, order)
+    return out
+
+
+def _recut_all(
+    labels: NDArray[np.uint8], hu: NDArray[np.generic], spacing_kji_mm: NDArray[np.float64], order: list[int]
+) -> NDArray[np.uint8]:
+    out = labels.copy()
     for upper, lower in pairwise(order):
         before = out.copy()
         _recut(out, hu, spacing_kji_mm, upper, lower)
@@ -66,12 +78,9 @@ def _recut(
         return
     part = labels[box]
     pair = (part == upper) | (part == lower)
-    to_upper = signed_distance_mm(part == upper, spacing_kji_mm)
-    to_lower = signed_distance_mm(part == lower, spacing_kji_mm)
-    contact = pair & (to_upper <= _CONTACT_MM) & (to_lower <= _CONTACT_MM)
-    if not contact.any():
+    forgotten = _near_contact(part == upper, part == lower, spacing_kji_mm)
+    if not forgotten.any():
         return
-    forgotten = pair & (signed_distance_mm(contact, spacing_kji_mm) <= _FORGOTTEN_MM)
     markers = np.zeros(part.shape, dtype=np.uint8)
     for marker, value in ((1, upper), (2, lower)):
         rest = (part == value) & ~forgotten
@@ -86,6 +95,31 @@ def _recut(
     flooded = _flood(np.asarray(hu[box], dtype=np.float32), open_to_flood, markers, spacing_kji_mm)
     found = open_to_flood & (flooded > 0)
     part[found] = np.where(flooded[found] == 1, upper, lower)
+
+
+def _near_contact(
+    upper: NDArray[np.bool_], lower: NDArray[np.bool_], spacing_kji_mm: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return what of two labels lies near a place where they come near each other."""
+    near = np.zeros(upper.shape, dtype=bool)
+    if not upper.any() or not lower.any():
+        return near
+    # Distances are asked for only where both can be near: there each sees all of the other that matters.
+    reach = np.ceil((_CONTACT_MM + _FORGOTTEN_MM) / spacing_kji_mm).astype(int) + 1
+    both = tuple(
+        slice(max(a.start, b.start), min(a.stop, b.stop))
+        for a, b in zip(mask_box(upper, reach), mask_box(lower, reach), strict=True)
+    )
+    if any(s.start >= s.stop for s in both):
+        return near
+    own, other = upper[both], lower[both]
+    pair = own | other
+    contact = pair.copy()
+    for mask in (own, other):
+        contact &= mask.any() and signed_distance_mm(mask, spacing_kji_mm) <= _CONTACT_MM
+    if contact.any():
+        near[both] = pair & (signed_distance_mm(contact, spacing_kji_mm) <= _FORGOTTEN_MM)
+    return near
 
 
 def _flood(
@@ -156,4 +190,8 @@ def _shared_box(labels: NDArray[np.uint8], upper: int, lower: int, spacing_kji_m
     of_upper, of_lower = labels == upper, labels == lower
     if not of_upper.any() or not of_lower.any():
         return None
-    return mask_box(of_upper | of_lower, np.ceil(2.0 / spacing_kji_mm).astype(int))
+    return mask_box(of_upper | of_lower, _margin(spacing_kji_mm))
+
+
+def _margin(spacing_kji_mm: NDArray[np.float64]) -> NDArray[np.int_]:
+    return np.asarray(np.ceil(2.0 / spacing_kji_mm), dtype=int)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..boxes import label_boxes, mask_box
+from ..boxes import Box, label_boxes, mask_box
 from ..distance_map import signed_distance_mm
 from ..volume import Volume
 from . import pieces
@@ -27,7 +31,7 @@ _MOST_VOXELS = 16e6
 _BLUR_MM, _GAP_MM = 0.6, 1.5
 _BODY_MM = 4.0
 #: So much round a bone, or a slab of one, is looked at to place its border.
-_ROOM_MM, _SLAB_MM = 8.0, 64.0
+_ROOM_MM, _SLAB_MM, _AT_ONCE = 8.0, 64.0, 2
 #: Marrow that the image cuts lies this near to bone.
 _MARROW_MM = 9.0
 #: Contrast is denser inside than at its rim, bone the other way round.
@@ -53,7 +57,47 @@ def shows_joints(ct: Volume) -> bool:
     return bool(ct.spacing_mm.max() <= _COARSEST_MM)
 
 
-def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -> NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class BoneInView:
+    """Where a CT shows bone of any kind, on a grid of cubic voxels along the image's axes.
+
+    Parameters
+    ----------
+    smooth, bone
+        (K, J, I) on `grid`: the CT in HU, and what of it is dense enough.
+    bone_only
+        Whether all soft tissue was taken out of the CT beforehand.
+    soft_hu, least_hu
+        Soft tissue of this patient, and the least value that the border of a bone is put at.
+    """
+
+    grid: Volume
+    smooth: NDArray[np.float32]
+    bone: NDArray[np.bool_]
+    bone_only: bool
+    soft_hu: float = 0.0
+    least_hu: float = 0.0
+
+    @classmethod
+    def of(cls, ct: Volume, least_spacing_mm: float) -> BoneInView:
+        """Look at a CT on voxels of `least_spacing_mm`, larger ones where the image is large."""
+        spacing = max(least_spacing_mm, float(np.prod(ct.extent_mm) / _MOST_VOXELS) ** (1 / 3))
+        grid = _along_image(ct, spacing)
+        hu = sample_ct(ct, grid)
+        if is_bone_only(ct):
+            bone = hu > _AIR_HU
+            hu = np.where(bone, np.minimum(hu, METAL_HU), _FAT_HU[1]).astype(np.float32)
+            return cls(grid, ndimage.gaussian_filter(hu, _BLUR_MM / spacing), bone, True)
+        metal = hu >= METAL_HU
+        hu = np.minimum(hu, METAL_HU)
+        smooth = ndimage.gaussian_filter(hu, _BLUR_MM / spacing)
+        threshold = bone_threshold_hu(hu)
+        bone = bone_mask(smooth, threshold, spacing) & _body(hu, spacing)
+        bone &= ~ndimage.binary_dilation(metal, np.ones((3, 3, 3)))
+        return cls(grid, smooth, bone, False, soft_tissue_hu(hu)[0], threshold - 20.0)
+
+
+def other_bones(ct: Volume, taken: NDArray[np.bool_], seen: BoneInView) -> NDArray[np.uint8]:
     """Return the bones that are not spine on the grid of `ct`, numbered from 1 in falling order of size.
 
     Where the voxels are too coarse to show joints (`shows_joints`) each is what hangs together.
@@ -62,46 +106,29 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], least_spacing_mm: float) -
     ----------
     taken
         (K, J, I) on the grid of `ct`: vertebrae and sacrum, which are left out.
-    least_spacing_mm
-        Voxels of the grid that it is done on; more where the image is large.
+    seen
+        What `BoneInView.of` finds in `ct`.
     """
-    spacing = max(least_spacing_mm, float(np.prod(ct.extent_mm) / _MOST_VOXELS) ** (1 / 3))
-    grid = _along_image(ct, spacing)
-    hu = sample_ct(ct, grid)
-    bone_only = is_bone_only(ct)
-    soft_hu = least_hu = 0.0
-    if bone_only:
-        bone = hu > _AIR_HU
-        hu = np.where(bone, np.minimum(hu, METAL_HU), _FAT_HU[1]).astype(np.float32)
-        smooth = ndimage.gaussian_filter(hu, _BLUR_MM / spacing)
-    else:
-        metal = hu >= METAL_HU
-        hu = np.minimum(hu, METAL_HU)
-        smooth = ndimage.gaussian_filter(hu, _BLUR_MM / spacing)
-        threshold = bone_threshold_hu(hu)
-        soft_hu, least_hu = soft_tissue_hu(hu)[0], threshold - 20.0
-        bone = bone_mask(smooth, threshold, spacing) & _body(hu, spacing)
-        bone &= ~ndimage.binary_dilation(metal, np.ones((3, 3, 3)))
+    grid, spacing = seen.grid, float(seen.grid.spacing_mm[0])
     free = sample_nearest(taken.astype(np.uint8), on_grid(taken, ct), grid) == 0
-    bone &= free
+    bone = seen.bone & free
     if not bone.any():
         return np.zeros(ct.voxels.shape, dtype=np.uint8)
     solid = bone | _enclosed(bone, spacing)
     box = mask_box(solid, 4)
-    smooth, solid = smooth[box], solid[box] & free[box]
-    if not bone_only:
+    smooth, solid = seen.smooth[box], solid[box] & free[box]
+    if not seen.bone_only:
         solid = _without_contrast(solid, smooth, spacing)
     parts = pieces.split(smooth, solid, spacing) if shows_joints(ct) else pieces.loose(solid, spacing)
     parts[parts > _MOST_PARTS] = 0
     parts = _without_crust(parts, free[box], spacing)
-    found = np.zeros(hu.shape, dtype=np.uint8)
+    found = np.zeros(bone.shape, dtype=np.uint8)
     found[box] = np.where(free[box], _filled(parts.astype(np.uint8), spacing), 0)
-    if bone_only:
+    if seen.bone_only:
         reach = ndimage.grey_dilation(found, size=(3, 3, 3))
         near = sample_nearest(np.where(found > 0, found, reach), grid, ct)
         return np.where((ct.voxels > _AIR_HU) & ~taken, near, 0).astype(np.uint8)
-    del hu, smooth, bone, solid, free, parts
-    out = _on_image(found, grid, ct, soft_hu, least_hu)
+    out = _on_image(found, grid, ct, seen.soft_hu, seen.least_hu)
     out[taken] = 0
     return out
 
@@ -114,14 +141,23 @@ def _on_image(found: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float
     out = np.zeros(ct.voxels.shape, dtype=np.uint8)
     spacing = float(grid.spacing_mm[0])
     room, slab = (int(np.ceil(mm / spacing)) for mm in (_ROOM_MM, _SLAB_MM))
-    for value, (along, *across) in label_boxes(found, room).items():
-        for first in range(along.start, along.stop, slab):
-            last = min(first + slab, along.stop)
-            part = (slice(max(first - room, along.start), min(last + room, along.stop)), *across)
-            bounded = on_image_box(found[part], grid.within(part), ct, soft_hu, least_hu)
-            if bounded is None:
+    slabs = [
+        (value, first, min(first + slab, along.stop), (along, *across))
+        for value, (along, *across) in label_boxes(found, room).items()
+        for first in range(along.start, along.stop, slab)
+    ]
+
+    def bounded(one: tuple[int, int, int, Box]) -> tuple[Box, NDArray[np.uint8]] | None:
+        _, first, last, (along, *across) = one
+        part = (slice(max(first - room, along.start), min(last + room, along.stop)), *across)
+        return on_image_box(found[part], grid.within(part), ct, soft_hu, least_hu)
+
+    # Few at once: each takes some hundred MB.
+    with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as pool:
+        for (value, first, last, (along, *_)), there in zip(slabs, pool.map(bounded, slabs), strict=True):
+            if there is None:
                 continue
-            (slices, *rest), labels = bounded
+            (slices, *rest), labels = there
             # The slices of the image that belong to this slab, the others are its neighbours'.
             low, high = (int(np.ceil(k * spacing / ct.spacing_mm[2])) for k in (first, last))
             low = low if first > along.start else 0

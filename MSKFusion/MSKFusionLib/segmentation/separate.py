@@ -29,6 +29,8 @@ OTHER = 1
 FIRST_LEVEL = 2
 DISC = 250
 _NOTHING = 255
+#: Loose pieces of bone are reached over gaps of so many voxels.
+_GAP_VOXELS = 4
 _LEAST_WALL = 0.06
 _DENSEST_HU, _STEPS = 900.0, 240
 #: Directions in which a body's outline is looked at, and how far beyond it seeds may lie.
@@ -345,8 +347,8 @@ def flood(
     level = np.round((1 - dense) * _STEPS).astype(np.uint8)
     level[~bone] = 255
     level[seeds > 0] = 0
-    # Loose pieces are reached over gaps of up to 4 voxels; what is farther is kept out, and costs no time.
-    far = ~ndimage.binary_dilation(bone, np.ones((3, 3, 3)), iterations=4)
+    # What lies farther than a gap is kept out, and costs no time.
+    far = ndimage.maximum_filter(bone.view(np.uint8), 2 * _GAP_VOXELS + 1, mode="constant") == 0
     seeds[far] = _NOTHING
     grown = sitk.MorphologicalWatershedFromMarkers(
         sitk.GetImageFromArray(level), sitk.GetImageFromArray(seeds), False, False

@@ -11,6 +11,7 @@ from scipy import ndimage
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import FloatArray, transform_points, unit_rows
 from MSKFusionLib.interpolation import sample_volume
+from MSKFusionLib.segmentation.marrow import filled_plane
 from MSKFusionLib.volume import Modality, Volume
 
 _STEP_MM = 2.0
@@ -112,7 +113,7 @@ def find_skin(image: Volume) -> Skin:
     # The wall of a lung is thin: no ball fits into it where it lies against the air.
     body |= cavities | (solid & ndimage.binary_dilation(cavities, iterations=3))
     # Axial slices: what is enclosed in one is inside, though it is open at the ends of the image.
-    filled = np.stack([ndimage.binary_fill_holes(s) for s in body])
+    filled = np.stack([filled_plane(s) for s in body])
     gas = filled & (values < _GAS_HU) if is_ct else np.zeros_like(filled)
     gas &= ~ndimage.binary_dilation(~filled, iterations=2)
     points, normals = _entries(filled, grid_to_ras)
