@@ -382,20 +382,32 @@ def _spine(commands: argparse._SubParsersAction) -> None:
 
 
 def _export(commands: argparse._SubParsersAction) -> None:
-    export = _command(commands, "export", "write the guides, bones and screws of a plan as mesh files")
+    export = _command(commands, "export", "write the guides, bones and screws of a plan as mesh or DICOM files")
     export.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json, or that file")
-    export.add_argument("--format", default="stl", metavar="3mf,stl", help="stl (default), 3mf, ply, obj, or several")
+    export.add_argument(
+        "--format", default="stl", metavar="3mf,stl", help="stl (default), 3mf, ply, obj, dicom, or several"
+    )
     export.add_argument(
         "--frame", choices=["lps", "ras"], default="lps", help="patient coordinates in the files (default lps)"
     )
     export.add_argument(
-        "--what", default="guides", metavar="guides,bones,screws", help="which bodies (default: the guides)"
+        "--what",
+        default="guides",
+        metavar="guides,bones,screws",
+        help="which bodies (default: the guides); as DICOM also labels and registration",
     )
     export.add_argument("--merged", action="store_true", help="all in one file, in place of a file a body")
     export.add_argument(
-        "--ct", metavar="CT", help="the CT of the plan: bones then end where it shows their cortex to end"
+        "--ct",
+        metavar="CT",
+        help="the CT of the plan: bones then end where it shows their cortex to end; DICOM is filed in its study",
     )
     export.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    export.add_argument("--mr", metavar="MR", help="the DICOM folder of the plan's MR, for the registration")
+    export.add_argument("--mr-series", metavar="N", help="its series")
+    export.add_argument(
+        "--with-patient", action="store_true", help="DICOM with the patient's name and number (default: without)"
+    )
     export.add_argument(
         "--allow-outdated", action="store_true", help="write guides that no longer fit the plan, marked OUT OF DATE"
     )

@@ -9,6 +9,8 @@ from pathlib import Path
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.segmentation.files import read_segmentation
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.volume import Volume
 
 from ..export.mesh_files import WRITABLE, write_parts
 from ..export.parts import FileNotes, Part
@@ -18,62 +20,91 @@ from ..plan import Plan
 from ..plan_file import plan_sha256, read_plan
 from .commands import load_ct
 from .console import say, table
+from .export_dicom import DICOM_ONLY, DicomExport
 from .status import DONE
 
 _WHAT = ("guides", "bones", "screws")
+_DICOM = "dicom"
 
 
 def export(args: argparse.Namespace, progress: Progress) -> int:
     """Write the guides, bones and screws of a plan."""
     check_output(args.out, force=args.force)
-    endings = _choices(args.format, tuple(e[1:] for e in WRITABLE), "--format")
-    what = _choices(args.what, _WHAT, "--what")
+    endings = _choices(args.format, (*(e[1:] for e in WRITABLE), _DICOM), "--format")
+    what = _choices(args.what, (*_WHAT, *DICOM_ONLY), "--what")
     plan = read_plan(args.plan)
     folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
-    if args.ct is not None and "bones" not in what:
-        raise InputError("--ct is for the surfaces of bones", "Leave it out, or export the bones too.")
+    dicom_only = [w for w in what if w in DICOM_ONLY]
+    if dicom_only and _DICOM not in endings:
+        raise InputError(f"{' and '.join(dicom_only)} can only be written as DICOM", "Add --format dicom.")
+    if (args.mr is not None or args.with_patient) and _DICOM not in endings:
+        raise InputError("--mr and --with-patient are for --format dicom")
+    if args.ct is not None and "bones" not in what and _DICOM not in endings:
+        raise InputError("--ct is for the surfaces of bones and for DICOM", "Leave it out, or export the bones too.")
+    ct = None if args.ct is None else load_ct(args.ct, args.series)
+    dicom = DicomExport.of(plan, args, what, ct) if _DICOM in endings else None
     notes = {g.name: plan_notes(plan, allow_outdated=args.allow_outdated, guides=[g]) for g in plan.guides}
     if "guides" not in what:
         notes = {}
-    parts = _parts(plan, folder, what, args, part(progress, 0.0, 0.7))
+    bones = None
+    if "bones" in what or "labels" in what:
+        bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
+    parts = _parts(plan, folder, what, bones, ct, part(progress, 0.0, 0.7))
     plain = FileNotes(plan_sha256(plan))
     warnings = tuple(w for p in parts if p.name in notes for w in notes[p.name].warnings)
-    groups = [("merged", parts, FileNotes(plain.plan_sha256, warnings))] if args.merged else []
+    groups = [("merged", parts, FileNotes(plain.plan_sha256, warnings))] if args.merged and parts else []
     if not args.merged:
         groups = [(p.file_stem, [p], notes.get(p.name, plain)) for p in parts]
         _refuse_same_names([stem for stem, _, _ in groups])
-    written = []
+    rows: list[tuple[str, list[str], int]] = []
     with output_folder(args.out, force=args.force) as out:
         for n, (stem, members, says) in enumerate(groups):
-            progress(0.7 + 0.3 * n / len(groups), f"Writing {stem}")
+            progress(0.7 + 0.2 * n / len(groups), f"Writing {stem}")
             for ending in endings:
-                write_parts(members, out / f"{stem}.{ending}", frame=args.frame.upper(), notes=says)
-                written.append((f"{stem}.{ending}", members))
+                file = out / f"{stem}.{'dcm' if ending == _DICOM else ending}"
+                if dicom is not None and ending == _DICOM:
+                    dicom.write_parts(members, file, says, n + 1)
+                else:
+                    write_parts(members, file, frame=args.frame.upper(), notes=says)
+                rows.append((file.name, [p.name for p in members], sum(len(p.mesh.faces) for p in members)))
+        progress(0.9, "Writing labels and registration" if dicom_only else "Written")
+        if dicom is not None and bones is not None and "labels" in what:
+            dicom.write_labels(bones, out / "segmentation.dcm")
+            rows.append(("segmentation.dcm", [s.name for s in bones.segments], 0))
+        if dicom is not None and "registration" in what:
+            dicom.write_registration(out / "registration.dcm")
+            rows.append(("registration.dcm", ["MR to CT"], 0))
     progress(1.0, "Done")
-    rows = [[name, ", ".join(p.name for p in m), str(sum(len(p.mesh.faces) for p in m))] for name, m in written]
-    words = f"{len(written)} files in {args.frame.upper()} mm, plan {plain.plan_sha256[:12]}"
+    listed = table(["File", "Parts", "Triangles"], [[name, ", ".join(names), str(n or "")] for name, names, n in rows])
+    words = f"{len(rows)} files in {args.frame.upper()} mm, plan {plain.plan_sha256[:12]}"
     as_json = {
         "plan_sha256": plain.plan_sha256,
         "frame": args.frame.upper(),
         "warnings": list(warnings),
-        "files": [{"file": name, "parts": [p.name for p in m]} for name, m in written],
+        "files": [{"file": name, "parts": names} for name, names, _ in rows],
     }
-    say("\n".join([table(["File", "Parts", "Triangles"], rows), words, *warnings]), as_json, as_json=args.json)
+    say("\n".join([listed, words, *warnings]), as_json, as_json=args.json)
     return DONE
 
 
-def _parts(plan: Plan, folder: Path, what: Sequence[str], args: argparse.Namespace, progress: Progress) -> list[Part]:
+def _parts(
+    plan: Plan,
+    folder: Path,
+    what: Sequence[str],
+    bones: Segmentation | None,
+    ct: Volume | None,
+    progress: Progress,
+) -> list[Part]:
+    bodies = [w for w in what if w in _WHAT]
     parts: list[Part] = []
-    if "guides" in what:
+    if "guides" in bodies:
         parts += guide_parts(plan, folder)
-    if "bones" in what:
-        ct = None if args.ct is None else load_ct(args.ct, args.series)
-        bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
+    if "bones" in bodies and bones is not None:
         parts += bone_parts(plan, bones, ct, progress=progress)
-    if "screws" in what:
+    if "screws" in bodies:
         parts += screw_parts(plan)
-    if not parts:
-        raise InputError(f"the plan holds no {' and no '.join(what)}", "Choose others by --what.", where=str(args.plan))
+    if bodies and not parts:
+        raise InputError(f"the plan holds no {' and no '.join(bodies)}", "Choose others by --what.", where=plan.plan_id)
     return parts
 
 

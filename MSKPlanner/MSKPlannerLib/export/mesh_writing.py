@@ -58,15 +58,21 @@ def write_3mf(
     write_3mf_parts([Part(name, "guide", mesh)], Path(path), frame, notes or FileNotes())
 
 
-def _write_stl(parts: Sequence[Part], path: Path, frame: str, notes: FileNotes) -> None:
+def stl_bytes(parts: Sequence[Part], *, frame: str = "LPS", notes: FileNotes | None = None) -> bytes:
+    """Return parts as one merged binary STL, as its file holds it; see `write_parts`."""
     points, faces = single_precision(merged(parts)[0], frame)
     corners = points[faces].astype("<f4")
     edges = corners.astype(np.float64)
     normal = unit_rows(np.cross(edges[:, 1] - edges[:, 0], edges[:, 2] - edges[:, 0]))
     triangles = np.zeros(len(corners), dtype=STL_TRIANGLE)
     triangles["normal"], triangles["corners"] = normal, corners
+    return _stl_header(frame, notes or FileNotes()) + np.uint32(len(triangles)).tobytes() + triangles.tobytes()
+
+
+def _write_stl(parts: Sequence[Part], path: Path, frame: str, notes: FileNotes) -> None:
+    content = stl_bytes(parts, frame=frame, notes=notes)
     with whole_file(path) as draft:
-        draft.write_bytes(_stl_header(frame, notes) + np.uint32(len(triangles)).tobytes() + triangles.tobytes())
+        draft.write_bytes(content)
 
 
 def _stl_header(frame: str, notes: FileNotes) -> bytes:

@@ -95,10 +95,9 @@ def bone_parts(
     ProcessingError
         When a surface does not close.
     """
-    if (plan.segmentation or {}).get("labels_sha256") != labels_sha256(bones):
-        raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
-    if ct is not None and ct.sha256() not in {i.get("voxels_sha256") for i in plan.inputs}:
-        raise InputError("the CT is not the one that this plan was made on", "Plan again.", where=plan.plan_id)
+    check_labels(plan, bones)
+    if ct is not None:
+        check_image(plan, ct, "ct")
     fields, parts = BoneFields(bones, ct), []
     wanted = [s for s in bones.segments if s.kind in _BONES]
     for n, segment in enumerate(wanted):
@@ -108,6 +107,19 @@ def bone_parts(
             raise ProcessingError(f"The surface of {segment.name} does not stay closed in single precision.")
         parts.append(Part(segment.name, "bone", mesh, structure_colour(segment.name, segment.kind)))
     return parts
+
+
+def check_labels(plan: Plan, bones: Segmentation) -> None:
+    """Refuse labels that a plan was not made on (`InputError`)."""
+    if (plan.segmentation or {}).get("labels_sha256") != labels_sha256(bones):
+        raise InputError("the bones are not those that this plan was made on", "Plan again.", where=plan.plan_id)
+
+
+def check_image(plan: Plan, image: Volume, role: str) -> None:
+    """Refuse an image (`role` ``ct`` or ``mr``) that a plan was not made on (`InputError`)."""
+    if image.sha256() not in {i.get("voxels_sha256") for i in plan.inputs if i.get("role") == role}:
+        what = f"the {role.upper()} is not the one that this plan was made on"
+        raise InputError(what, "Give the one that was planned on, or plan again.", where=plan.plan_id)
 
 
 def fragment_parts(
