@@ -11,18 +11,22 @@ import pydicom
 import pytest
 from core.dicom_plan import FIXED_TO_MOVING_RAS, make_dicom_plan
 
-from dicom_writer import PATIENT_ID, PATIENT_NAME
+from dicom_writer import PATIENT_ID, PATIENT_NAME, noise, straight_positions, write_enhanced
+from MSKFusionLib.dicom import read_series
 from MSKFusionLib.dicom.source import read_source
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import flip_ras_lps, transform_points
+from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 from MSKPlannerLib.cli.arguments import build_parser
 from MSKPlannerLib.cli.export import export
+from MSKPlannerLib.export.dicom_labels import labels_object
 from MSKPlannerLib.export.dicom_registration import registration_object
 from MSKPlannerLib.export.dicom_stl import stl_object
 from MSKPlannerLib.export.dicom_study import DicomStudy
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.export.parts import FileNotes, Part
+from MSKPlannerLib.plan import Plan
 
 STL, REGISTRATION, SEGMENTATION = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("104.3", "66.1", "66.4"))
 
@@ -305,3 +309,55 @@ def test_dciodvfy_finds_no_error(source, tmp_path, more):
         assert "Error" not in said, said
         kind = {"segmentation": "Segmentation", "registration": "SpatialRegistration"}.get(path.stem, "EncapsulatedSTL")
         assert kind in said  # it knew what it was looking at
+
+
+def labels_of(folder, ct, tmp_path):
+    """Write a ball in a CT's grid as a DICOM segmentation; return it and the labels."""
+    pytest.importorskip("highdicom", reason="labels as DICOM need highdicom: pip install 'mskplanner[dicom]'")
+    k, j, i = np.indices(ct.voxels.shape)
+    ras = transform_points(ct.ijk_to_ras, np.stack([i, j, k], -1).astype(float))
+    ball = np.linalg.norm(ras - ct.centre_ras, axis=-1) < 0.3 * ct.extent_mm.min()
+    volume = ct.with_voxels(ball.astype(np.uint8), modality=Modality.LABEL)
+    bones = Segmentation(volume, (Segment(1, "ball", "bone"),))
+    study = DicomStudy.of(Plan("p", "2026-11-21T10:20:30+00:00", {}), read_source(folder, modality=Modality.CT))
+    study.write(labels_object(study, bones), tmp_path / "seg.dcm")
+    return pydicom.dcmread(tmp_path / "seg.dcm"), bones
+
+
+def ball_from_frames(ds):
+    """Volume in mm3 and centre (LPS mm) of what the frames hold, each at its own place."""
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    axes = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    measures = shared.PixelMeasuresSequence[0]
+    row_mm, column_mm = (float(v) for v in measures.PixelSpacing)
+    points = []
+    for frame, group in zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True):
+        position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        rows, columns = np.nonzero(frame)
+        points.append(position + columns[:, None] * column_mm * axes[0] + rows[:, None] * row_mm * axes[1])
+    places = np.concatenate(points)
+    return len(places) * row_mm * column_mm * float(measures.SpacingBetweenSlices), places.mean(0)
+
+
+@pytest.mark.realdata
+def test_labels_of_a_tilted_ct_lie_on_the_straight_grid(real_data, tmp_path):
+    """Slices tilted by 18.5 degrees with uneven steps: no frame of the labels is a slice of the scanner."""
+    folder = real_data / "dicom" / "ge_head_ct_tilt18.5_variable_spacing"
+    ct = read_series(folder)
+    ds, bones = labels_of(folder, ct, tmp_path)
+    volume, centre = ball_from_frames(ds)
+    mask = bones.mask("ball")
+    k, j, i = np.nonzero(mask)
+    assert volume == pytest.approx(mask.sum() * ct.voxel_mm3, rel=1e-6)  # decimals of 16 characters
+    expected = transform_points(ct.ijk_to_ras, np.stack([i, j, k], -1).astype(float)).mean(0)
+    assert centre == pytest.approx(flip_ras_lps(expected), abs=1e-4)
+
+
+def test_labels_of_an_enhanced_ct(tmp_path):
+    """One file of many frames: the references are to frames of it."""
+    file = tmp_path / "ct" / "enhanced.dcm"
+    write_enhanced(file, noise(9, 20, 18), straight_positions(9, 2.0), modality="CT", PatientBirthDate="19501224")
+    ct = read_series(file)
+    ds, bones = labels_of(file, ct, tmp_path)
+    volume, _ = ball_from_frames(ds)
+    assert volume == pytest.approx(bones.mask("ball").sum() * ct.voxel_mm3, rel=1e-9)

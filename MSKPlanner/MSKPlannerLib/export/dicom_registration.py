@@ -60,8 +60,8 @@ def registration_object(study: DicomStudy, mr: SourceSeries, registration: Mappi
     study.stamp(ds, SpatialRegistrationStorage, "REG", _SERIES)
     ds.Laterality = ""
     ds.ContentLabel = "MR_TO_CT"
-    error = registration.get("expected_error_mm")
-    accuracy = f", expected error {error:.1f} mm" if isinstance(error, (int, float)) else ""
+    expected = registration.get("expected_error_mm")
+    accuracy = f", expected error {expected:.1f} mm" if isinstance(expected, (int, float)) else ""
     ds.ContentDescription = study.text(f"MR to CT, rigid{accuracy}")
     ds.ContentCreatorName = ""
     one_frame = mr.frame_of_reference_uid == study.source.frame_of_reference_uid
