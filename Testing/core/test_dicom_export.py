@@ -173,9 +173,9 @@ def test_two_scans_of_one_frame_of_reference_are_told_apart_by_their_images(tmp_
         ({"verdict": "rejected"}, "the registration was rejected"),
         ({"method": "piecewise rigid: x"}, "one rigid motion"),
         ({"method": "deformable: x"}, "one rigid motion"),
-        ({"fixed_to_moving_lps": np.diag([2.0, 1, 1, 1]).tolist()}, "scales"),
-        ({"fixed_to_moving_lps": [["a"]]}, "no 4x4"),
-        ({"fixed_to_moving_lps": None}, "no 4x4|not a finite 4x4"),
+        ({"fixed_to_moving_ras": np.diag([2.0, 1, 1, 1]).tolist()}, "scales"),
+        ({"fixed_to_moving_ras": [["a"]]}, "no 4x4"),
+        ({"fixed_to_moving_ras": None}, "no 4x4|not a finite 4x4"),
     ],
 )
 def test_a_registration_that_is_not_one_trusted_rigid_motion_is_refused(source, change, words):
@@ -339,6 +339,7 @@ def ball_from_frames(ds):
     return len(places) * row_mm * column_mm * float(measures.SpacingBetweenSlices), places.mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_labels_of_a_tilted_ct_lie_on_the_straight_grid(real_data, tmp_path):
     """Slices tilted by 18.5 degrees with uneven steps: no frame of the labels is a slice of the scanner."""

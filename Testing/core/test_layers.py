@@ -16,7 +16,19 @@ MODULE_FILES = (ROOT / "MSKFusion" / "MSKFusion.py", ROOT / "MSKPlanner" / "MSKP
 #: Packages above the algorithms: the scene, the command line.
 ABOVE = ("mrml", "cli")
 #: What an algorithm module must not bring in when it is imported.
-FORBIDDEN = ("slicer", "slicer_core", "qt", "ctk", "PySide6", "torch", "monai", "trimesh", "manifold3d", "highdicom")
+FORBIDDEN = (
+    "slicer",
+    "slicer_core",
+    "qt",
+    "ctk",
+    "PySide6",
+    "torch",
+    "monai",
+    "trimesh",
+    "manifold3d",
+    "highdicom",
+    "pyigtl",
+)
 
 _IMPORT_ALL = """
 import importlib, sys

@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         _mirror,
         _spine,
         _export,
+        _send,
         _check,
     ):
         add(commands)
@@ -412,6 +413,24 @@ def _export(commands: argparse._SubParsersAction) -> None:
         "--allow-outdated", action="store_true", help="write guides that no longer fit the plan, marked OUT OF DATE"
     )
     _output(export)
+
+
+def _send(commands: argparse._SubParsersAction) -> None:
+    send = _command(commands, "send", "send screws or needle paths to a navigation system, over OpenIGTLink")
+    send.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json or paths.json, or that file")
+    send.add_argument(
+        "address", metavar="HOST:PORT", help="where the receiver listens (port 18944 where none is given)"
+    )
+    send.add_argument("--registration", action="store_true", help="also the transform from the MR to the CT")
+    send.add_argument(
+        "--frame",
+        choices=["ras", "lps"],
+        default="ras",
+        help="frame of the numbers: ras (default, as Slicer takes them)",
+    )
+    send.add_argument("--allow-rejected", action="store_true", help="send trajectories too that the plan rejected")
+    send.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds to wait for the receiver")
+    send.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _check(commands: argparse._SubParsersAction) -> None:

@@ -18,7 +18,20 @@ from .console import console_progress
 from .status import BUG, CANCELLED, WRONG_INPUT
 
 #: Commands with a file of their own; the others are in `commands`.
-_OWN_FILE = ("demo", "combine", "resect", "path", "limb", "mirror", "spine", "export", "check", "cutguide", "reduce")
+_OWN_FILE = (
+    "demo",
+    "combine",
+    "resect",
+    "path",
+    "limb",
+    "mirror",
+    "spine",
+    "export",
+    "send",
+    "check",
+    "cutguide",
+    "reduce",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,12 +16,12 @@ from pydicom.valuerep import format_number_as_ds
 
 from MSKFusionLib.dicom.source import SourceSeries
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import FloatArray, check_rigid, invert_rigid
+from MSKFusionLib.frames import FloatArray, flip_transform_ras_lps
 
 from .dicom_study import DicomStudy, code, instances, referenced_series
+from .rigid_registration import moving_to_fixed_ras
 
 _SERIES = (9103, "MSK Planner: registration of the MR to the CT")
-_RIGID_METHOD = "rigid"
 
 
 def registration_object(study: DicomStudy, mr: SourceSeries, registration: Mapping[str, Any]) -> Dataset:
@@ -41,21 +41,7 @@ def registration_object(study: DicomStudy, mr: SourceSeries, registration: Mappi
     """
     if mr.patient.differs_from(study.source.patient):
         raise InputError("CT and MR are of different patients", "Give the images that were planned on.")
-    if registration.get("verdict") != "accepted":
-        raise InputError(
-            "the registration was rejected, and an archive does not show that beside it",
-            "Register again, or leave the registration out.",
-        )
-    method = str(registration.get("method", ""))
-    if registration.get("bones") or not method.startswith(_RIGID_METHOD):
-        raise InputError(
-            f"a spatial registration holds one rigid motion, and this one ('{method}') moves more",
-            "Leave it out here; fixed_to_moving.h5 holds all of it.",
-        )
-    try:
-        lps = check_rigid(np.array(registration.get("fixed_to_moving_lps"), dtype=np.float64), "registration")
-    except (TypeError, ValueError) as error:  # a document is text that anybody may have written
-        raise InputError("the registration holds no 4x4 of numbers", "Plan again.", where=study.plan_id) from error
+    to_ct_lps = flip_transform_ras_lps(moving_to_fixed_ras(registration))
     ds = Dataset()
     study.stamp(ds, SpatialRegistrationStorage, "REG", _SERIES)
     ds.Laterality = ""
@@ -67,7 +53,7 @@ def registration_object(study: DicomStudy, mr: SourceSeries, registration: Mappi
     one_frame = mr.frame_of_reference_uid == study.source.frame_of_reference_uid
     ds.RegistrationSequence = [
         _item(study.source, np.eye(4), one_frame=one_frame, fixed=True),
-        _item(mr, invert_rigid(lps), one_frame=one_frame),
+        _item(mr, to_ct_lps, one_frame=one_frame),
     ]
     if mr.study_uid == study.source.study_uid:
         ds.ReferencedSeriesSequence = [referenced_series(study.source), referenced_series(mr)]
