@@ -1,4 +1,4 @@
-"""Segmentations as files: Slicer's `.seg.nrrd`, and plain labelmaps in a named numbering.
+"""Segmentations as files: Slicer's `.seg.nrrd`, DICOM's (only read), and plain labelmaps in a named numbering.
 
 The keys of `.seg.nrrd` are those that Slicer's own storage node writes (one shared layer); our segment table travels
 in a tag of each segment, as it does in the scene.
@@ -18,6 +18,7 @@ from ..boxes import Box, label_boxes, touches_border
 from ..errors import InputError
 from ..terminology import structure_colour, structure_term, unnamed_vertebra_value
 from ..volume import Modality, Provenance, Volume, read_image, resample_to, write_sitk
+from .dicom_labels import is_dicom, read_dicom_labels
 from .labels import VERTEBRA_VALUES, Segment, Segmentation
 
 #: The tag that carries a segment's entry of the table, as quoted JSON (the file uses ``:`` and ``|`` itself).
@@ -55,7 +56,7 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
 def read_segmentation(
     path: str | Path, reference: Volume | None = None, *, numbering: str | None = None
 ) -> Segmentation:
-    """Read a `.seg.nrrd` or a labelmap.
+    """Read a `.seg.nrrd`, a DICOM segmentation or a labelmap.
 
     Parameters
     ----------
@@ -156,6 +157,10 @@ def _read(path: Path) -> tuple[dict[str, str], Volume]:
         keys = {k: image.GetMetaData(k) for k in image.GetMetaDataKeys() if k.startswith("Segment")}
         source = Provenance(source=path.name)
         volume = Volume.from_sitk(image, modality=Modality.LABEL, name=path.name.split(".")[0], provenance=source)
+    elif is_dicom(path):
+        names, volume = read_dicom_labels(path)
+        keys = {f"Segment{n}_LabelValue": str(value) for n, value in enumerate(names)}
+        keys.update({f"Segment{n}_Name": name for n, name in enumerate(names.values())})
     else:
         keys, volume = {}, read_image(path, modality=Modality.LABEL)
     if volume.voxels.dtype.kind == "f":
