@@ -1,6 +1,6 @@
 """Exported files in PrusaSlicer: guides and bones as STL and 3MF, looked at and sliced; every complaint is printed.
 
-    .venv/bin/python Testing/benchmarks/slicer.py --drill 24 --cut 24 --bones 6 --out slicer.json
+    .venv/bin/python Testing/benchmarks/slicing.py --drill 24 --cut 24 --bones 6 --out slicing.json
 
 Each file's line is appended to FILE.jsonl as it ends; --resume goes on from there. Real bones: give segmentations by --labels.
 
