@@ -17,9 +17,10 @@ from MSKFusionLib.dicom.source import read_source
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import flip_ras_lps, transform_points
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
-from MSKFusionLib.volume import Modality
+from MSKFusionLib.volume import Modality, write_image
 from MSKPlannerLib.cli.arguments import build_parser
 from MSKPlannerLib.cli.export import export
+from MSKPlannerLib.cli.export_dicom import DicomExport
 from MSKPlannerLib.export.dicom_labels import labels_object
 from MSKPlannerLib.export.dicom_registration import registration_object
 from MSKPlannerLib.export.dicom_stl import stl_object
@@ -27,6 +28,7 @@ from MSKPlannerLib.export.dicom_study import DicomStudy
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.export.parts import FileNotes, Part
 from MSKPlannerLib.plan import Plan
+from MSKPlannerLib.plan_file import plan_to_json
 
 STL, REGISTRATION, SEGMENTATION = (f"1.2.840.10008.5.1.4.1.1.{n}" for n in ("104.3", "66.1", "66.4"))
 
@@ -237,6 +239,32 @@ def test_the_patient_is_in_all_three_objects_when_asked_for(source, labels, tmp_
     found = [pydicom.dcmread(p) for p in (tmp_path / "o").glob("*.dcm")]
     assert {(str(d.PatientName), d.PatientID, d.StudyDate) for d in found} == {(PATIENT_NAME, PATIENT_ID, "20250102")}
     assert len(found) == 3
+
+
+def test_meshes_and_dicom_in_one_call_hold_the_same_triangles(source, tmp_path, capsys):
+    assert export_dicom(source, tmp_path / "o", "guides,screws", "--format", "stl,dicom", "--merged") == 0
+    assert sorted(p.name for p in (tmp_path / "o").glob("m*")) == ["merged.dcm", "merged.stl"]
+    ds = pydicom.dcmread(tmp_path / "o" / "merged.dcm")
+    assert ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength] == (tmp_path / "o" / "merged.stl").read_bytes()
+    assert ds.DocumentTitle == "L4 guide, L4 left"
+    assert "without the patient" in capsys.readouterr().out
+
+
+def test_a_ct_that_is_no_dicom_has_no_study_to_be_filed_in(source, tmp_path):
+    write_image(source.ct, tmp_path / "ct.nrrd")
+    args = SimpleNamespace(frame="lps", ct=str(tmp_path / "ct.nrrd"), series=None, with_patient=False)
+    with pytest.raises(InputError, match="this is no DICOM"):
+        DicomExport.of(source.plan, args, ["guides"], source.ct)
+
+
+def test_screws_of_a_plan_with_an_outdated_guide_can_be_exported(source, tmp_path):
+    """Only the guide is refused, not what does not hang on it."""
+    moved = replace(source.plan.screws[0], tip_ras=(0.0, 0.0, 0.0))
+    (tmp_path / "plan.json").write_text(plan_to_json(replace(source.plan, screws=(moved,))), encoding="utf-8")
+    elsewhere = SimpleNamespace(plan_folder=tmp_path, ct_folder=source.ct_folder)
+    with pytest.raises(InputError, match="out of date"):
+        export_dicom(elsewhere, tmp_path / "o", "guides,screws")
+    assert export_dicom(elsewhere, tmp_path / "o", "screws") == 0
 
 
 def test_without_highdicom_the_way_out_is_said_and_nothing_is_written(source, tmp_path, monkeypatch):

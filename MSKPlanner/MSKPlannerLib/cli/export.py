@@ -34,18 +34,11 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
     what = _choices(args.what, (*_WHAT, *DICOM_ONLY), "--what")
     plan = read_plan(args.plan)
     folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
-    dicom_only = [w for w in what if w in DICOM_ONLY]
-    if dicom_only and _DICOM not in endings:
-        raise InputError(f"{' and '.join(dicom_only)} can only be written as DICOM", "Add --format dicom.")
-    if (args.mr is not None or args.with_patient) and _DICOM not in endings:
-        raise InputError("--mr and --with-patient are for --format dicom")
-    if args.ct is not None and "bones" not in what and _DICOM not in endings:
-        raise InputError("--ct is for the surfaces of bones and for DICOM", "Leave it out, or export the bones too.")
+    _check_call(args, endings, what)
     ct = None if args.ct is None else load_ct(args.ct, args.series)
     dicom = DicomExport.of(plan, args, what, ct) if _DICOM in endings else None
-    notes = {g.name: plan_notes(plan, allow_outdated=args.allow_outdated, guides=[g]) for g in plan.guides}
-    if "guides" not in what:
-        notes = {}
+    guides = plan.guides if "guides" in what else ()
+    notes = {g.name: plan_notes(plan, allow_outdated=args.allow_outdated, guides=[g]) for g in guides}
     bones = None
     if "bones" in what or "labels" in what:
         bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
@@ -67,7 +60,7 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
                 else:
                     write_parts(members, file, frame=args.frame.upper(), notes=says)
                 rows.append((file.name, [p.name for p in members], sum(len(p.mesh.faces) for p in members)))
-        progress(0.9, "Writing labels and registration" if dicom_only else "Written")
+        progress(0.9, "Bodies written")
         if dicom is not None and bones is not None and "labels" in what:
             dicom.write_labels(bones, out / "segmentation.dcm")
             rows.append(("segmentation.dcm", [s.name for s in bones.segments], 0))
@@ -83,8 +76,21 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
         "warnings": list(warnings),
         "files": [{"file": name, "parts": names} for name, names, _ in rows],
     }
+    if dicom is not None and not args.with_patient:
+        words += ". DICOM without the patient: an archive keeps it beside the patient's study (--with-patient: in it)"
     say("\n".join([listed, words, *warnings]), as_json, as_json=args.json)
     return DONE
+
+
+def _check_call(args: argparse.Namespace, endings: Sequence[str], what: Sequence[str]) -> None:
+    """Refuse options that do not go together."""
+    dicom_only = [w for w in what if w in DICOM_ONLY]
+    if dicom_only and _DICOM not in endings:
+        raise InputError(f"{' and '.join(dicom_only)} can only be written as DICOM", "Add --format dicom.")
+    if (args.mr is not None or args.with_patient) and _DICOM not in endings:
+        raise InputError("--mr and --with-patient are for --format dicom")
+    if args.ct is not None and "bones" not in what and _DICOM not in endings:
+        raise InputError("--ct is for the surfaces of bones and for DICOM", "Leave it out, or export the bones too.")
 
 
 def _parts(
