@@ -41,6 +41,8 @@ _ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, fo
 #: How far below its lower disc a level's articular processes reach. Farther in there are spinous processes, which
 #: reach far down; farther out transverse processes, which do not.
 _BELOW_MM = 12.0
+#: Beside so many levels above the sacrum the hip bones may reach up.
+_BESIDE_HIPS = 2
 #: A sacrum filled to less than this share of what its walls enclose in two planes is not closed.
 _POROUS_SHARE = 0.9
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
@@ -208,8 +210,11 @@ def _separated(
     mask = bone_mask(smooth, spine.threshold_hu, spacing)
     points = separate.bone_points(mask, grid, spine.axis, spine.column)
     markers = separate.place_seeds(points, spine.levels, spine.column, spine.half_width_mm, spine.walls, hu.shape)
-    sacral_step = np.inf if spine.sacrum is None else float(spine.levels.upper[spine.sacrum])
-    lateral = separate.lateral_seeds(points, hu.shape, cut, sacral_step)
+    sacral_step = hips_step = np.inf
+    if spine.sacrum is not None:
+        sacral_step = float(spine.levels.upper[spine.sacrum])
+        hips_step = float(spine.levels.upper[max(0, spine.sacrum - _BESIDE_HIPS)])
+    lateral = separate.lateral_seeds(points, hu.shape, cut, sacral_step, hips_step)
     if spine.sacrum is not None:
         separate.seed_sacrum(markers, points, spine.levels, spine.sacrum, spine.column)
         top = FIRST_LEVEL + spine.sacrum

@@ -31,6 +31,8 @@ DISC = 250
 _NOTHING = 255
 #: Loose pieces of bone are reached over gaps of so many voxels.
 _GAP_VOXELS = 4
+#: How far beside the axis there is no transverse process above the hip bones, no ala, and surely none of either.
+_BEYOND_PROCESS_MM, _BEYOND_ALA_MM, _SURELY_ASIDE_MM = 42.0, 64.0, 66.0
 _LEAST_WALL = 0.06
 _DENSEST_HU, _STEPS = 900.0, 240
 #: Directions in which a body's outline is looked at, and how far beyond it seeds may lie.
@@ -289,7 +291,7 @@ def _pedicle_seed(
 
 
 def lateral_seeds(
-    points: BonePoints, shape: tuple[int, ...], cut: tuple[bool, bool], lowest_step: float
+    points: BonePoints, shape: tuple[int, ...], cut: tuple[bool, bool], sacrum_step: float, hips_step: float
 ) -> NDArray[np.bool_]:
     """Return the bone that is surely rib or hip bone: what reaches farther to the side than any transverse process.
 
@@ -297,19 +299,21 @@ def lateral_seeds(
     ----------
     cut
         Whether the image ends at the lower and at the upper face of the grid. A rib may leave it there.
-    lowest_step
+    sacrum_step
         Where the sacrum begins: its alae are no ribs.
+    hips_step
+        Where the hip bones may begin, which the transverse processes of the lowest levels can touch.
     """
     far = np.zeros(shape, dtype=bool)
     side = np.abs(points.u_mm)
-    far[tuple(points.kji[points.bone & (side > 42)].T)] = True
+    far[tuple(points.kji[points.bone & (side > _BEYOND_PROCESS_MM)].T)] = True
     k = points.kji[:, 0]
     leaving = ((k == 0) & cut[0]) | ((k == shape[0] - 1) & cut[1])
-    # Beside the sacrum lies the hip bone, and what is between is ala: only the far side is sure there.
-    beside_sacrum = points.step > lowest_step - 10
-    far[tuple(points.kji[(side < 64) & beside_sacrum].T)] = False
+    # Between sacrum and hip bone lies ala, and above it a transverse process that may hang together with the hip bone: only
+    # the far side is sure there. Ribs do not reach that far down.
+    far[tuple(points.kji[(side < _BEYOND_ALA_MM) & (points.step > min(hips_step, sacrum_step - 10))].T)] = False
     labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
-    anchors = points.kji[(side > 66) | (leaving & (side > 42) & (points.step < lowest_step))]
+    anchors = points.kji[(side > _SURELY_ASIDE_MM) | (leaving & (side > _BEYOND_PROCESS_MM) & (points.step < sacrum_step))]
     reaching = np.unique(labels[tuple(anchors.T)])
     return np.asarray(np.isin(labels, reaching[reaching > 0]))
 
