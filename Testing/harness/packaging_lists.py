@@ -28,7 +28,7 @@ def files_in_tree(folder: str, parts: tuple[str, ...]) -> tuple[list[str], list[
     names = sorted(
         path.relative_to(base).as_posix()
         for path in found
-        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+        if path.is_file() and not any(p == "__pycache__" or p.startswith(".") for p in path.relative_to(base).parts)
     )
     return [n for n in names if n.endswith(".py")], [n for n in names if not n.endswith(".py")]
 
