@@ -31,7 +31,6 @@ from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.phantom import Patient, PatientOptions, generate_patient
 from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
 from MSKFusionLib.segmentation.labels import Segmentation
-from MSKPlannerLib.anatomy.vertebra import vertebra_frame
 from MSKPlannerLib.bone.smooth_bone import BoneFields
 from MSKPlannerLib.pipeline import Case
 from MSKPlannerLib.plan import Plan, Screw
@@ -39,6 +38,7 @@ from MSKPlannerLib.screws import pedicle as planner
 from MSKPlannerLib.screws.corridor import widest_corridor
 from MSKPlannerLib.screws.implants import ImplantTable, load_implants
 from MSKPlannerLib.screws.options import ScrewOptions
+from MSKPlannerLib.screws.prepared import prepare_level
 from MSKPlannerLib.screws.safety import gertzbein_robbins_grade, screw_clearance_mm
 from MSKPlannerLib.truth import TrueScrew, compare
 
@@ -151,9 +151,8 @@ def _sides(
     table: ImplantTable,
     options: ScrewOptions,
 ) -> list[dict[str, Any]]:
-    smooth = fields.smooth(level)
-    frame = vertebra_frame(bones, level, depth=smooth.field(1.0))
-    fine = planner._screw_region(smooth, frame)
+    ready = prepare_level(fields, level)
+    frame, fine = ready.frame, ready.fine
     out = []
     for screw in screws:
         t = true[screw.name]
