@@ -102,7 +102,7 @@ def find_femur_points(femur: Mesh, up_ras: ArrayLike | None = None) -> FemurPoin
             )
         up = unit(np.asarray(up_ras, dtype=np.float64))
         found = _condyles(smooth, up)
-    neck = None if head is None else _neck_centre(points, area, head)
+    neck = None if head is None else neck_centre(points, area, head)
     if head is not None and neck is None:
         missing.append("neck centre: no narrow place beside the head")
     if found is None:
@@ -161,7 +161,7 @@ def _condyles(points: FloatArray, up: FloatArray) -> tuple[FloatArray, FloatArra
     return knee, distal, posterior, front
 
 
-def _neck_centre(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray | None:
+def neck_centre(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray | None:
     """Return the middle of the narrowest slice across the neck.
 
     The axis of the neck runs from the head's centre through the middle of the slice; a few rounds settle it.
@@ -182,7 +182,7 @@ def _neck_centre(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray
             if ring.sum() < 12:
                 continue
             # The mean distance from the slice's own middle stands for its width.
-            middle = _ring_middle(points[ring], axis)
+            middle = ring_middle(points[ring], axis)
             flat = points[ring] - middle
             width = float(np.linalg.norm(flat - (flat @ axis)[:, None] * axis, axis=1).mean())
             slices.append((width, float(at), middle + (c + at * axis - middle) @ axis * axis))
@@ -194,7 +194,7 @@ def _neck_centre(points: FloatArray, area: FloatArray, head: Ball) -> FloatArray
     return np.asarray(c + level * axis)
 
 
-def _ring_middle(ring: FloatArray, axis: FloatArray) -> FloatArray:
+def ring_middle(ring: FloatArray, axis: FloatArray) -> FloatArray:
     """Return the middle of a ring's extent in all directions across an axis: even where it is sampled unevenly."""
     u = unit(np.cross(axis, [1.0, 0, 0] if abs(axis[0]) < 0.8 else [0, 1.0, 0]))
     v = np.cross(axis, u)

@@ -48,13 +48,24 @@ class PelvicBones:
         """Say that the label of a bone encloses empty voxels, which count as a wall for screws; empty where it does not."""
         if bone not in self.names:
             return ""
-        part = self.segmentation.around(bone, 2.0)
-        image = sitk.GetImageFromArray((part.voxels == self.segmentation[bone].value).astype(np.uint8))
-        filled = sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image))
-        mm3 = float(np.count_nonzero(filled) - np.count_nonzero(sitk.GetArrayViewFromImage(image))) * part.voxel_mm3
-        if mm3 < _HOLE_MM3:
-            return ""
-        return f"the label of {self.names[bone][0]} has holes of {mm3 / 1000:.1f} cm3 inside, which count as no bone: fill them"
+        return label_hole(self.segmentation, bone, self.names[bone][0])
+
+
+def label_hole(segmentation: Segmentation, name: str, called: str = "") -> str:
+    """Say that a segment encloses empty voxels, which count as a wall for screws; empty where it does not.
+
+    Parameters
+    ----------
+    called
+        What the segment is called where it comes from.
+    """
+    part = segmentation.around(name, 2.0)
+    image = sitk.GetImageFromArray((part.voxels == segmentation[name].value).astype(np.uint8))
+    filled = sitk.GetArrayViewFromImage(sitk.BinaryFillhole(image))
+    mm3 = float(np.count_nonzero(filled) - np.count_nonzero(sitk.GetArrayViewFromImage(image))) * part.voxel_mm3
+    if mm3 < _HOLE_MM3:
+        return ""
+    return f"the label of {called or name} has holes of {mm3 / 1000:.1f} cm3 inside, which count as no bone: fill them"
 
 
 def pelvic_bones(segmentation: Segmentation) -> PelvicBones:

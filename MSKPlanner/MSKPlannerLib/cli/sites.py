@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.registration.landmark_files import read_landmarks
 
 from ..screws.sites.request import FREE, PEDICLE, SiteRequest, all_sites, request_from_table
 
@@ -20,12 +21,17 @@ def parse_sites(args: argparse.Namespace) -> tuple[SiteRequest, ...]:
     """
     if args.site.strip() == PEDICLE:
         _nothing_of_free(args)
-        if args.side is not None or args.allow_displaced is not None:
-            raise InputError("--side and --allow-displaced are for the sites of the pelvis", where="--site pedicle")
+        if args.side is not None or args.allow_displaced is not None or args.landmarks is not None:
+            raise InputError(
+                "--side, --allow-displaced and --landmarks are for the sites of the pelvis and the hip",
+                where="--site pedicle",
+            )
         return ()
     table: dict[str, Any] = {"sides": [] if args.side is None else [args.side]}
     if args.allow_displaced is not None:
         table["most_displaced_mm"] = args.allow_displaced
+    if args.landmarks is not None:
+        table["landmarks"] = {name: point.tolist() for name, point in read_landmarks(args.landmarks).items()}
     names = [name.strip() for name in args.site.split(",") if name.strip()]
     if not names:
         raise InputError("no site is named", f"There are: {', '.join(all_sites())}.", where="--site")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ...plan import BreachRisk, Screw
 from ..breach_risk import PlannedCylinder, breach_risk
 from ..error_budget import ErrorBudget
 from ..safety import DepthFunction, ScrewSurface, assess_surface, path_density, screw_surface
+from ..trajectory import Choice
 from .description import Site
 from .plan_corridor import PlannedCorridor
 
@@ -64,7 +65,33 @@ def described_corridor(
     choice = found.screw
     if choice is None:
         raise ValueError("this corridor holds no screw")
-    solid = found.problem.solid.depth_mm
+    screw = described_choice(
+        choice, found.problem.solid, site, place, ct, budget, [*remarks, found.message, *_room(found)]
+    )
+    return replace(screw, largest_diameter_mm=found.largest_diameter_mm)
+
+
+def described_choice(
+    choice: Choice,
+    bone: DepthField,
+    site: Site,
+    place: Place,
+    ct: Volume | None,
+    budget: ErrorBudget | None,
+    remarks: Sequence[str] = (),
+) -> Screw:
+    """Return a chosen screw measured on its surface, rejected where it breaches or has less bone round it than its site wishes.
+
+    Parameters
+    ----------
+    bone
+        What counts as bone.
+    ct
+        For densities, in HU.
+    remarks
+        First of its notes.
+    """
+    solid = bone.depth_mm
     surface = screw_surface(solid, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
     safety = assess_surface(surface)
     breaches = breaches_by_wall(surface, place.axes_ras, place.side)
@@ -74,7 +101,7 @@ def described_corridor(
         reasons.append(f"the screw leaves the bone by {safety.breach_mm:.1f} mm ({way})")
     elif safety.clearance_mm < site.clearance_mm - _TOLERANCE_MM:
         reasons.append(f"{safety.clearance_mm:.1f} mm of bone round it, less than the {site.clearance_mm:g} mm wished")
-    notes = [*remarks, found.message, *_room(found)]
+    notes = list(remarks)
     structures = {}
     for name, outside in place.from_structures.items():
         mm = _nearest_mm(surface, outside)
@@ -104,7 +131,6 @@ def described_corridor(
         structures_mm=structures,
         hu_mean=None if density is None else density.hu_mean,
         hu_min=None if density is None else density.hu_min,
-        largest_diameter_mm=found.largest_diameter_mm,
         risk=_risk(solid, choice.entry_ras, choice.tip_ras, choice.diameter_mm, budget),
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons=tuple(reasons),

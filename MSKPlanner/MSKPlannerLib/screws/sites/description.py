@@ -17,6 +17,7 @@ FOLDER = "Sites"
 #: Families that are found in the anatomy, and the one whose regions the user marks.
 SACRAL_FAMILIES = ("trans_sacral", "iliosacral")
 HIP_FAMILY = "hip"
+NECK_FAMILY = "femoral_neck"
 FREE_FAMILY = "free"
 #: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
 PLACES = ("asis", "aiis", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum", "ischium")
@@ -51,6 +52,9 @@ class Site:
         A joint is crossed where its bones are no farther apart than this.
     diameters_mm, lengths_mm
         Usual screws; a site is possible where the thinnest of them fits.
+    tip_margin_mm, least_apart_mm, most_tilt_deg
+        Of the femoral neck: bone between tips and the head's surface, least distance of two axes, and by how much the line of
+        the two upper screws may rise or fall. Its directions are counted from the neck's axis, its regions from the middle.
     source
         Where these numbers are from.
     """
@@ -75,16 +79,21 @@ class Site:
     end_place: str = ""
     end_inside_mm: float = 0.0
     through_joint: bool = False
+    tip_margin_mm: float = 5.0
+    least_apart_mm: float = 9.0
+    most_tilt_deg: float = 20.0
 
     def __post_init__(self) -> None:
         where = self.name
-        known = (*SACRAL_FAMILIES, HIP_FAMILY)
+        known = (*SACRAL_FAMILIES, HIP_FAMILY, NECK_FAMILY)
         if self.family not in (*known, FREE_FAMILY):
             raise InputError(f"there is no family '{self.family}'", f"There are: {', '.join(known)}.", where=where)
         if self.family == HIP_FAMILY and not (self.start_place in PLACES and self.end_place in PLACES):
             raise InputError("start_place or end_place is not known", f"There are: {', '.join(PLACES)}.", where=where)
         if not (0 <= self.start_inside_mm <= 60 and 0 <= self.end_inside_mm <= 60):
             raise InputError("a corridor is counted from 0 to 60 mm within its ends", where=where)
+        if not (0 <= self.tip_margin_mm <= 20 and 4 <= self.least_apart_mm <= 40 and 0 <= self.most_tilt_deg <= 60):
+            raise InputError("tip margin, distance and tilt of the screws do not go together", where=where)
         if self.level not in (1, 2):
             raise InputError(f"level = {self.level!r} is neither 1 nor 2", where=where)
         if not self.source.strip() or not self.title.strip():

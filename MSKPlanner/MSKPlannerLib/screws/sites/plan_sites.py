@@ -25,7 +25,8 @@ from ..options import ScrewOptions
 from ..pedicle import Skipped
 from ..structures import StructureMaps
 from .describe import Place, described_corridor
-from .description import SACRAL_FAMILIES, Site
+from .description import NECK_FAMILY, SACRAL_FAMILIES, Site
+from .femoral_neck import plan_femoral_neck
 from .free import free_site, plan_free
 from .hip import plan_hip
 from .plan_corridor import PlannedCorridor, plan_corridor
@@ -95,7 +96,7 @@ def plan_sites(
     options: ScrewOptions | None = None,
     progress: Progress = no_progress,
 ) -> SitePlan:
-    """Plan the screws of pelvic and free sites (pedicles: `pedicle.plan_levels`; they are passed over here).
+    """Plan the screws of the sites of pelvis and hip and of free ones (pedicles: `pedicle.plan_levels`; they are passed over here).
 
     Parameters
     ----------
@@ -119,8 +120,12 @@ def plan_sites(
         title = request.name if request.site == FREE else request.description().title
         progress(n / len(wanted), f"{title} {side}".strip())
         try:
+            found: list[Screw] | Screw | str
             if request.site == FREE:
                 found = _free(ct, pelvis, segmentation, request, side, budget)
+            elif request.description().family == NECK_FAMILY:
+                site, placed = request.description(), request.landmarks_ras
+                found = plan_femoral_neck(site, segmentation, side, placed=placed, ct=ct, budget=budget)
             else:
                 found = _pelvic(ct, pelvis, request, side, budget)
         except (InputError, ProcessingError) as error:
@@ -129,12 +134,17 @@ def plan_sites(
         if isinstance(found, str):
             skipped.append(Skipped(title, side or None, found, whole=True))
         else:
-            about = np.array([found.entry_ras, found.tip_ras])
-            maps = StructureMaps.around(segmentation, np.concatenate([about - _AROUND_MM, about + _AROUND_MM]))
-            labelled = with_structures(with_free_way(found, segmentation), maps)
-            structures = {**found.structures_mm, **labelled.structures_mm}
-            screws.append(replace(labelled, structures_mm=dict(sorted(structures.items(), key=lambda s: s[1]))))
+            screws += [_among_structures(s, segmentation) for s in (found if isinstance(found, list) else [found])]
     return SitePlan(tuple(_named_apart(screws)), tuple(skipped))
+
+
+def _among_structures(screw: Screw, segmentation: Segmentation) -> Screw:
+    """Return a screw with its distances from labelled structures, rejected where bone lies in the drill's way."""
+    about = np.array([screw.entry_ras, screw.tip_ras])
+    maps = StructureMaps.around(segmentation, np.concatenate([about - _AROUND_MM, about + _AROUND_MM]))
+    labelled = with_structures(with_free_way(screw, segmentation), maps)
+    structures = {**screw.structures_mm, **labelled.structures_mm}
+    return replace(labelled, structures_mm=dict(sorted(structures.items(), key=lambda s: s[1])))
 
 
 def _sides(request: SiteRequest) -> tuple[str, ...]:

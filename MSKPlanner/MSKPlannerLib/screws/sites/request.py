@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import FloatArray
 
-from .description import FREE_FAMILY, Site, load_site, site_names
+from ...anatomy.proximal_femur import LANDMARKS
+from .description import FREE_FAMILY, NECK_FAMILY, Site, load_site, site_names
 from .sacral import MOST_DISPLACED_MM
 
 PEDICLE, FREE = "pedicle", "free"
@@ -41,6 +43,8 @@ class SiteRequest:
         Its two regions, RAS mm; see `free.plan_free`.
     diameters_mm, lengths_mm, clearance_mm
         Screws that there are for a free one, and the bone wished round it.
+    landmarks
+        Points that the user placed, RAS mm by name: of a femoral neck, `anatomy.proximal_femur.LANDMARKS`.
     """
 
     site: str
@@ -56,6 +60,7 @@ class SiteRequest:
     diameters_mm: tuple[float, ...] = (3.5, 4.5, 6.5, 7.3)
     lengths_mm: tuple[float, ...] = tuple(float(v) for v in range(20, 151, 5))
     clearance_mm: float = 1.0
+    landmarks: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = f"site {self.site}"
@@ -64,6 +69,13 @@ class SiteRequest:
                 raise InputError(f"'{side}' is no side", "Give left, right or both.", where=where)
         if not (np.isfinite(self.most_displaced_mm) and 0 < self.most_displaced_mm <= 60):
             raise InputError("most_displaced_mm is not between 0 and 60", where=where)
+        known = self.landmark_names()
+        for name, point in self.landmarks.items():
+            if name not in known:
+                words = f"There are: {', '.join(known)}." if known else "It takes none."
+                raise InputError(f"'{name}' is no landmark of this site", words, where=where)
+            if len(point) != 3 or not np.isfinite(point).all():
+                raise InputError(f"the landmark '{name}' is not a point", "Give three numbers, RAS mm.", where=where)
         if self.site != FREE:
             if self.site != PEDICLE:
                 self.description()  # a site that is not there is said before any work
@@ -78,6 +90,17 @@ class SiteRequest:
             values = getattr(self, key)
             if not values or not all(1.0 <= v <= most for v in values):
                 raise InputError(f"{key} holds no sizes of screws", "Give a list of mm.", where=where)
+
+    @property
+    def landmarks_ras(self) -> dict[str, FloatArray]:
+        """The landmarks as arrays."""
+        return {name: np.array(point, dtype=np.float64) for name, point in self.landmarks.items()}
+
+    def landmark_names(self) -> tuple[str, ...]:
+        """Return what a user may place for this site."""
+        if self.site in (FREE, PEDICLE) or self.description().family != NECK_FAMILY:
+            return ()
+        return LANDMARKS
 
     def description(self) -> Site:
         """Return the site's page of data."""
@@ -105,7 +128,9 @@ def request_from_table(table: Mapping[str, Any], where: str) -> SiteRequest:
         raise InputError("the key 'site' is missing", f"There are: {', '.join(all_sites())}.", where=where)
     values: dict[str, Any] = {}
     for key, value in table.items():
-        if key in (*_TEXTS, *_POINTS, *_LISTS):
+        if key == "landmarks":
+            values[key] = _landmarks(value, where)
+        elif key in (*_TEXTS, *_POINTS, *_LISTS):
             kind = str if key in _TEXTS else (int, float)
             if not isinstance(value, list) or not all(isinstance(v, kind) and not isinstance(v, bool) for v in value):
                 words = "texts" if key in _TEXTS else "numbers"
@@ -118,6 +143,19 @@ def request_from_table(table: Mapping[str, Any], where: str) -> SiteRequest:
                 raise InputError(f"'{key}' = {value!r} is not of the kind of {wanted!r}", where=where)
             values[key] = float(value) if isinstance(wanted, float) else value
     return SiteRequest(**values)
+
+
+def _landmarks(value: object, where: str) -> dict[str, tuple[float, ...]]:
+    if not isinstance(value, Mapping):
+        raise InputError("'landmarks' is not a table of points", "Write name = [R, A, S].", where=where)
+    out = {}
+    for name, point in value.items():
+        numbers = list(point) if isinstance(point, list | tuple) else []
+        if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
+            raise InputError(f"the landmark '{name}' is not a point", "Give three numbers, RAS mm.", where=where)
+        # As a user may have written it in Slicer's point list.
+        out[str(name).strip().lower().replace(" ", "_").replace("-", "_")] = tuple(float(v) for v in numbers)
+    return out
 
 
 def all_sites() -> tuple[str, ...]:
