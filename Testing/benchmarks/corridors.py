@@ -5,7 +5,8 @@
 For each pelvis: the trans-sacral corridors beside S1 and S2 and the iliosacral ones of the right side are planned on the
 labels. (1) Objective: the widest corridor found against an exhaustive search of the same lines in the same map (a grid of
 2 mm over all four parameters, its best lines climbed from). (2) Possible or not: against an exhaustive search in the
-closed-form anatomy, in the generator's own frame. (3) Every planned screw measured in the closed-form anatomy.
+closed-form anatomy, in the generator's own frame. (3) Every planned screw measured in the closed-form anatomy. Beside them the
+supra-acetabular screws of both sides, measured in the closed form too.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from dataclasses import replace
 import numpy as np
 
 from MSKFusionLib.errors import MSKError
-from MSKFusionLib.frames import transform_points
+from MSKFusionLib.frames import perpendicular_axes, transform_points, unit
 from MSKFusionLib.phantom.grid import Grid, first_order_distance
 from MSKFusionLib.phantom.pelvis import Pelvis, PelvisOptions, generate_pelvis
 from MSKFusionLib.phantom.pelvis_sacrum import along_sacrum
 from MSKFusionLib.phantom.shapes import Shape
+from MSKFusionLib.segmentation.labels import Segmentation
 from MSKPlannerLib.anatomy.pelvis import sacral_frame
+from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.depth_field import DepthField, signed_distance
 from MSKPlannerLib.bone.joined import Region, join, kept_away
 from MSKPlannerLib.screws.corridor import Corridor, LineFamily, line_clearance_mm, polished_corridor
-from MSKPlannerLib.screws.safety import assess_screw
+from MSKPlannerLib.screws.safety import assess_screw, cylinder_points, entry_zone_mm
 from MSKPlannerLib.screws.sites.description import Site, load_site
+from MSKPlannerLib.screws.sites.hip import plan_hip
 from MSKPlannerLib.screws.sites.plan_corridor import plan_corridor
 from MSKPlannerLib.screws.sites.sacral import sacral_anatomy, sacral_problem
+from MSKPlannerLib.screws.trajectory import Choice
 
 _STEP_MM = 0.6
 _GRID_MM = 2.0
@@ -93,6 +98,43 @@ def true_family(pelvis: Pelvis, site: Site, field: DepthField) -> LineFamily:
     )
 
 
+def true_clearance_mm(pelvis: Pelvis, bone: str, screw: Choice, *, most_mm: float = 8.0) -> float:
+    """Return by how much a screw may grow all round, behind its entry zone, before it leaves a closed-form bone; -1 where it has."""
+    shape = pelvis.bones[bone]
+    to_shape = np.linalg.inv(shape.frame_to_world)
+    axis = unit(screw.tip_ras - screw.entry_ras)
+    turn = np.stack([*perpendicular_axes(axis), axis])
+    for more in np.arange(0.0, most_mm, 0.1):
+        points, caps = cylinder_points(screw.length_mm, screw.diameter_mm + 2 * more, entry_zone_mm(screw.diameter_mm))
+        wall = screw.entry_ras + points[: len(points) - caps] @ turn
+        if (shape.value_at(transform_points(to_shape, wall)) <= 0).any():
+            return float(more - 0.1) if more > 0 else -1.0
+    return most_mm
+
+
+def supra_acetabular(pelvis: Pelvis, labels: Segmentation, seed: int) -> list[tuple[bool, float]]:
+    """Plan the supra-acetabular screws of a pelvis; for each, whether there is one and its true clearance."""
+    out = []
+    places = pelvic_places(labels)
+    for side in ("left", "right"):
+        began = time.process_time()
+        try:
+            plan = plan_hip("supra_acetabular", labels, places, side)
+        except MSKError as error:
+            print(f"{seed:4d} supra_acetabular {side}: {error}", flush=True)
+            out.append((False, np.nan))
+            continue
+        mm = np.nan if plan.screw is None else true_clearance_mm(pelvis, f"hip_{side}", plan.screw)
+        what = "none" if plan.screw is None else f"{plan.screw.diameter_mm:g}x{plan.screw.length_mm:g}"
+        print(
+            f"{seed:4d} supra_acetabular {side} width {plan.width_mm:5.1f} (bound {plan.bound_width_mm:5.1f}) {what} "
+            f"clearance {plan.clearance_mm or np.nan:.2f} true {mm:.2f} {time.process_time() - began:.2f} s",
+            flush=True,
+        )
+        out.append((plan.screw is not None, mm))
+    return out
+
+
 def main() -> None:
     """Run and print a line a corridor, then the sums."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -100,17 +142,19 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="first seed")
     given = parser.parse_args()
     short, decisions, clearances, seconds, maps, widths, refused = [], [], [], [], [], [], 0
+    supra: list[tuple[bool, float]] = []
     for seed in range(given.first, given.first + given.pelves):
         pelvis = generate_pelvis(PelvisOptions(seed))
         labels = pelvis.labels()
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             anatomy = sacral_anatomy(labels, sacral_frame(labels))
         except MSKError as error:
             refused += 1
             print(f"{seed:4d} refused: {error}", flush=True)
             continue
-        maps.append(time.perf_counter() - began)
+        maps.append(time.process_time() - began)
+        supra += supra_acetabular(pelvis, labels, seed)
         truth: dict[tuple[float, float], DepthField] = {}
         for name in SITES:
             site = load_site(name)
@@ -158,6 +202,10 @@ def main() -> None:
     )
     print(
         f"screws in the true anatomy: {len(clearances)}, least clearance {min(clearances, default=np.nan):.2f} mm, {sum(c < 0 for c in clearances)} breach"
+    )
+    held = [mm for found, mm in supra if found]
+    print(
+        f"supra-acetabular: {len(held)} of {len(supra)} planned, least true clearance {min(held, default=np.nan):.1f} mm"
     )
     print(
         f"seconds a corridor: median {np.median(seconds):.2f}, worst {max(seconds):.2f}; map median {np.median(maps):.1f}; refused {refused}"

@@ -18,7 +18,7 @@ from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.joined import Region, join, kept_away
 from MSKPlannerLib.screws.sites.description import load_site, site_names
 from MSKPlannerLib.screws.sites.free import free_site, plan_free
-from MSKPlannerLib.screws.sites.hip import plan_hip
+from MSKPlannerLib.screws.sites.hip import placed_on, plan_hip
 from MSKPlannerLib.screws.sites.plan_corridor import plan_corridor
 from MSKPlannerLib.screws.sites.sacral import sacral_anatomy
 
@@ -271,9 +271,11 @@ def test_the_places_of_the_hip_bones_are_where_the_generator_put_them(usual, pla
             assert away < within, (side, name)
 
 
-@pytest.mark.parametrize("name", ["lc2", "superior_ramus", "anterior_column", "posterior_column"])
+@pytest.mark.parametrize("name", ["lc2", "superior_ramus", "anterior_column", "posterior_column", "supra_acetabular"])
 def test_a_screw_in_the_hip_bone_lies_in_true_bone_all_round_and_out_of_the_joint(usual, labels, places, name):
-    plan = plan_hip(name, labels, places, "left")
+    # The left front edge of this one is too smooth to show the AIIS.
+    side, number = ("right", 1) if name == "supra_acetabular" else ("left", 0)
+    plan = plan_hip(name, labels, places, side)
     assert plan.possible
     axis = unit(plan.screw.tip_ras - plan.screw.entry_ras)
     u, v = perpendicular_axes(axis)
@@ -281,8 +283,25 @@ def test_a_screw_in_the_hip_bone_lies_in_true_bone_all_round_and_out_of_the_join
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)[:, None]
     wall = plan.screw.entry_ras + t * axis + plan.screw.diameter_mm / 2 * (np.cos(angle) * u + np.sin(angle) * v)
     assert (value_in_bones(usual, wall) > 0).all()
-    hip = landmark_ras(usual.hips[0], "hip_centre", usual.pelvis_to_ras)
-    assert np.linalg.norm(wall - hip, axis=-1).min() > usual.hips[0].head_radius
+    hip = landmark_ras(usual.hips[number], "hip_centre", usual.pelvis_to_ras)
+    assert np.linalg.norm(wall - hip, axis=-1).min() > usual.hips[number].head_radius
+
+
+def test_the_aiis_is_where_the_front_edge_shows_it_or_where_it_was_placed(usual, labels, places):
+    for side, size in zip(("left", "right"), usual.hips, strict=True):
+        mark = landmark_ras(size, "aiis", usual.pelvis_to_ras)
+        if "aiis_seen" in places.places[side]:
+            assert np.linalg.norm(places.places[side]["aiis_seen"] - mark) < 17
+        placed = placed_on(places, labels, side, {"aiis": mark})
+        assert np.array_equal(placed.places[side]["aiis_seen"], mark)
+        assert plan_hip("supra_acetabular", labels, placed, side).possible
+    other = {"aiis": places.places["left"]["aiis"]}
+    with pytest.raises(GeometryError, match="from the right hip bone"):
+        placed_on(places, labels, "right", other)
+    unseen = {name: p for name, p in places.places["left"].items() if name not in ("aiis_seen", "above_joint")}
+    blind = replace(places, places={**places.places, "left": unseen})
+    with pytest.raises(GeometryError, match="Place 'aiis'"):
+        plan_hip("supra_acetabular", labels, blind, "left")
 
 
 def test_a_site_of_the_sacrum_is_not_one_of_the_hip_bone(labels, places):

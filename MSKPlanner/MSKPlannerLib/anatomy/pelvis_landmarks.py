@@ -5,9 +5,11 @@ They only say where lines are searched: the regions about them are centimetres w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage, signal
 
 from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import FloatArray, rigid, transform_points, unit
@@ -15,10 +17,17 @@ from MSKFusionLib.segmentation.labels import Segmentation
 
 from .pelvis import HIPS, SACRUM, SacralFrame, symmetry_plane
 
+#: What a user may place instead of what is found.
+PLACEABLE = ("asis", "aiis", "psis", "pubis", "sacral_dorsum", "ischium")
 _POINTS = 40_000
 #: The AIIS from the ASIS, as shares of the way to the pubis (lateral, backwards and down in the pelvis's frame). In adults
 #: it lies some 40 mm below the ASIS, 15 to 20 mm nearer to the midline and a centimetre behind the plane of ASIS and pubis.
 _AIIS_DOWN, _AIIS_MEDIAL, _AIIS_BACK = 0.39, 0.16, 0.10
+#: Where the front edge shows it, it is the hump that stands out below the notch under the ASIS: so much at least, between these
+#: shares of the way down to the pubis, on the part of the bone that lies so far lateral of the pubis towards the ASIS.
+_AIIS_STANDS_MM, _AIIS_HIGHEST, _AIIS_LOWEST, _EDGE_SHARE = 0.8, 0.16, 0.52, 0.45
+#: From there towards the PSIS, above the hip joint and before the sciatic notch.
+_ABOVE_JOINT_SHARE = 0.5
 #: The iliac dome above the joint, from the AIIS towards the PSIS.
 _DOME_SHARE = 0.15
 #: Farther along that way lies the thick bone above the sciatic notch that a screw through the wing of S2 ends in.
@@ -44,6 +53,14 @@ class PelvicPlaces:
 
     frame_to_ras: FloatArray
     places: dict[str, dict[str, FloatArray]]
+
+    def placed(self, side: str, points_ras: Mapping[str, FloatArray]) -> PelvicPlaces:
+        """Return the places with some of a side's (of `PLACEABLE`) where a user put them; what lies between them follows."""
+        named = {**self.places[side], **points_ras}
+        if "aiis" in points_ras:
+            named["aiis_seen"] = points_ras["aiis"]
+        follows = {} if not {"aiis", "psis"} & set(points_ras) else _between(named)
+        return replace(self, places={**self.places, side: {**named, **follows}})
 
 
 def pelvic_places(segmentation: Segmentation, sacrum: SacralFrame | None = None) -> PelvicPlaces:
@@ -79,14 +96,11 @@ def pelvic_places(segmentation: Segmentation, sacrum: SacralFrame | None = None)
         psis = _mean_of_extreme(upper, -upper[:, 1])
         drop = float(asis_p[2] - pubis_p[2])
         aiis = asis_p + np.array([-_AIIS_MEDIAL * (asis_p[0] - pubis_p[0]), -_AIIS_BACK * drop, -_AIIS_DOWN * drop])
-        named = {
-            "asis": asis_p,
-            "pubis": pubis_p,
-            "psis": psis,
-            "aiis": aiis,
-            "iliac_dome": aiis + _DOME_SHARE * (psis - aiis),
-            "iliac_bar": aiis + _BAR_SHARE * (psis - aiis),
-        }
+        named = {"asis": asis_p, "pubis": pubis_p, "psis": psis, "aiis": aiis}
+        seen = _aiis_seen(p, asis_p, pubis_p)
+        if seen is not None:
+            named["aiis_seen"] = seen
+        named |= _between(named)
         # Of the part behind the hip joint what lies lowest is the ischial tuberosity; the screw's way starts within it.
         rear = p[p[:, 1] < 0.5 * (pubis_p[1] + psis[1])]
         if len(rear) > 20:
@@ -97,6 +111,40 @@ def pelvic_places(segmentation: Segmentation, sacrum: SacralFrame | None = None)
         if sacrum is not None:
             places[side]["sacral_dorsum"] = _sacral_dorsum(segmentation, sacrum, side)
     return PelvicPlaces(frame, places)
+
+
+def _between(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Return the places that lie on the ways from the AIIS to the PSIS."""
+    aiis, psis = named["aiis"], named["psis"]
+    out = {"iliac_dome": aiis + _DOME_SHARE * (psis - aiis), "iliac_bar": aiis + _BAR_SHARE * (psis - aiis)}
+    if "aiis_seen" in named:
+        out["above_joint"] = named["aiis_seen"] + _ABOVE_JOINT_SHARE * (psis - named["aiis_seen"])
+    return out
+
+
+def _aiis_seen(points: FloatArray, asis: FloatArray, pubis: FloatArray) -> FloatArray | None:
+    """Return the AIIS where the front edge of the bone shows it: the hump under the notch below the ASIS; else None."""
+    lateral = np.abs(points[:, 0])
+    least = abs(pubis[0]) + _EDGE_SHARE * (abs(asis[0]) - abs(pubis[0]))
+    edge = points[lateral > least]
+    drop = float(asis[2] - pubis[2])
+    heights = asis[2] - np.arange(0.0, _AIIS_LOWEST * drop, 1.0)
+    front = np.full(len(heights), np.nan)
+    for n, z in enumerate(heights):
+        here = edge[np.abs(edge[:, 2] - z) < 1.5]
+        if len(here) > 3:
+            front[n] = float(here[:, 1].max())
+    known = np.flatnonzero(~np.isnan(front))
+    if len(known) < 0.8 * len(front):
+        return None
+    smooth = ndimage.gaussian_filter1d(np.interp(np.arange(len(front)), known, front[known]), 1.5)
+    peaks, found = signal.find_peaks(smooth, prominence=_AIIS_STANDS_MM)
+    fit = [n for n, peak in enumerate(peaks) if peak > _AIIS_HIGHEST * drop]
+    if not fit:
+        return None
+    z = heights[peaks[max(fit, key=lambda n: found["prominences"][n])]]
+    here = edge[np.abs(edge[:, 2] - z) < 2.0]
+    return _mean_of_extreme(here, here[:, 1])
 
 
 def _sacral_dorsum(segmentation: Segmentation, sacrum: SacralFrame, side: str) -> FloatArray:

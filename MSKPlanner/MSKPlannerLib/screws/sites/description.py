@@ -20,7 +20,9 @@ HIP_FAMILY = "hip"
 NECK_FAMILY = "femoral_neck"
 FREE_FAMILY = "free"
 #: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
-PLACES = ("asis", "aiis", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum", "ischium")
+PLACES = (
+    "asis", "aiis", "aiis_seen", "above_joint", "psis", "pubis", "iliac_dome", "iliac_bar", "sacral_dorsum", "ischium",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError
-from MSKFusionLib.frames import perpendicular_axes, rigid, transform_points, unit
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, transform_points, unit
 from MSKFusionLib.segmentation.labels import Segmentation
 
 from ...anatomy.pelvis import HIPS, SACRUM
@@ -23,6 +25,8 @@ _ROOM_MM = 10.0
 #: Behind the corridor's start, for the entry.
 _BEHIND_MM = 32.0
 _STEP_MM = 0.8
+#: A place that a user puts lies no farther from its bone.
+_PLACED_OFF_MM = 12.0
 #: The way of drill and screwdriver to the entry: from where the corridor starts, and beside it.
 _WAY_MM, _WAY_RADIUS_MM, _WAY_ASIDE_MM, _WAY_STEP_MM = 80.0, 4.0, 45.0, 2.0
 
@@ -52,7 +56,7 @@ def hip_problem(site: Site, segmentation: Segmentation, places: PelvicPlaces, si
     here = places.places[side]
     for name in (site.start_place, site.end_place):
         if name not in here:
-            raise GeometryError(f"the place '{name}' was not found", "Give the sacrum's frame.", where=site.name)
+            raise _not_found(name, site)
     way = here[site.end_place] - here[site.start_place]
     axis = unit(way)
     start = here[site.start_place] + site.start_inside_mm * axis
@@ -75,6 +79,42 @@ def hip_problem(site: Site, segmentation: Segmentation, places: PelvicPlaces, si
     solid = joined_field(segmentation, names, region, joints=joints, joint_gap_mm=site.joint_gap_mm, step_mm=_STEP_MM)
     approach = _approach(segmentation, [HIPS[s] for s in HIPS if s != side], region)
     return Problem(solid, solid, LineFamily(start, end, u, v, site.start_half_mm, site.end_half_mm, approach=approach))
+
+
+def _not_found(place: str, site: Site) -> GeometryError:
+    if place == "sacral_dorsum":
+        return GeometryError(f"the place '{place}' was not found", "Give the sacrum's frame.", where=site.name)
+    return GeometryError(
+        "the front edge of the hip bone shows no anterior inferior iliac spine",
+        "Place 'aiis' on it (--landmarks).",
+        where=site.name,
+    )
+
+
+def placed_on(
+    places: PelvicPlaces, segmentation: Segmentation, side: str, points_ras: Mapping[str, FloatArray]
+) -> PelvicPlaces:
+    """Return the places with those that a user put on the hip bone of a side.
+
+    Raises
+    ------
+    GeometryError
+        When one lies away from that bone.
+    """
+    if not points_ras:
+        return places
+    labels = segmentation.labels
+    kji = np.argwhere(segmentation.mask(HIPS[side]))[::7]
+    tree = cKDTree(transform_points(labels.ijk_to_ras, kji[:, ::-1]))
+    for name, point in points_ras.items():
+        away = float(tree.query(point)[0])
+        if name != "sacral_dorsum" and away > _PLACED_OFF_MM:
+            raise GeometryError(
+                f"the landmark '{name}' lies {away:.0f} mm from the {side} hip bone",
+                "Say --side, and place it on the bone.",
+                where="landmarks",
+            )
+    return places.placed(side, points_ras)
 
 
 def _approach(segmentation: Segmentation, others: list[str], region: Region) -> Approach | None:

@@ -28,7 +28,7 @@ from .describe import Place, described_corridor
 from .description import NECK_FAMILY, SACRAL_FAMILIES, Site
 from .femoral_neck import plan_femoral_neck
 from .free import free_site, plan_free
-from .hip import plan_hip
+from .hip import placed_on, plan_hip
 from .plan_corridor import PlannedCorridor, plan_corridor
 from .request import FREE, PEDICLE, SiteRequest
 from .sacral import SacralAnatomy, sacral_anatomy
@@ -173,7 +173,10 @@ def _pelvic(
         if site.through_joint:
             # What is wrong with the sacrum is said before its places are asked for.
             outside[_NERVES] = pelvis.anatomy(site.joint_gap_mm, request.most_displaced_mm).from_nerves
-        found = plan_hip(site, pelvis.segmentation, pelvis.places, side)
+        places = placed_on(pelvis.places, pelvis.segmentation, side, request.landmarks_ras)
+        found = plan_hip(site, pelvis.segmentation, places, side)
+        if request.landmarks:
+            remarks.append(f"placed by the user: {', '.join(sorted(request.landmarks))}")
         axes, level = pelvis.places.frame_to_ras[:3, :3], "S2" if site.through_joint else HIPS[side]
     if found.screw is None:
         return _refusal(found, remarks)
