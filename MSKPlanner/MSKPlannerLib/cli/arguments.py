@@ -181,7 +181,8 @@ def _screws(commands: argparse._SubParsersAction) -> None:
         default="pedicle",
         metavar="SITES",
         help="one or several of pedicle (default), iliosacral_s1, iliosacral_s2, trans_sacral_s1, trans_sacral_s2, lc2, "
-        "superior_ramus, anterior_column, posterior_column, s2_alar_iliac, supra_acetabular, femoral_neck, a .toml of your own (see Resources/Sites), or free, separated by commas",
+        "superior_ramus, anterior_column, posterior_column, s2_alar_iliac, supra_acetabular, femoral_neck, "
+        "scaphoid_antegrade, scaphoid_retrograde, a .toml of your own (see Resources/Sites), or free, separated by commas",
     )
     screws.add_argument("--side", choices=["left", "right"], help="only this side (not for pedicles)")
     screws.add_argument(
@@ -194,7 +195,8 @@ def _screws(commands: argparse._SubParsersAction) -> None:
         "--landmarks",
         metavar="FILE.mrk.json",
         help="points you placed instead of those found, one side. Of femoral_neck: head_centre, neck_centre, shaft_proximal and "
-        "shaft_distal (on its axis), lesser_trochanter; of the hip bone's sites: asis, aiis, psis, pubis, ischium, sacral_dorsum",
+        "shaft_distal (on its axis), lesser_trochanter; of the hip bone's sites: asis, aiis, psis, pubis, ischium, sacral_dorsum; "
+        "of a scaphoid: proximal_pole, distal_pole",
     )
     screws.add_argument("--in", dest="free_bones", metavar="BONE,BONE", help="for free: the segments it may run in")
     screws.add_argument("--entry", metavar="R,A,S", help="for free: middle of the entry region, RAS mm, in bone")

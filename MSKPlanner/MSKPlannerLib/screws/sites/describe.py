@@ -79,6 +79,8 @@ def described_choice(
     ct: Volume | None,
     budget: ErrorBudget | None,
     remarks: Sequence[str] = (),
+    *,
+    counted_from_mm: float | None = None,
 ) -> Screw:
     """Return a chosen screw measured on its surface, rejected where it breaches or has less bone round it than its site wishes.
 
@@ -90,9 +92,13 @@ def described_choice(
         For densities, in HU.
     remarks
         First of its notes.
+    counted_from_mm
+        Along the screw; 0 for one that is sunk in bone, None from behind its entry zone.
     """
     solid = bone.depth_mm
-    surface = screw_surface(solid, choice.entry_ras, choice.tip_ras, choice.diameter_mm)
+    surface = screw_surface(
+        solid, choice.entry_ras, choice.tip_ras, choice.diameter_mm, counted_from_mm=counted_from_mm
+    )
     safety = assess_surface(surface)
     breaches = breaches_by_wall(surface, place.axes_ras, place.side)
     reasons: list[str] = []
@@ -131,7 +137,7 @@ def described_choice(
         structures_mm=structures,
         hu_mean=None if density is None else density.hu_mean,
         hu_min=None if density is None else density.hu_min,
-        risk=_risk(solid, choice.entry_ras, choice.tip_ras, choice.diameter_mm, budget),
+        risk=_risk(solid, choice, counted_from_mm, budget),
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons=tuple(reasons),
         notes=tuple(notes),
@@ -188,6 +194,9 @@ def _nearest_mm(surface: ScrewSurface, outside: DepthField) -> float | None:
 
 
 def _risk(
-    depth: DepthFunction, entry: FloatArray, tip: FloatArray, diameter_mm: float, budget: ErrorBudget | None
+    depth: DepthFunction, choice: Choice, counted_from_mm: float | None, budget: ErrorBudget | None
 ) -> BreachRisk | None:
-    return None if budget is None else breach_risk(depth, PlannedCylinder(entry, tip, diameter_mm), budget)
+    if budget is None:
+        return None
+    cylinder = PlannedCylinder(choice.entry_ras, choice.tip_ras, choice.diameter_mm, counted_from_mm=counted_from_mm)
+    return breach_risk(depth, cylinder, budget)

@@ -18,6 +18,9 @@ FOLDER = "Sites"
 SACRAL_FAMILIES = ("trans_sacral", "iliosacral")
 HIP_FAMILY = "hip"
 NECK_FAMILY = "femoral_neck"
+SCAPHOID_FAMILY = "scaphoid"
+#: Ends of a scaphoid.
+POLES = ("proximal_pole", "distal_pole")
 FREE_FAMILY = "free"
 #: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
 PLACES = (
@@ -43,7 +46,7 @@ class Site:
     start_inside_mm, end_inside_mm
         So far within the outer wall of the hip bone (or from its places, for a hip bone's site) the corridor is counted.
     start_place, end_place
-        Of a hip bone's site: one of `PLACES`.
+        Of a hip bone's site: one of `PLACES`; of a scaphoid: its `POLES`.
     through_joint
         Of a hip bone's site: the screw begins in the sacrum and crosses the joint.
     past_midline_mm
@@ -55,7 +58,7 @@ class Site:
     diameters_mm, lengths_mm
         Usual screws; a site is possible where the thinnest of them fits.
     tip_margin_mm, least_apart_mm, most_tilt_deg
-        Of the femoral neck: bone between tips and the head's surface, least distance of two axes, and by how much the line of
+        Of the femoral neck and the scaphoid: bone between tips and the head's surface, or at both ends. Of the femoral neck: least distance of two axes, and by how much the line of
         the two upper screws may rise or fall. Its directions are counted from the neck's axis, its regions from the middle.
     source
         Where these numbers are from.
@@ -87,11 +90,15 @@ class Site:
 
     def __post_init__(self) -> None:
         where = self.name
-        known = (*SACRAL_FAMILIES, HIP_FAMILY, NECK_FAMILY)
+        known = (*SACRAL_FAMILIES, HIP_FAMILY, NECK_FAMILY, SCAPHOID_FAMILY)
         if self.family not in (*known, FREE_FAMILY):
             raise InputError(f"there is no family '{self.family}'", f"There are: {', '.join(known)}.", where=where)
         if self.family == HIP_FAMILY and not (self.start_place in PLACES and self.end_place in PLACES):
             raise InputError("start_place or end_place is not known", f"There are: {', '.join(PLACES)}.", where=where)
+        if self.family == SCAPHOID_FAMILY and {self.start_place, self.end_place} != set(POLES):
+            raise InputError(
+                "start_place and end_place are not both poles", f"Give {' and '.join(POLES)}.", where=where
+            )
         if not (0 <= self.start_inside_mm <= 60 and 0 <= self.end_inside_mm <= 60):
             raise InputError("a corridor is counted from 0 to 60 mm within its ends", where=where)
         if not (0 <= self.tip_margin_mm <= 20 and 4 <= self.least_apart_mm <= 40 and 0 <= self.most_tilt_deg <= 60):

@@ -25,13 +25,14 @@ from ..options import ScrewOptions
 from ..pedicle import Skipped
 from ..structures import StructureMaps
 from .describe import Place, described_corridor
-from .description import NECK_FAMILY, SACRAL_FAMILIES, Site
+from .description import NECK_FAMILY, SACRAL_FAMILIES, SCAPHOID_FAMILY, Site
 from .femoral_neck import plan_femoral_neck
 from .free import free_site, plan_free
 from .hip import placed_on, plan_hip
 from .plan_corridor import PlannedCorridor, plan_corridor
 from .request import FREE, PEDICLE, SiteRequest
 from .sacral import SacralAnatomy, sacral_anatomy
+from .scaphoid import plan_scaphoid, sides_of_scaphoids
 
 _NERVES = "canal and foramina"
 #: The way of the drill to the entry that is looked at: from, to and in which steps.
@@ -113,7 +114,7 @@ def plan_sites(
     wishes = options or ScrewOptions()
     budget = load_error_budget(wishes.error_budget) if wishes.error_budget else None
     pelvis = Pelvis(pelvic_bones(segmentation))
-    wanted = [(r, side) for r in requests if r.site != PEDICLE for side in _sides(r)]
+    wanted = [(r, side) for r in requests if r.site != PEDICLE for side in _sides(r, segmentation)]
     screws: list[Screw] = []
     skipped: list[Skipped] = []
     for n, (request, side) in enumerate(wanted):
@@ -126,6 +127,9 @@ def plan_sites(
             elif request.description().family == NECK_FAMILY:
                 site, placed = request.description(), request.landmarks_ras
                 found = plan_femoral_neck(site, segmentation, side, placed=placed, ct=ct, budget=budget)
+            elif request.description().family == SCAPHOID_FAMILY:
+                site, placed = request.description(), request.landmarks_ras
+                found = plan_scaphoid(site, segmentation, side, placed=placed, ct=ct, budget=budget)
             else:
                 found = _pelvic(ct, pelvis, request, side, budget)
         except (InputError, ProcessingError) as error:
@@ -134,20 +138,26 @@ def plan_sites(
         if isinstance(found, str):
             skipped.append(Skipped(title, side or None, found, whole=True))
         else:
-            screws += [_among_structures(s, segmentation) for s in (found if isinstance(found, list) else [found])]
+            # The wrist is bent until the way to a scaphoid is free.
+            bent = request.site != FREE and request.description().family == SCAPHOID_FAMILY
+            screws += [
+                _among_structures(s, segmentation, bent) for s in (found if isinstance(found, list) else [found])
+            ]
     return SitePlan(tuple(_named_apart(screws)), tuple(skipped))
 
 
-def _among_structures(screw: Screw, segmentation: Segmentation) -> Screw:
-    """Return a screw with its distances from labelled structures, rejected where bone lies in the drill's way."""
+def _among_structures(screw: Screw, segmentation: Segmentation, any_way: bool) -> Screw:
+    """Return a screw with its distances from labelled structures, rejected where bone lies in the drill's way unless any will do."""
     about = np.array([screw.entry_ras, screw.tip_ras])
     maps = StructureMaps.around(segmentation, np.concatenate([about - _AROUND_MM, about + _AROUND_MM]))
-    labelled = with_structures(with_free_way(screw, segmentation), maps)
+    labelled = with_structures(screw if any_way else with_free_way(screw, segmentation), maps)
     structures = {**screw.structures_mm, **labelled.structures_mm}
     return replace(labelled, structures_mm=dict(sorted(structures.items(), key=lambda s: s[1])))
 
 
-def _sides(request: SiteRequest) -> tuple[str, ...]:
+def _sides(request: SiteRequest, segmentation: Segmentation) -> tuple[str, ...]:
+    if request.site != FREE and request.description().family == SCAPHOID_FAMILY:
+        return sides_of_scaphoids(segmentation, request.sides)
     if request.sides:
         return request.sides
     if request.site == FREE:

@@ -12,9 +12,9 @@ import numpy as np
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import FloatArray
 
+from ...anatomy import proximal_femur, scaphoid
 from ...anatomy.pelvis_landmarks import PLACEABLE
-from ...anatomy.proximal_femur import LANDMARKS
-from .description import FREE_FAMILY, HIP_FAMILY, NECK_FAMILY, Site, load_site, site_names
+from .description import FREE_FAMILY, HIP_FAMILY, NECK_FAMILY, SCAPHOID_FAMILY, Site, load_site, site_names
 from .sacral import MOST_DISPLACED_MM
 
 PEDICLE, FREE = "pedicle", "free"
@@ -45,8 +45,8 @@ class SiteRequest:
     diameters_mm, lengths_mm, clearance_mm
         Screws that there are for a free one, and the bone wished round it.
     landmarks
-        Points that the user placed, RAS mm by name: of a femoral neck, `anatomy.proximal_femur.LANDMARKS`; of the hip bone's sites,
-        `anatomy.pelvis_landmarks.PLACEABLE`.
+        Points that the user placed, RAS mm by name: of a femoral neck and a scaphoid the `LANDMARKS` of `anatomy.proximal_femur` and
+        `anatomy.scaphoid`, of the hip bone's sites `anatomy.pelvis_landmarks.PLACEABLE`.
     """
 
     site: str
@@ -102,7 +102,9 @@ class SiteRequest:
         """Return what a user may place for this site."""
         if self.site in (FREE, PEDICLE):
             return ()
-        return {NECK_FAMILY: LANDMARKS, HIP_FAMILY: PLACEABLE}.get(self.description().family, ())
+        return {NECK_FAMILY: proximal_femur.LANDMARKS, HIP_FAMILY: PLACEABLE, SCAPHOID_FAMILY: scaphoid.LANDMARKS}.get(
+            self.description().family, ()
+        )
 
     def description(self) -> Site:
         """Return the site's page of data."""
