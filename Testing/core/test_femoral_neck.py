@@ -244,6 +244,8 @@ def test_placed_landmarks_take_the_place_of_what_is_found(rough):
     assert len(found.screws) == 3
     far = {"head_centre": tuple(FEMUR.centre + [0, 0, 15.0])}
     assert "'head_centre' lies" in refused(rough, landmarks=far)
+    other = {"lesser_trochanter": tuple(FEMUR.lesser * [-1, 1, 1])}
+    assert "from the surface of this femur" in refused(rough, landmarks=other)
     assert "shaft's axis needs" in refused(rough, landmarks={"shaft_distal": placed["shaft_distal"]})
 
 
@@ -261,7 +263,7 @@ def test_landmarks_on_the_command_line_and_in_a_table(tmp_path):
     for bad, words in (
         ({"site": "femoral_neck", "landmarks": {"knee": [1, 2, 3]}}, "no landmark"),
         ({"site": "femoral_neck", "landmarks": {"head_centre": [1, 2]}}, "not a point"),
-        ({"site": "lc2", "landmarks": {"head_centre": [1, 2, 3]}}, "takes none"),
+        ({"site": "iliosacral_s1", "landmarks": {"head_centre": [1, 2, 3]}}, "takes none"),
     ):
         with pytest.raises(InputError, match=words):
             request_from_table(bad, "case")

@@ -34,6 +34,8 @@ _NECK_SHAFT_DEG, _OFFSET_MM, _NECK_TO_HEAD = (100.0, 160.0), (20.0, 75.0), (0.35
 #: The lesser trochanter is looked for so far below the head (in radii) and so far round the shaft from the head towards
 #: posterior; it stands out of the shaft by so much, over so many neighbouring directions of 6 degrees.
 _LESSER_R, _LESSER_DEG, _LESSER_STANDS_MM, _LESSER_WIDE = (1.2, 3.9), (0.0, 130.0), 1.5, 3
+#: A placed one lies no farther from the surface.
+_LESSER_OFF_MM = 10.0
 #: Head and trochanter of one femur lie on its medial side: a smaller share across the patient tells nothing.
 _LEAST_ACROSS = 0.4
 
@@ -126,6 +128,7 @@ def proximal_femur(
     points, area = surface_points(surface)
     top = points[:, 2] > points[:, 2].max() - _TOP_MM
     points, area = points[top], area[top]
+    _near_the_bone(points, given, where)
     head = _head(points, area, given.get("head_centre"), where)
     neck = given.get("neck_centre")
     if neck is None:
@@ -163,6 +166,21 @@ def proximal_femur(
     return ProximalFemur(
         side, head, np.asarray(neck), axis, up, shaft, np.asarray(anterior), np.asarray(lesser), tuple(sorted(given))
     )
+
+
+def _near_the_bone(points: FloatArray, given: Mapping[str, FloatArray], where: str) -> None:
+    """Refuse points that lie where this femur is not: of the other side, or of another image."""
+    if not given:
+        return
+    tree = cKDTree(points)
+    for name, point in given.items():
+        off = float(tree.query(point)[0])
+        if off > (_LESSER_OFF_MM if name == "lesser_trochanter" else _HEAD_RADIUS_MM[1]):
+            raise GeometryError(
+                f"'{name}' lies {off:.0f} mm from the surface of this femur",
+                "Say --side, and place it again.",
+                where=where,
+            )
 
 
 def _head(points: FloatArray, area: FloatArray, centre: FloatArray | None, where: str) -> Ball:

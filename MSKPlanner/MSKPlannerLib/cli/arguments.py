@@ -182,7 +182,7 @@ def _screws(commands: argparse._SubParsersAction) -> None:
         metavar="SITES",
         help="one or several of pedicle (default), iliosacral_s1, iliosacral_s2, trans_sacral_s1, trans_sacral_s2, lc2, "
         "superior_ramus, anterior_column, posterior_column, s2_alar_iliac, supra_acetabular, femoral_neck, "
-        "scaphoid_antegrade, scaphoid_retrograde, a .toml of your own (see Resources/Sites), or free, separated by commas",
+        "scaphoid_antegrade, scaphoid_retrograde, c1_lateral_mass, c2_pedicle, c2_pars, a .toml of your own (see Resources/Sites), or free, separated by commas",
     )
     screws.add_argument("--side", choices=["left", "right"], help="only this side (not for pedicles)")
     screws.add_argument(
@@ -196,7 +196,7 @@ def _screws(commands: argparse._SubParsersAction) -> None:
         metavar="FILE.mrk.json",
         help="points you placed instead of those found, one side. Of femoral_neck: head_centre, neck_centre, shaft_proximal and "
         "shaft_distal (on its axis), lesser_trochanter; of the hip bone's sites: asis, aiis, psis, pubis, ischium, sacral_dorsum; "
-        "of a scaphoid: proximal_pole, distal_pole",
+        "of a scaphoid: proximal_pole, distal_pole; of C1 and C2, which need them: entry, target",
     )
     screws.add_argument("--in", dest="free_bones", metavar="BONE,BONE", help="for free: the segments it may run in")
     screws.add_argument("--entry", metavar="R,A,S", help="for free: middle of the entry region, RAS mm, in bone")

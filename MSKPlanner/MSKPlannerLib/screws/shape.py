@@ -22,6 +22,8 @@ def screw_mesh(screw: Screw, *, head: bool = True) -> Mesh:
     axis = unit(tip - entry)
     radius, length = screw.diameter_mm / 2, float(np.linalg.norm(tip - entry))
     taper = min(_TIP_LENGTH_SHARE * screw.diameter_mm, 0.4 * length)
+    # Screws of the scaphoid are headless.
+    head = head and not screw.site.startswith("scaphoid")
     profile = [(0.0, radius), (length - taper, radius), (length, _TIP_SHARE * radius)]
     if head:
         wide = _HEAD_DIAMETER_SHARE * radius

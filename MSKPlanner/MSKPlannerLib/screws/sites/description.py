@@ -21,6 +21,9 @@ NECK_FAMILY = "femoral_neck"
 SCAPHOID_FAMILY = "scaphoid"
 #: Ends of a scaphoid.
 POLES = ("proximal_pole", "distal_pole")
+MARKED_FAMILY = "marked"
+#: What the user places for it: under the cortex where the screw enters, and where it ends.
+MARKS = ("entry", "target")
 FREE_FAMILY = "free"
 #: Places of the pelvis that the lines of a hip bone's site run between (see `anatomy.pelvis_landmarks`).
 PLACES = (
@@ -60,6 +63,8 @@ class Site:
     tip_margin_mm, least_apart_mm, most_tilt_deg
         Of the femoral neck and the scaphoid: bone between tips and the head's surface, or at both ends. Of the femoral neck: least distance of two axes, and by how much the line of
         the two upper screws may rise or fall. Its directions are counted from the neck's axis, its regions from the middle.
+    bone
+        The segment of a site whose ends the user places.
     source
         Where these numbers are from.
     """
@@ -87,10 +92,11 @@ class Site:
     tip_margin_mm: float = 5.0
     least_apart_mm: float = 9.0
     most_tilt_deg: float = 20.0
+    bone: str = ""
 
     def __post_init__(self) -> None:
         where = self.name
-        known = (*SACRAL_FAMILIES, HIP_FAMILY, NECK_FAMILY, SCAPHOID_FAMILY)
+        known = (*SACRAL_FAMILIES, HIP_FAMILY, NECK_FAMILY, SCAPHOID_FAMILY, MARKED_FAMILY)
         if self.family not in (*known, FREE_FAMILY):
             raise InputError(f"there is no family '{self.family}'", f"There are: {', '.join(known)}.", where=where)
         if self.family == HIP_FAMILY and not (self.start_place in PLACES and self.end_place in PLACES):
@@ -99,6 +105,8 @@ class Site:
             raise InputError(
                 "start_place and end_place are not both poles", f"Give {' and '.join(POLES)}.", where=where
             )
+        if self.family == MARKED_FAMILY and not self.bone.strip():
+            raise InputError("it does not say its bone", 'Write bone = "C2".', where=where)
         if not (0 <= self.start_inside_mm <= 60 and 0 <= self.end_inside_mm <= 60):
             raise InputError("a corridor is counted from 0 to 60 mm within its ends", where=where)
         if not (0 <= self.tip_margin_mm <= 20 and 4 <= self.least_apart_mm <= 40 and 0 <= self.most_tilt_deg <= 60):
@@ -157,7 +165,7 @@ def _from_table(data: Mapping[str, object], name: str, where: str) -> Site:
     pairs = ("anterior_deg", "cranial_deg", "start_half_mm", "end_half_mm")
     values: dict[str, object] = {}
     for key, value in data.items():
-        if key in ("title", "family", "source", "start_place", "end_place"):
+        if key in ("title", "family", "source", "start_place", "end_place", "bone"):
             values[key] = str(value)
         elif key == "through_joint":
             values[key] = value is True

@@ -25,10 +25,11 @@ from ..options import ScrewOptions
 from ..pedicle import Skipped
 from ..structures import StructureMaps
 from .describe import Place, described_corridor
-from .description import NECK_FAMILY, SACRAL_FAMILIES, SCAPHOID_FAMILY, Site
+from .description import MARKED_FAMILY, NECK_FAMILY, SACRAL_FAMILIES, SCAPHOID_FAMILY, Site
 from .femoral_neck import plan_femoral_neck
 from .free import free_site, plan_free
 from .hip import placed_on, plan_hip
+from .marked import plan_marked
 from .plan_corridor import PlannedCorridor, plan_corridor
 from .request import FREE, PEDICLE, SiteRequest
 from .sacral import SacralAnatomy, sacral_anatomy
@@ -130,6 +131,9 @@ def plan_sites(
             elif request.description().family == SCAPHOID_FAMILY:
                 site, placed = request.description(), request.landmarks_ras
                 found = plan_scaphoid(site, segmentation, side, placed=placed, ct=ct, budget=budget)
+            elif request.description().family == MARKED_FAMILY:
+                site, placed = request.description(), request.landmarks_ras
+                found = plan_marked(site, segmentation, side, placed=placed, ct=ct, budget=budget)
             else:
                 found = _pelvic(ct, pelvis, request, side, budget)
         except (InputError, ProcessingError) as error:

@@ -14,7 +14,17 @@ from MSKFusionLib.frames import FloatArray
 
 from ...anatomy import proximal_femur, scaphoid
 from ...anatomy.pelvis_landmarks import PLACEABLE
-from .description import FREE_FAMILY, HIP_FAMILY, NECK_FAMILY, SCAPHOID_FAMILY, Site, load_site, site_names
+from .description import (
+    FREE_FAMILY,
+    HIP_FAMILY,
+    MARKED_FAMILY,
+    MARKS,
+    NECK_FAMILY,
+    SCAPHOID_FAMILY,
+    Site,
+    load_site,
+    site_names,
+)
 from .sacral import MOST_DISPLACED_MM
 
 PEDICLE, FREE = "pedicle", "free"
@@ -46,7 +56,8 @@ class SiteRequest:
         Screws that there are for a free one, and the bone wished round it.
     landmarks
         Points that the user placed, RAS mm by name: of a femoral neck and a scaphoid the `LANDMARKS` of `anatomy.proximal_femur` and
-        `anatomy.scaphoid`, of the hip bone's sites `anatomy.pelvis_landmarks.PLACEABLE`.
+        `anatomy.scaphoid`, of the hip bone's sites `anatomy.pelvis_landmarks.PLACEABLE`,
+        of those between placed points `description.MARKS`.
     """
 
     site: str
@@ -102,9 +113,13 @@ class SiteRequest:
         """Return what a user may place for this site."""
         if self.site in (FREE, PEDICLE):
             return ()
-        return {NECK_FAMILY: proximal_femur.LANDMARKS, HIP_FAMILY: PLACEABLE, SCAPHOID_FAMILY: scaphoid.LANDMARKS}.get(
-            self.description().family, ()
-        )
+        by_family = {
+            NECK_FAMILY: proximal_femur.LANDMARKS,
+            HIP_FAMILY: PLACEABLE,
+            SCAPHOID_FAMILY: scaphoid.LANDMARKS,
+            MARKED_FAMILY: MARKS,
+        }
+        return by_family.get(self.description().family, ())
 
     def description(self) -> Site:
         """Return the site's page of data."""
