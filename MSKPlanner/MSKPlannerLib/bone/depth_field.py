@@ -66,6 +66,8 @@ class DepthField:
         ijk = self.to_ijk(points_ras)
         values = interpolate(self.depth, ijk)
         last = np.array(self.shape_ijk) - 1.0
+        if ijk.size and float(ijk.min()) >= 0.0 and bool((ijk.reshape(-1, 3).max(axis=0) <= last).all()):
+            return np.asarray(values, dtype=np.float64)  # most calls: nothing lies outside
         away = np.linalg.norm(ijk - np.clip(ijk, 0.0, last), axis=-1) * self.step_mm
         return np.asarray(values - away, dtype=np.float64)
 

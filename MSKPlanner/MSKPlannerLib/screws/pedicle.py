@@ -259,9 +259,11 @@ def _first_choice(
             if choice is not None:
                 return choice, False, False
     thinnest = implants.diameters_mm[0]
-    narrow = [search.widest(thinnest, implants.lengths_mm(thinnest)) for search in free]
+    narrow = []
     # A free way with the least clearance is better than the wished one through another vertebra.
-    for found in narrow:
+    for search in free:
+        found = search.widest(thinnest, implants.lengths_mm(thinnest))
+        narrow.append(found)
         if found is not None and found[1] >= options.minimum_clearance_mm:
             return found[0], True, False
     if len(searches) > 1:

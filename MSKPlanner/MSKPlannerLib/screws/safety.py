@@ -20,8 +20,10 @@ DepthFunction = Callable[[FloatArray], FloatArray]
 _GRADES = (("B", 2.0), ("C", 4.0), ("D", 6.0))
 #: Outside by less than this is a matter of arithmetic, not of bone.
 _BREACH_TOLERANCE_MM = 1e-6
-_STEP_MM = 0.5
-_ANGLES = 24
+#: A screw's surface is sampled in these steps along and round it, and on rings of these shares of its radius on the tip's disc.
+STEP_MM = 0.5
+ANGLES = 24
+CAP_RINGS = (0.0, 0.35, 0.7)
 #: The entry: one diameter, and not less than this. See `entry_zone_mm`.
 _ENTRY_ZONE_MM = 6.0
 
@@ -127,7 +129,7 @@ def counted_zone_start_mm(length_mm: float, diameter_mm: float, counted_from_mm:
 
 
 def cylinder_points(
-    length_mm: float, diameter_mm: float, start_mm: float, *, step_mm: float = _STEP_MM, angles: int = _ANGLES
+    length_mm: float, diameter_mm: float, start_mm: float, *, step_mm: float = STEP_MM, angles: int = ANGLES
 ) -> tuple[FloatArray, int]:
     """Return points (N, 3) of a cylinder along z from `start_mm` to `length_mm`, and how many are on its tip's disc (last)."""
     radius = diameter_mm / 2
@@ -135,7 +137,7 @@ def cylinder_points(
     angle = np.linspace(0, 2 * np.pi, angles, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(angles)], axis=-1)
     wall = (along[:, None, None] * np.array([0.0, 0.0, 1.0]) + radius * ring).reshape(-1, 3)
-    rings = np.array([0.0, 0.35, 0.7])[:, None, None]
+    rings = np.array(CAP_RINGS)[:, None, None]
     cap = (np.array([0.0, 0.0, length_mm]) + radius * rings * ring).reshape(-1, 3)
     return np.concatenate([wall, cap]), len(cap)
 

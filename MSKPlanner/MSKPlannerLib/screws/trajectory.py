@@ -19,7 +19,8 @@ from ..bone.depth_field import DepthField
 from .breach_risk import PlannedCylinder, axis_clearances_mm, normal_draws
 from .corridor import ALL_MOVES, Corridor, LineFamily
 from .error_budget import ErrorBudget
-from .safety import entry_zone_mm, screw_surface
+from .line_rooms import line_rooms
+from .safety import entry_zone_mm
 
 #: Distance in mm (...,) of RAS points (..., 3) from something; large where it is far.
 DistanceFunction = Callable[[FloatArray], FloatArray]
@@ -37,9 +38,6 @@ _SHIFT_SPREAD_MM = (0.6, 4.0)
 _SAMPLING_MARGIN_MM = 0.05
 #: The last moves of a screw in a pedicle that is narrow for it, at either end of its line.
 _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
-#: They go by the mean depth of this share of the screw's surface, the part nearest to the cortex. A surface found in an
-#: image has errors of its own: where the least depth alone decides, the line is taken whose errors flatter it most.
-_NEAREST_SHARE = 0.03
 #: So many lines about the polished one are looked at, so many of them polished too; those that have as much room as the best
 #: but for this are equal.
 _STARTS, _TOPS, _AS_GOOD_MM = 128, 6, 0.005
@@ -212,7 +210,7 @@ class TrajectorySearch:
             return None
         # The sampling goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of a thin
         # pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low. The surface is not.
-        return self._middle_of_the_widest(self._polished(top[1], top[2], self._room)[0])
+        return self._middle_of_the_widest(self._polished(top[1], top[2], self._rooms)[0])
 
     def _middle_of_the_widest(self, choice: Choice) -> tuple[Choice, float]:
         """Return the middle of the lines near a polished one that have as much room, and the least depth of its surface.
@@ -223,17 +221,18 @@ class TrajectorySearch:
         x = self._family.parameters_of(choice.entry_ras, choice.tip_ras)
         near = x + _POLISH_FROM_MM * (2 * qmc.Sobol(4, scramble=False).random(_STARTS) - 1)
         lines = self._follow(near[self._family.outside_limits_mm(near) <= 1e-9])
-        rooms = [(self._room(lines, int(n), choice)[0], int(n)) for n in np.flatnonzero(self._fits(lines, choice))]
+        rows = np.flatnonzero(self._fits(lines, choice))
+        rooms = [(float(room), int(n)) for (room, _), n in zip(self._rooms(lines, rows, choice), rows, strict=True)]
         tops = [choice]
         for _, n in sorted(rooms, reverse=True)[:_TOPS]:
             start = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
-            tops.append(self._polished(lines.parameters[n], start, self._room, from_mm=_POLISH_FROM_MM / 3)[0])
+            tops.append(self._polished(lines.parameters[n], start, self._rooms, from_mm=_POLISH_FROM_MM / 3)[0])
         places = np.array([self._family.parameters_of(t.entry_ras, t.tip_ras) for t in tops])
-        found = [self._room(self._follow(place[None]), 0, choice) for place in places]
+        found = [self._room(self._follow(place[None]), choice) for place in places]
         best = max(range(len(tops)), key=lambda n: found[n])
         as_good = [n for n, room in enumerate(found) if room[0] >= found[best][0] - _AS_GOOD_MM]
         middle = self._follow(places[as_good].mean(axis=0)[None])
-        room = self._room(middle, 0, choice)
+        room = self._room(middle, choice)
         if bool(self._fits(middle, choice)[0]) and room[0] >= found[best][0] - _AS_GOOD_MM:
             return self._choice(middle, 0, choice.diameter_mm, choice.length_mm), room[1]
         return tops[best], found[best][1]
@@ -250,52 +249,61 @@ class TrajectorySearch:
         """
         draws = normal_draws(_DRAWS, seed=0)
 
-        def room(lines: _Lines, n: int, size: Choice) -> tuple[float, float]:
-            tip = lines.entry_ras[n] + size.length_mm * lines.direction_ras[n]
-            cylinder = PlannedCylinder(lines.entry_ras[n], tip, size.diameter_mm, float(lines.pedicle_mm[n]))
-            clearance = axis_clearances_mm(self._fine.depth_mm, cylinder, budget, draws)
-            # A share of draws moves in steps; blurred by this it has a slope to follow.
-            return -float(norm.cdf(-clearance / _BLUR_MM).mean()), float(clearance.min())
+        def safety(lines: _Lines, rows: NDArray[np.int_], size: Choice) -> FloatArray:
+            out = np.empty((len(rows), 2))
+            for row, n in enumerate(rows):
+                tip = lines.entry_ras[n] + size.length_mm * lines.direction_ras[n]
+                cylinder = PlannedCylinder(lines.entry_ras[n], tip, size.diameter_mm, float(lines.pedicle_mm[n]))
+                clearance = axis_clearances_mm(self._fine.depth_mm, cylinder, budget, draws)
+                # A share of draws moves in steps; blurred by this it has a slope to follow.
+                out[row] = -float(norm.cdf(-clearance / _BLUR_MM).mean()), float(clearance.min())
+            return out
 
-        return self._polished(self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, room)[0]
+        return self._polished(self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, safety)[0]
 
     def _polished(
         self,
         x: FloatArray,
         choice: Choice,
-        room_of: Callable[[_Lines, int, Choice], tuple[float, float]],
+        rooms_of: Callable[[_Lines, NDArray[np.int_], Choice], FloatArray],
         *,
         from_mm: float = _POLISH_FROM_MM,
     ) -> tuple[Choice, float]:
         """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
+        `rooms_of` tells two figures (N, 2) of some of the lines; the first decides, the second where it is equal.
         A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
         """
-        room, step = room_of(self._follow(x[None]), 0, choice), from_mm
+        room, step = tuple(rooms_of(self._follow(x[None]), np.zeros(1, dtype=int), choice)[0]), from_mm
         while step > _POLISH_TO_MM:
             around = x + step * ALL_MOVES
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
-            found = [(room_of(lines, int(n), choice), int(n)) for n in np.flatnonzero(self._fits(lines, choice))]
-            best, n = max(found, default=((-np.inf, -np.inf), 0))
+            rows = np.flatnonzero(self._fits(lines, choice))
+            rooms = rooms_of(lines, rows, choice) if len(rows) else np.empty((0, 2))
+            best, n = max(
+                ((tuple(r), int(n)) for r, n in zip(rooms, rows, strict=True)), default=((-np.inf, -np.inf), 0)
+            )
             if best[0] > room[0] + 1e-4:
                 x, room = lines.parameters[n], best
                 choice = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
             else:
                 step /= 2
-        return choice, room[1]
+        return choice, float(room[1])
 
     def _fits(self, lines: _Lines, size: Choice) -> NDArray[np.bool_]:
         fits = lines.usable & (size.length_mm <= lines.reach_mm) & (size.length_mm >= lines.least_mm)
         return np.asarray(fits & (lines.neighbour_mm >= size.diameter_mm / 2 + self._joint_margin))
 
-    def _room(self, lines: _Lines, n: int, size: Choice) -> tuple[float, float]:
-        """Return the mean depth in mm of the part of a screw's surface that is nearest to the cortex, and the least."""
-        entry = lines.entry_ras[n]
-        tip = entry + size.length_mm * lines.direction_ras[n]
-        counted_from_mm = float(lines.pedicle_mm[n])
-        surface = screw_surface(self._fine.depth_mm, entry, tip, size.diameter_mm, counted_from_mm=counted_from_mm)
-        nearest = np.sort(surface.depths_mm)[: max(1, int(_NEAREST_SHARE * len(surface.depths_mm)))]
-        return float(nearest.mean()), float(nearest[0])
+    def _rooms(self, lines: _Lines, rows: NDArray[np.int_], size: Choice) -> FloatArray:
+        """Return (N, 2) of some lines; see `line_rooms`."""
+        entry, way, pedicle = lines.entry_ras[rows], lines.direction_ras[rows], lines.pedicle_mm[rows]
+        depth = lines.depth_mm[rows]
+        return line_rooms(self._fine, entry, way, size.length_mm, size.diameter_mm, pedicle, depth, _STEP_MM)
+
+    def _room(self, line: _Lines, size: Choice) -> tuple[float, float]:
+        """Return what `_rooms` does of one line."""
+        mean, least = self._rooms(line, np.zeros(1, dtype=int), size)[0]
+        return float(mean), float(least)
 
     # ------------------------------------------------------------------ candidates
     @cached_property
