@@ -8,6 +8,8 @@ from typing import Any
 
 from MSKFusionLib.registration.result import Verdict
 
+from .plan_osteotomy import Limb, Osteotomy
+
 Point = tuple[float, float, float]
 
 
@@ -262,6 +264,8 @@ class Plan:
     screws: tuple[Screw, ...] = ()
     guides: tuple[Guide, ...] = ()
     constructs: tuple[Construct, ...] = ()
+    osteotomies: tuple[Osteotomy, ...] = ()
+    limb: Limb | None = None
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

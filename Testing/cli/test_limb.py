@@ -17,6 +17,8 @@ from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.anatomy.limb_alignment import align
 from MSKPlannerLib.cli.main import main
 from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
+from MSKPlannerLib.guides.recipe import is_current
+from MSKPlannerLib.plan_file import read_plan
 
 SHAPE = LegShape(valgus_deg=-4.0)
 
@@ -66,6 +68,19 @@ def test_a_leg_is_measured_and_corrected(mskplanner, bones, tmp_path, capsys):
     assert parts[0].volume_mm3 + parts[1].volume_mm3 == pytest.approx(whole.volume_mm3, rel=1e-4)
     moved = np.array(plan["moved_to_corrected_ras"])
     assert parts[1].transformed(moved).vertices_ras == pytest.approx(parts[2].vertices_ras, abs=1e-3)
+    document = read_plan(out)
+    cut = document.osteotomies[0]
+    assert (cut.kind, cut.target.measure, document.limb.side) == ("opening wedge", "weight_bearing_share", "right")
+    assert cut.angle_deg == pytest.approx(plan["angle_deg"], abs=1e-9)
+    assert cut.gap_mm == pytest.approx(plan["gap_mm"], abs=1e-9)
+    assert len(document.limb.landmarks_ras) == 19
+    assert main(["export", str(out), "--what", "fragments,fragments-before", "--out", str(tmp_path / "e")]) == 0
+    exported = read_mesh(tmp_path / "e" / "tibia_moved_planned_fragment.stl")
+    assert exported.vertices_ras.mean(axis=0) == pytest.approx(parts[2].vertices_ras.mean(axis=0), abs=1e-3)
+    assert read_mesh(tmp_path / "e" / "tibia_moved_fragment.stl").volume_mm3 == pytest.approx(parts[1].volume_mm3, rel=1e-6)
+    plane = ["--plan", str(out), "--approach", "1", "0", "0", "--out", str(tmp_path / "g")]
+    assert main(["cutguide", str(bones / "femur.stl"), *plane]) == 2
+    assert "not the surface of the tibia" in capsys.readouterr().err
     page = (out / "limb.html").read_text()
     assert page.count("<svg") == 4
     assert "Before and after" in page
@@ -73,6 +88,33 @@ def test_a_leg_is_measured_and_corrected(mskplanner, bones, tmp_path, capsys):
     assert len(points) == 19
     assert main(["limb", "--femur", str(bones / "femur.stl"), "--out", str(out)]) == 2
     assert "results in this folder already" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_levels_are_planned_and_a_guide_takes_its_plane_from_the_plan(bones, tmp_path, capsys):
+    out = tmp_path / "plan"
+    names = ("--femur", bones / "femur.stl", "--tibia", bones / "tibia.stl", "--kerf-mm", 1.0)
+    call = ["limb", *names, "--femoral-target", "ldfa:92", "--target", "hka:0", "--out", out]
+    assert main(list(map(str, call))) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "wedge of the femur" in said
+    assert "wedge of the tibia" in said
+    femur, tibia = read_plan(out).osteotomies
+    assert {m.name: m.after for m in tibia.measures}["ldfa_deg"] == pytest.approx(92.0, abs=0.01)
+    assert {m.name: m.after for m in tibia.measures}["hka_deg"] == pytest.approx(180.0, abs=0.01)
+    assert femur.planes[0].kerf_mm == 1.0
+    for name in ("femur_staying", "femur_moved_after", "tibia_staying_after", "tibia_moved_after"):
+        assert read_mesh(out / f"{name}.stl").is_closed
+    assert (out / "limb.html").read_text().count("<h2>Planned correction") == 2
+    preset = tmp_path / "coarse.toml"
+    preset.write_text("[body]\ngrid_mm = 0.8\n")
+    guide = ["cutguide", bones / "femur.stl", "--plan", out, "--cut", femur.name, "--approach", 1, 0, 0]
+    status = main(list(map(str, [*guide, "--preset", preset, "--out", tmp_path / "guide"])))
+    assert status in (0, 3), capsys.readouterr().err
+    made = read_plan(tmp_path / "guide")
+    assert made.guides[0].recipe.cuts[0].point_ras == femur.planes[0].point_ras
+    assert made.guides[0].recipe.options["kerf_mm"] == 1.0
+    assert is_current(made.guides[0], made)
 
 
 @pytest.mark.slow
@@ -108,6 +150,7 @@ def test_a_part_of_a_leg_says_what_it_lacks(bones, tmp_path, capsys):
         (["--femur", "absent.stl"], "no such file"),
         (["--femur", "femur.stl", "--landmarks", "unknown.mrk.json"], "'Elbow' is no landmark of a leg"),
         (["--tibia", "tibia.stl", "--up", "north"], "'north' is not a direction"),
+        (["--femur", "femur.stl", "--femoral-target", "ldfa:87"], "Give --target for the tibia as well"),
         ([], "no bone and no landmark is given"),
     ],
 )

@@ -228,8 +228,13 @@ def _guide(commands: argparse._SubParsersAction) -> None:
 def _cutguide(commands: argparse._SubParsersAction) -> None:
     cutguide = _command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
     cutguide.add_argument("bone", metavar="BONE", help="its closed surface: STL, PLY, OBJ, 3MF or VTK")
-    cutguide.add_argument("--point", required=True, **_THREE, help="a point of the plane in the bone, RAS mm")
-    cutguide.add_argument("--normal", required=True, **_THREE, help="the direction across the plane")
+    cutguide.add_argument("--point", **_THREE, help="a point of the plane in the bone, RAS mm")
+    cutguide.add_argument("--normal", **_THREE, help="the direction across the plane")
+    cutguide.add_argument("--plan", metavar="PLAN", help="take the plane from the osteotomy of a plan instead")
+    cutguide.add_argument("--cut", metavar="NAME", help="which osteotomy of the plan, where it holds several")
+    cutguide.add_argument(
+        "--face", type=int, choices=[1, 2], default=1, help="which face of a closing wedge (1: of the part that stays)"
+    )
     cutguide.add_argument("--approach", required=True, **_THREE, help="the direction from the bone to the surgeon")
     cutguide.add_argument(
         "--insertion", **_THREE, help="the direction to put it on along, towards the bone (default: searched)"
@@ -359,6 +364,15 @@ def _limb(commands: argparse._SubParsersAction) -> None:
     limb.add_argument("--cut", choices=["tibia", "femur"], default="tibia", help="which bone is cut (default tibia)")
     limb.add_argument("--wedge", choices=["opening", "closing"], default="opening", help="default opening")
     limb.add_argument(
+        "--femoral-target",
+        metavar="WHAT:VALUE",
+        help="correct at two levels: the femur to this (ldfa:87, femoral-torsion:15), then the tibia to --target",
+    )
+    limb.add_argument(
+        "--femoral-wedge", choices=["opening", "closing"], default="closing", help="of two levels (default closing)"
+    )
+    limb.add_argument("--kerf-mm", type=float, default=0.0, metavar="MM", help="what the saw takes (default 0)")
+    limb.add_argument(
         "--entry-mm", type=float, metavar="MM", help="where the saw enters, from the knee's joint surface"
     )
     limb.add_argument("--hinge-mm", type=float, metavar="MM", help="where the hinge lies, from the joint surface")
@@ -402,8 +416,9 @@ def _export(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--what",
         default="guides",
-        metavar="guides,bones,screws",
-        help="which bodies (default: the guides); as DICOM also labels and registration",
+        metavar="guides,bones,screws,fragments,fragments-before",
+        help="which bodies (default: the guides; fragments of osteotomies as planned, or before as they lie in the image); as "
+        "DICOM also labels and registration",
     )
     export.add_argument("--merged", action="store_true", help="all in one file, in place of a file a body")
     export.add_argument(

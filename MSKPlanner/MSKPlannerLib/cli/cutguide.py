@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -19,9 +21,11 @@ from ..guides.checks import failed
 from ..guides.cutting_guide import design_cutting_guide
 from ..guides.presets import load_cutting_options
 from ..guides.recipe import mesh_sha256
+from ..osteotomy.planned import with_files
 from ..output_folder import check_output, output_folder
 from ..plan import GuideCut, Plan, Point
-from ..plan_file import plan_to_json
+from ..plan_file import plan_to_json, read_plan
+from ..plan_osteotomy import Osteotomy
 from ..records import describe_cutting_guide, software_versions
 from .commands import plan_result
 from .console import say
@@ -32,10 +36,12 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     """Design a cutting guide and write it with its plan document and its print sheet."""
     check_output(args.out, force=args.force)
     options = load_cutting_options(args.preset)
-    cut = GuideCut("cut", _numbers(args.point), _numbers(args.normal))
     approach = _numbers(args.approach)
     insertion = None if args.insertion is None else _numbers(args.insertion)
     bone = read_mesh(args.bone)
+    cut, osteotomy = _cut(args, mesh_sha256(bone))
+    if osteotomy is not None and osteotomy.planes[0].kerf_mm:
+        options = replace(options, kerf_mm=osteotomy.planes[0].kerf_mm)
     solid = design_cutting_guide(
         bone,
         cut,
@@ -56,6 +62,7 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
         inputs=({"role": "bone", "mesh_sha256": sha, "triangles": len(bone.faces)},),
         parameters={"cutting_guide": asked},
         guides=(guide,),
+        osteotomies=() if osteotomy is None else (with_files(osteotomy, {}),),
         verdict=guide.verdict,
         reasons=guide.reasons,
     )
@@ -73,6 +80,35 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     words = f"{guide.name}: {guide.verdict}. {wrong or '; '.join(guide.notes)}."
     say(words, plan_result(plan), as_json=args.json)
     return DONE if guide.verdict is Verdict.ACCEPTED else REJECTED
+
+
+def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotomy | None]:
+    """Return the plane of the saw: as given, or of an osteotomy of a plan, which then comes with it."""
+    if args.plan is None:
+        if args.point is None or args.normal is None:
+            raise InputError("no plane is given", "Give --point and --normal, or --plan.")
+        return GuideCut("cut", _numbers(args.point), _numbers(args.normal)), None
+    if args.point is not None or args.normal is not None:
+        raise InputError("--plan holds the plane already", "Leave out --point and --normal.")
+    osteotomies = read_plan(args.plan).osteotomies
+    names = ", ".join(f"'{o.name}'" for o in osteotomies)
+    chosen = [o for o in osteotomies if args.cut in (None, o.name)]
+    if len(chosen) != 1:
+        raise InputError(
+            f"the plan holds {len(osteotomies) or 'no'} osteotomies" + (f": {names}" if names else ""),
+            "Choose one by --cut." if names else "Plan one, as with mskplanner limb --target.",
+            where=str(args.plan),
+        )
+    osteotomy = chosen[0]
+    if osteotomy.bone_sha256 != bone_sha256:
+        raise InputError(
+            f"this is not the surface of the {osteotomy.bone} that the plan cuts", "Give the same file.", str(args.bone)
+        )
+    if args.face > len(osteotomy.planes):
+        raise InputError(f"'{osteotomy.name}' has one plane", "Leave out --face.", where="--face")
+    plane = osteotomy.planes[args.face - 1]
+    name = osteotomy.name if len(osteotomy.planes) == 1 else f"{osteotomy.name}, face {args.face}"
+    return GuideCut(name, plane.point_ras, plane.normal_ras), osteotomy
 
 
 def _numbers(values: Sequence[float]) -> Point:

@@ -14,7 +14,7 @@ from MSKFusionLib.volume import Volume
 
 from ..export.mesh_files import WRITABLE, write_parts
 from ..export.parts import FileNotes, Part
-from ..export.plan_parts import bone_parts, guide_parts, plan_notes, screw_parts
+from ..export.plan_parts import bone_parts, guide_parts, osteotomy_parts, plan_notes, screw_parts
 from ..output_folder import check_output, output_folder
 from ..plan import Plan
 from ..plan_file import plan_sha256, read_plan
@@ -23,7 +23,7 @@ from .console import say, table
 from .export_dicom import DICOM_ONLY, DicomExport
 from .status import DONE
 
-_WHAT = ("guides", "bones", "screws")
+_WHAT = ("guides", "bones", "screws", "fragments", "fragments-before")
 _DICOM = "dicom"
 
 
@@ -109,6 +109,10 @@ def _parts(
         parts += bone_parts(plan, bones, ct, progress=progress)
     if "screws" in bodies:
         parts += screw_parts(plan)
+    if "fragments" in bodies:
+        parts += osteotomy_parts(plan, folder, planned=True)
+    if "fragments-before" in bodies:
+        parts += osteotomy_parts(plan, folder, planned=False)
     if bodies and not parts:
         raise InputError(f"the plan holds no {' and no '.join(bodies)}", "Choose others by --what.", where=plan.plan_id)
     return parts

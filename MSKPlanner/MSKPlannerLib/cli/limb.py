@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import FloatArray, flip_ras_lps
 from MSKFusionLib.progress import Progress
 from MSKFusionLib.registration.landmark_files import read_landmarks
+from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation import Segmentation
 from MSKFusionLib.segmentation.files import read_segmentation
 
@@ -21,14 +23,18 @@ from ..anatomy.limb_landmarks import POINTS, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..bone.smooth_bone import smooth_bone
 from ..bone.surface import surface_of_depth
+from ..export.limb_plan import limb_plan, write_fragments
 from ..export.limb_record import describe_leg, describe_turn, describe_wedge
-from ..export.limb_report import LimbPlan, render_limb_report
-from ..export.mesh_files import read_mesh, write_stl
+from ..export.limb_report import render_limb_report
+from ..export.mesh_files import read_mesh
 from ..mesh import Mesh
-from ..osteotomy.limb_turn import BONE_OF_TARGET, LimbTurn, plan_limb_turn
-from ..osteotomy.limb_wedge import LimbWedge, WedgeOptions, plan_limb_wedge
+from ..osteotomy.limb_cut import LimbPlan, asked_cut, plan_limb_cut, plan_two_levels
+from ..osteotomy.limb_turn import LimbTurn
+from ..osteotomy.limb_wedge import WedgeOptions
 from ..osteotomy.target import CutLevel, Target, fujisawa
 from ..output_folder import check_output, output_folder
+from ..plan import Plan
+from ..plan_file import plan_to_json
 from .console import say, table
 from .status import DONE, REJECTED
 
@@ -51,6 +57,9 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     """Measure a leg, and plan a correction where a target is given."""
     check_output(args.out, force=args.force)
     target = None if args.target is None else parse_target(args.target)
+    femoral = None if args.femoral_target is None else parse_target(args.femoral_target, "--femoral-target")
+    if femoral is not None and target is None:
+        raise InputError("--femoral-target is the first of two corrections", "Give --target for the tibia as well.")
     options = _options(args)
     bones = _bones(args)
     placed = {} if args.landmarks is None else _placed(args.landmarks)
@@ -60,32 +69,56 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
         up_ras=_direction(args.up), placed=placed,
     )  # fmt: skip
     record = describe_leg(leg)
-    plan: LimbPlan | None = None
+    plans: tuple[LimbPlan, ...] = ()
+    document: Plan | None = None
+    fragments: dict[str, Mesh] = {}
     if target is not None:
         progress(0.6, "Planning the correction")
-        plan = _planned(leg, bones, target, options, args.entry_mm)
-        record["correction"] = describe_turn(plan) if isinstance(plan, LimbTurn) else describe_wedge(plan)
+        plans = _planned(leg, bones, target, femoral, options, args.femoral_wedge)
+        for name, plan in zip(("correction", "femoral_correction"), reversed(plans), strict=False):
+            record[name] = describe_turn(plan) if isinstance(plan, LimbTurn) else describe_wedge(plan)
+        first = plans[0] if len(plans) > 1 else None
+        asked = [asked_cut(p, args.kerf_mm, first if p is not first else None) for p in plans]
+        why = [f"{p.bone.value}: {'; '.join(p.reasons)}" for p in plans if p.reasons]
+        document, fragments = limb_plan(leg, bones, asked, _asked(args), why)
     progress(0.8, "Drawing")
     with output_folder(args.out, force=args.force) as folder:
-        _write(folder, leg, record, bones, plan)
+        _write(folder, leg, record, bones, plans)
+        if document is not None:
+            (folder / "plan.json").write_text(plan_to_json(document), encoding="utf-8")
+            write_fragments(document, fragments, folder)
     progress(1.0, "Done")
     say(_words(record), record, as_json=args.json)
-    return DONE if plan is None or plan.accepted else REJECTED
+    return DONE if document is None or document.verdict is Verdict.ACCEPTED else REJECTED
 
 
 def _planned(
-    leg: LegPoints, bones: dict[str, Mesh], target: Target, options: WedgeOptions, level_mm: float | None
-) -> LimbPlan:
-    """Plan a derotation for a torsion, a wedge for anything else."""
-    bone = BONE_OF_TARGET.get(target.measure, options.bone).value
-    if bone not in bones:
-        raise InputError(f"the surface of the {bone} is needed to cut it", f"Give --{bone}.")
-    if target.measure in BONE_OF_TARGET:
-        return plan_limb_turn(leg.landmarks, bones[bone], target, level_mm)
-    return plan_limb_wedge(leg.landmarks, bones[bone], target, options)
+    leg: LegPoints, bones: dict[str, Mesh], target: Target, femoral: Target | None, options: WedgeOptions, wedge: str
+) -> tuple[LimbPlan, ...]:
+    """Plan the one correction, or that of the femur and then that of the tibia."""
+    if femoral is None:
+        return (plan_limb_cut(leg.landmarks, bones, target, options),)
+    first = WedgeOptions(CutLevel.FEMUR, wedge == "opening")
+    return plan_two_levels(leg.landmarks, bones, femoral, target, first, options)
 
 
-def parse_target(text: str) -> Target:
+def _asked(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what was asked for, as the plan document keeps it."""
+    names = (
+        "target",
+        "femoral_target",
+        "cut",
+        "wedge",
+        "femoral_wedge",
+        "entry_mm",
+        "hinge_mm",
+        "hinge_depth_mm",
+        "kerf_mm",
+    )
+    return {n: getattr(args, n) for n in names}
+
+
+def parse_target(text: str, option: str = "--target") -> Target:
     """Return the target that ``fujisawa:62``, ``hka:0``, ``mpta:88``, ``ldfa:87``, ``mad:0``, ``femoral-torsion:15`` names.
 
     A share of the plateau is in percent from its medial edge. An HKA near 0 is a deviation from 180, valgus positive.
@@ -98,11 +131,11 @@ def parse_target(text: str) -> Target:
     name, _, number = text.partition(":")
     way_out = "Write fujisawa:62, hka:0 (or hka:183), mpta:88, ldfa:87, mad:0, femoral-torsion:15 or tibial-torsion:30."
     if name not in _TARGETS:
-        raise InputError(f"there is no target '{name}'", way_out, where="--target")
+        raise InputError(f"there is no target '{name}'", way_out, where=option)
     try:
         value = float(number) if number or name != "fujisawa" else 62.0
     except ValueError:
-        raise InputError(f"'{number}' is not a number", way_out, where="--target") from None
+        raise InputError(f"'{number}' is not a number", way_out, where=option) from None
     if name == "fujisawa":
         return fujisawa(value / 100)
     if name == "hka" and abs(value) <= 45:
@@ -110,7 +143,7 @@ def parse_target(text: str) -> Target:
     ranges = {"hka": (135, 225), "mpta": (60, 120), "ldfa": (60, 120), "mad": (-100, 100)}
     low, high = ranges.get(name, (-60, 90))
     if not low <= value <= high:
-        raise InputError(f"{name} of {value:g}", f"Give {low} to {high}.", where="--target")
+        raise InputError(f"{name} of {value:g}", f"Give {low} to {high}.", where=option)
     return Target(_TARGETS[name], value)
 
 
@@ -189,19 +222,14 @@ def _placed(path: str) -> dict[str, FloatArray]:
     return points
 
 
-def _write(folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plan: LimbPlan | None) -> None:
+def _write(
+    folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plans: Sequence[LimbPlan]
+) -> None:
     (folder / "limb.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     (folder / "landmarks.mrk.json").write_text(json.dumps(_markups(leg), indent=1) + "\n", encoding="utf-8")
-    report = render_limb_report(leg, record, bones, plan, record.get("correction"))
+    records = [record[n] for n in ("femoral_correction", "correction") if n in record]
+    report = render_limb_report(leg, record, bones, plans, records)
     (folder / "limb.html").write_text(report, encoding="utf-8")
-    if plan is None:
-        return
-    name = plan.bone.value
-    write_stl(plan.fragments_after[0], folder / f"{name}_staying.stl")
-    write_stl(plan.moved, folder / f"{name}_moved_before.stl")
-    write_stl(plan.fragments_after[1], folder / f"{name}_moved_after.stl")
-    if isinstance(plan, LimbWedge) and plan.wedge.removed is not None:
-        write_stl(plan.wedge.removed, folder / f"{name}_wedge.stl")
 
 
 def _markups(leg: LegPoints) -> dict[str, Any]:
@@ -238,18 +266,10 @@ def _words(record: dict[str, Any]) -> str:
     plan = record.get("correction")
     if plan is None:
         return text
-    info = MEASURES[plan["target"]["measure"]]
-    text += f"\n\nCorrection {plan['verdict']}: {info.title} to {plan['target']['value']:g}. "
-    if plan["kind"] == "derotation":
-        text += f"Derotation of the {plan['bone']}: {plan['angle_deg']:.2f} degrees, {plan['direction']}."
-    else:
-        text += (
-            f"{plan['kind'].capitalize()} wedge of the {plan['bone']} from the {plan['from']} side: "
-            f"{plan['angle_deg']:.2f} degrees, {plan['gap_mm']:.2f} mm at the cortex, "
-            f"{plan['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge."
-        )
+    plans = [record[n] for n in ("femoral_correction", "correction") if n in record]
+    text += "\n" + "".join("\n" + _correction_in_words(p) for p in plans)
     costs = [
-        f"{MEASURES[n].title} {plan['before'][n]:.1f} to {plan['measured_again'][n]:.1f}"
+        f"{MEASURES[n].title} {plans[0]['before'][n]:.1f} to {plan['measured_again'][n]:.1f}"
         for n in (
             "hka_deg",
             "mpta_deg",
@@ -260,9 +280,22 @@ def _words(record: dict[str, Any]) -> str:
             "tibial_torsion_deg",
             "leg_length_mm",
         )
-        if plan["before"][n] is not None and plan["measured_again"][n] is not None
+        if plans[0]["before"][n] is not None and plan["measured_again"][n] is not None
     ]
     text += f" {'; '.join(costs)}."
-    for remark in (*plan["reasons"], *plan["warnings"]):
+    for remark in [r for p in plans for r in (*p["reasons"], *p["warnings"])]:
         text += f"\nNote: {remark}."
     return text
+
+
+def _correction_in_words(plan: dict[str, Any]) -> str:
+    """Return one correction as a sentence or two."""
+    info = MEASURES[plan["target"]["measure"]]
+    text = f"Correction {plan['verdict']}: {info.title} to {plan['target']['value']:g}. "
+    if plan["kind"] == "derotation":
+        return text + f"Derotation of the {plan['bone']}: {plan['angle_deg']:.2f} degrees, {plan['direction']}."
+    return text + (
+        f"{plan['kind'].capitalize()} wedge of the {plan['bone']} from the {plan['from']} side: "
+        f"{plan['angle_deg']:.2f} degrees, {plan['gap_mm']:.2f} mm at the cortex, "
+        f"{plan['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge."
+    )

@@ -18,6 +18,7 @@ from MSKFusionLib.registration.result import Verdict
 from ..bone.smooth_bone import BoneFields
 from ..pipeline import NO_SCREW_PLANNED, Case, anatomy_of, rejections
 from ..plan import Guide, Plan, Screw
+from ..plan_osteotomy import Osteotomy
 from ..screws.beside import beside
 from ..screws.construct import constructs_of
 from ..screws.evaluate import evaluate_screw
@@ -151,9 +152,12 @@ def with_risk(case: Case, name: str) -> Case:
     return replace(case, plan=replace(case.plan, screws=screws))
 
 
-def judged_again(plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide]) -> Plan:
-    """Return a plan with other screws and guides, its verdict and reasons brought up to them."""
-    old = {*rejections(plan.screws), *rejections(plan.guides)}
+def judged_again(
+    plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide], osteotomies: Sequence[Osteotomy] | None = None
+) -> Plan:
+    """Return a plan with other screws and guides (and osteotomies), its verdict and reasons brought up to them."""
+    old = {*rejections(plan.screws), *rejections(plan.guides), *rejections(plan.osteotomies)}
+    cuts = plan.osteotomies if osteotomies is None else tuple(osteotomies)
     levels = {s.level for s in screws}
     answered = (
         *(f"no screws in {level}: " for level in levels),
@@ -164,12 +168,14 @@ def judged_again(plan: Plan, screws: Sequence[Screw], guides: Sequence[Guide]) -
         for r in plan.reasons
         if r not in old and r not in (_NO_SCREW, NO_SCREW_PLANNED) and not r.startswith(answered)
     ]
-    reasons = (*kept, *([] if screws else [_NO_SCREW]), *rejections(screws), *rejections(guides))
+    nothing = [] if screws or cuts else [_NO_SCREW]
+    reasons = (*kept, *nothing, *rejections(screws), *rejections(guides), *rejections(cuts))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     constructs = constructs_of(screws)
     return replace(
-        plan, screws=tuple(screws), guides=tuple(guides), constructs=constructs, verdict=verdict, reasons=reasons
-    )
+        plan, screws=tuple(screws), guides=tuple(guides), constructs=constructs, osteotomies=cuts, verdict=verdict,
+        reasons=reasons,
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------------------- in detail

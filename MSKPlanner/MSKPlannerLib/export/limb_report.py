@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray, perpendicular_axes
+from MSKFusionLib.frames import FloatArray, invert_rigid, perpendicular_axes, transform_points
 
 from ..anatomy.leg import LegPoints
 from ..anatomy.limb_landmarks import POINTS, LimbLandmarks, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..mesh import Mesh
+from ..osteotomy.limb_cut import LimbPlan
 from ..osteotomy.limb_turn import LimbTurn
-from ..osteotomy.limb_wedge import LimbWedge
 from ..osteotomy.plane_split import cut_face
 from ..osteotomy.target import CutLevel
 from .bone_picture import Body, Line, bone_figure
 from .html import bullets, page, table
-
-LimbPlan = LimbWedge | LimbTurn
 
 _FEMUR, _TIBIA, _TARGET, _POINT = "#0072b2", "#009e73", "#d55e00", "#cc79a7"
 _MOVED = (240, 180, 110)
@@ -33,36 +32,38 @@ def render_limb_report(
     leg: LegPoints,
     record: Mapping[str, Any],
     bones: Mapping[str, Mesh],
-    plan: LimbPlan | None = None,
-    plan_record: Mapping[str, Any] | None = None,
+    plans: Sequence[LimbPlan] = (),
+    plan_records: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report as HTML.
 
     Parameters
     ----------
-    record, plan_record
+    record, plan_records
         As `limb_record.describe_leg` and `describe_wedge` or `describe_turn` give them.
+    plans
+        The correction; of two levels the femur's and then the tibia's, which was made where the first brings the tibia.
     bones
         Surfaces by "femur", "tibia", "fibula", "talus"; those that there are.
     """
-    rejected = plan is not None and not plan.accepted
+    rejected = not all(p.accepted for p in plans)
     unmade = [m["title"] for m in record["measures"] if m["value"] is None]
     verdict = "Measured." if not unmade else f"Measured in part; cannot be made: {', '.join(unmade)}."
-    if plan is not None:
+    if plans:
         verdict = "The planned correction was REJECTED by its own checks. Do not use it." if rejected else (
             "The planned correction agrees with its fragments, measured again. Look at the pictures before you rely on it."
         )  # fmt: skip
     remarks = [*record["not_found"], *record["notes"]]
-    remarks += [] if plan_record is None else [*plan_record["reasons"], *plan_record["warnings"]]
+    remarks += [r for p in plan_records for r in (*p["reasons"], *p["warnings"])]
     return page(
         "limb.html",
         side=leg.landmarks.side,
         verdict_class="rejected" if rejected else "accepted",
         verdict=escape(verdict),
         remarks=bullets(remarks),
-        pictures=_pictures(leg.landmarks, bones, plan),
+        pictures=_pictures(leg.landmarks, bones, plans),
         measures=measure_table(record),
-        correction="" if plan_record is None else _correction(plan_record),
+        correction="".join(_correction(p) for p in plan_records),
         landmarks=table(
             ["Landmark", "R", "A", "S", "From", "Placed beside the found one by, mm"],
             [[spoken(p["name"]), *p["position_ras"], p["origin"], p["placed_off_mm"]] for p in record["landmarks"]],
@@ -132,26 +133,31 @@ def _correction(record: Mapping[str, Any]) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------------- pictures
-def _pictures(points: LimbLandmarks, bones: Mapping[str, Mesh], plan: LimbPlan | None) -> str:
+def _pictures(points: LimbLandmarks, bones: Mapping[str, Mesh], plans: Sequence[LimbPlan]) -> str:
     if not bones:
         return ""
     right, up, front = _view(points, bones)
     drawn = [
         _whole(
-            points, [Body(m) for m in bones.values()], right, up, "Before, from the front" if plan else "From the front"
+            points,
+            [Body(m) for m in bones.values()],
+            right,
+            up,
+            "Before, from the front" if plans else "From the front",
         )
     ]
-    if plan is not None:
-        after = plan.correction.landmarks
-        drawn.append(_whole(after, _corrected(bones, plan), right, up, "After the planned correction"))
+    if plans:
+        after = plans[-1].correction.landmarks
+        drawn.append(_whole(after, _corrected(bones, plans), right, up, "After the planned correction"))
     knee = _known(points, [n for n in POINTS if "condyle" in n or "plateau" in n or "knee" in n])
     marks = [Line(getattr(points, n), _POINT) for n in POINTS if n not in points.missing]
     if len(knee):
         bodies = [Body(m) for m in bones.values()]
         about = np.concatenate([knee + 45 * d for d in (up, -up, right, -right, front, -front)])
         lines = [*marks, *_joint_lines(points)]
-        if plan is not None:
-            lines += _cut_lines(plan)
+        for n, plan in enumerate(plans):
+            back = invert_rigid(plans[0].motion_ras) if n else np.eye(4)
+            lines += [replace(line, points_ras=transform_points(back, line.points_ras)) for line in _cut_lines(plan)]
         drawn.append(
             bone_figure(bodies, lines, right, up, "The knee from the front", mm_per_pixel=0.35, within_ras=about)
         )
@@ -196,17 +202,18 @@ def _whole(points: LimbLandmarks, bodies: Sequence[Body], right: FloatArray, up:
     )  # fmt: skip
 
 
-def _corrected(bones: Mapping[str, Mesh], plan: LimbPlan) -> list[Body]:
+def _corrected(bones: Mapping[str, Mesh], plans: Sequence[LimbPlan]) -> list[Body]:
     """Return the bones as they lie after the correction; what moves is coloured."""
-    motion = plan.motion_ras
-    tibial = plan.bone is CutLevel.TIBIA
-    bodies = [Body(plan.fragments_after[0]), Body(plan.fragments_after[1], _MOVED)]
+    cut = {p.bone.value for p in plans}
+    bodies = [b for p in plans for b in (Body(p.fragments_after[0]), Body(p.fragments_after[1], _MOVED))]
     for name, mesh in bones.items():
-        if name == plan.bone.value:
-            continue
-        follows = not tibial or name == "talus"
-        if name == "fibula" and tibial:
-            continue  # where it goes depends on whether it is cut
+        if name in cut or (name == "fibula" and "tibia" in cut):
+            continue  # where a fibula goes beside a cut tibia depends on whether it is cut
+        motion = np.eye(4)
+        for plan in plans:
+            if plan.bone is CutLevel.FEMUR or name == "talus":
+                motion = plan.motion_ras @ motion
+        follows = name != "femur"
         bodies.append(Body(mesh.transformed(motion), _MOVED) if follows else Body(mesh))
     return bodies
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress, no_progress
@@ -120,6 +122,39 @@ def check_image(plan: Plan, image: Volume, role: str) -> None:
     if image.sha256() not in {i.get("voxels_sha256") for i in plan.inputs if i.get("role") == role}:
         what = f"the {role.upper()} is not the one that this plan was made on"
         raise InputError(what, "Give the one that was planned on, or plan again.", where=plan.plan_id)
+
+
+def osteotomy_parts(plan: Plan, folder: Path, *, planned: bool) -> list[Part]:
+    """Return the fragments of a plan's osteotomies as their files in its folder hold them.
+
+    Parameters
+    ----------
+    planned
+        Where they shall be; else as they lie in the image.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or is not the fragment that the plan describes.
+    """
+    parts = []
+    for osteotomy in plan.osteotomies:
+        for fragment in osteotomy.fragments:
+            if not fragment.file:
+                continue
+            mesh = read_mesh(folder / fragment.file)
+            if mesh_sha256(mesh) != fragment.mesh_sha256:
+                raise InputError(
+                    "this file is not the fragment that the plan describes; it was changed or belongs to another plan",
+                    "Plan again.",
+                    where=str(folder / fragment.file),
+                )
+            goes = planned and fragment.name != "wedge"
+            motion = np.array(fragment.image_to_planned_ras) if goes else None
+            name = f"{osteotomy.bone} {fragment.name}"
+            colour = judged_colour(BONE_COLOUR, osteotomy.verdict)
+            parts.append(Part(f"{name} planned" if goes else name, "fragment", mesh, colour, motion))
+    return parts
 
 
 def fragment_parts(

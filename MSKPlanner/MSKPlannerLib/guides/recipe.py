@@ -68,6 +68,7 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
             words.append(f"screw {now.name} was moved by {moved:.2f} mm")
         if now.verdict is Verdict.REJECTED:
             words.append(f"screw {now.name} is rejected")
+    words += [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
     if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
         words.append("the bones are others")
     if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
@@ -75,6 +76,27 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
     if "bone" in recipe.inputs and recipe.inputs["bone"] not in {str(i.get("mesh_sha256", "")) for i in plan.inputs}:
         words.append("the surface of the bone is another")
     return tuple(words)
+
+
+def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
+    """Return how the plane of a saw has changed in the plan's osteotomies; a plan without them was given the plane itself."""
+    if not plan.osteotomies:
+        return []
+    planes = {
+        o.name if len(o.planes) == 1 else f"{o.name}, face {n}": p
+        for o in plan.osteotomies
+        for n, p in enumerate(o.planes, 1)
+    }
+    now = planes.get(made_for.name)
+    if now is None:
+        return [f"the plan has no cut '{made_for.name}' any more"]
+    step = np.subtract(now.point_ras, made_for.point_ras)
+    moved = max(
+        float(abs(step @ np.array(made_for.normal_ras))) / float(np.linalg.norm(made_for.normal_ras)),
+        # A turned plane leaves the guide by this much a centimetre and more from its middle.
+        100.0 * float(np.linalg.norm(np.cross(now.normal_ras, made_for.normal_ras))),
+    )
+    return [f"the plane of '{made_for.name}' was moved"] if moved > _SAME_PLACE_MM else []
 
 
 def _labels(plan: Plan) -> str:

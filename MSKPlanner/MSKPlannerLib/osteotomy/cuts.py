@@ -23,7 +23,14 @@ _CHORD_MM = 0.002
 _SHARPEST_TURN_DEG = 150.0
 
 
-def _kerf(kerf_mm: float, name: str) -> float:
+def check_kerf(kerf_mm: float, name: str) -> float:
+    """Return a saw's thickness in mm, if it can be one.
+
+    Raises
+    ------
+    InputError
+        When it is negative or thicker than any saw.
+    """
     if not 0.0 <= kerf_mm <= _THICKEST_SAW_MM:
         raise InputError(
             f"a saw of {kerf_mm} mm", f"Give the blade's thickness in mm, 0 to {_THICKEST_SAW_MM:g}.", where=name
@@ -50,7 +57,7 @@ class PlaneCut:
     kerf_mm: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kerf_mm", _kerf(self.kerf_mm, self.name))
+        object.__setattr__(self, "kerf_mm", check_kerf(self.kerf_mm, self.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,7 @@ class SheetCut:
     stops: tuple[Plane, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kerf_mm", _kerf(self.kerf_mm, self.name))
+        object.__setattr__(self, "kerf_mm", check_kerf(self.kerf_mm, self.name))
         object.__setattr__(self, "frame_to_ras", check_rigid(self.frame_to_ras, self.name))
         profile = np.asarray(self.profile_mm, dtype=np.float64)
         if profile.ndim != 2 or profile.shape[1] != 2 or len(profile) < 2 or not np.all(np.isfinite(profile)):

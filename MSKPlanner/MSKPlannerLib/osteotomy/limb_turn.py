@@ -16,7 +16,7 @@ from ..mesh import Mesh
 from .cuts import PlaneCut
 from .fragments import CutBone, cut_bone
 from .hinge import Hinge
-from .limb_bone import AGREE_DEG, LEAST_TURN_DEG, bone_frame, own_and_following
+from .limb_bone import AGREE_DEG, LEAST_TURN_DEG, bone_frame, landmarks_after
 from .plane import Plane
 from .target import Correction, CutLevel, Target, plan_turn
 
@@ -42,8 +42,10 @@ class LimbTurn:
         The bone's parts; one of them may hold crumbs of the other side.
     fragments_after
         The staying and the turned part after the correction; closed.
+    landmarks_after
+        The landmarks, moved with the parts that they lie on.
     measured_again
-        Measures after the landmarks were moved with the parts that they lie on.
+        Their measures.
     miss
         By how much the target's measure, measured again, misses its value, degrees.
     reasons, warnings
@@ -57,6 +59,7 @@ class LimbTurn:
     cut: CutBone
     moved: Mesh
     fragments_after: tuple[Mesh, Mesh]
+    landmarks_after: LimbLandmarks
     measured_again: LimbAlignment
     miss: float
     reasons: tuple[str, ...]
@@ -118,7 +121,8 @@ def plan_limb_turn(
     if not above or not below:
         raise GeometryError("the cut leaves one part only", "Move the level.", bone.value)
     fixed, moved = above[0], below[0]
-    again = align(_turned(points, plane, correction, bone), whole=False)
+    turned = landmarks_after(points, bone, plane, correction.motion_ras)
+    again = align(turned, whole=False)
     miss = float((getattr(again, target.measure) - target.value + 180) % 360 - 180)
     after = (fixed, moved.transformed(correction.motion_ras))
     reasons = []
@@ -131,12 +135,5 @@ def plan_limb_turn(
     if len(cut.fragments) > 2:
         warnings.append(f"the cut leaves {len(cut.fragments)} parts; the two largest are shown")
     return LimbTurn(
-        bone, target, plane, correction, cut, moved, after, again, miss, tuple(reasons), tuple(warnings)
+        bone, target, plane, correction, cut, moved, after, turned, again, miss, tuple(reasons), tuple(warnings)
     )  # fmt: skip
-
-
-def _turned(points: LimbLandmarks, plane: Plane, correction: Correction, bone: CutLevel) -> LimbLandmarks:
-    """Return the landmarks after those below the cut were turned: of the cut bone by their place, of what hangs on it all."""
-    own, following = own_and_following(bone)
-    below = tuple(n for n in own if plane.height_mm(getattr(points, n)) > 0)
-    return points.moved(correction.motion_ras, below + following)

@@ -14,14 +14,11 @@ from ..anatomy.limb_landmarks import LimbLandmarks
 from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
 from .hinge import Hinge
-from .limb_bone import AGREE_DEG, AGREE_MM, LEAST_TURN_DEG, bone_frame, own_and_following
+from .limb_bone import AGREE_DEG, AGREE_MM, LEAST_TURN_DEG, THIN_HINGE_MM, bone_frame, landmarks_after
 from .plane import Plane
 from .plane_split import cut_face
 from .target import Correction, CutLevel, Target, plan_turn
-from .wedge import Wedge, wedge_of_turn
-
-#: Less bone behind the hinge than this breaks easily, mm.
-_THIN_HINGE_MM = 5.0
+from .wedge import Wedge, gap_miss_mm, wedge_of_turn
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,10 @@ class LimbWedge:
         Planes, angle, gap, hinge and the parts of the bone.
     fragments_after
         The staying and the moved part, in their place after the correction; closed.
+    landmarks_after
+        The landmarks, moved with the parts that they lie on.
     measured_again
-        Measures after the landmarks were moved with the parts that they lie on.
+        Their measures.
     miss
         By how much the target's measure, measured again, misses its value, in its own unit.
     gap_miss_mm
@@ -107,6 +106,7 @@ class LimbWedge:
     correction: Correction
     wedge: Wedge
     fragments_after: tuple[Mesh, Mesh]
+    landmarks_after: LimbLandmarks
     measured_again: LimbAlignment
     miss: float
     gap_miss_mm: float
@@ -174,12 +174,13 @@ def plan_limb_wedge(
     below = points.ankle_centre if options.bone is CutLevel.TIBIA else points.femoral_knee_centre
     made = wedge_of_turn(bone, plane, hinge, entry, correction.angle_deg, below)
     after = (made.fixed, made.moved.transformed(made.moved_to_corrected_ras))
-    again = align(_with_their_parts(points, made, options.bone), whole=False)
+    moved = landmarks_after(points, options.bone, made.planes[0], made.moved_to_corrected_ras, made.section.to_ras)
+    again = align(moved, whole=False)
     miss = float(getattr(again, target.measure)) - target.value
-    gap_miss = _gap_miss_mm(made)
+    gap_miss = gap_miss_mm(made)
     reasons, warnings = _judged(made, after, target, miss, gap_miss, correction, points, again)
     return LimbWedge(
-        options, target, entry_side, correction, made, after, again, miss, gap_miss, reasons, warnings
+        options, target, entry_side, correction, made, after, moved, again, miss, gap_miss, reasons, warnings
     )  # fmt: skip
 
 
@@ -228,37 +229,6 @@ def _placed(
     return Plane(hinge.point_ras, rotation @ normal), hinge, transform_points(frame, entry)
 
 
-def _with_their_parts(points: LimbLandmarks, made: Wedge, bone: CutLevel) -> LimbLandmarks:
-    """Return the landmarks after those of the cut bone were moved with the part that they lie on."""
-    own, following = own_and_following(bone)
-    moving = list(following)
-    section, plane = made.section, made.planes[0]
-    frame = points.femur_to_ras if bone is CutLevel.FEMUR else points.tibia_to_ras
-    down = Plane(section.hinge.point_ras, -frame[:3, 2])
-    for name in own:
-        point = getattr(points, name)
-        # Behind the hinge no saw goes: there the bone stays with the part on its side of the hinge.
-        behind = float((point - section.hinge.point_ras) @ section.to_ras[:3, 0]) < 0
-        if (down if behind else plane).height_mm(point) > 0:
-            moving.append(name)
-    return points.moved(made.moved_to_corrected_ras, tuple(moving))
-
-
-def _gap_miss_mm(made: Wedge) -> float:
-    """Return by how much the parts, where they were put, miss the planned gap, or do not touch."""
-    face = made.section.face.vertices_ras
-    ahead = (face - made.section.to_ras[:3, 3]) @ made.section.to_ras[:3, 0]
-    if made.opening:
-        rim = face[ahead.argmax()]
-        opened = float(np.linalg.norm(transform_points(made.moved_to_corrected_ras, rim) - rim))
-        return abs(opened - made.gap_mm)
-    moved = made.moved.vertices_ras
-    on_face = moved[np.abs(made.planes[1].height_mm(moved)) < 1e-3]
-    if not len(on_face):
-        return float("inf")
-    return float(np.abs(made.planes[0].height_mm(transform_points(made.moved_to_corrected_ras, on_face))).max())
-
-
 def _judged(
     made: Wedge, after: tuple[Mesh, Mesh], target: Target, miss: float, gap_miss: float, correction: Correction,
     points: LimbLandmarks, again: LimbAlignment,
@@ -276,7 +246,7 @@ def _judged(
         reasons.append(f"the fragments miss the planned gap by {gap_miss:.2f} mm")
     if any(not part.is_closed for part in after):
         reasons.append("a fragment is not closed")
-    if made.section.bone_left_mm < _THIN_HINGE_MM:
+    if made.section.bone_left_mm < THIN_HINGE_MM:
         warnings.append(f"only {made.section.bone_left_mm:.1f} mm of bone are left behind the hinge")
     new = [n for n in unusual(again) if n not in unusual(correction.before)]
     warnings += [f"{MEASURES[n].title} leaves its usual range" for n in new if n != target.measure]

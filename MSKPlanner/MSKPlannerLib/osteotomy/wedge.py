@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rotation_about
+from MSKFusionLib.frames import FloatArray, rotation_about, transform_points
 
 from ..mesh import Mesh
 from .hinge import Hinge, gap_mm
@@ -116,7 +116,7 @@ def wedge(
     widest = float(gap_mm(section.depth_mm, angle_deg))
     if opening:
         return Wedge(True, angle_deg, (plane,), section, widest, axis.motion_ras(angle_deg), fixed, moved, None)
-    second = Plane(axis.point_ras, rotation_about(axis.axis_ras, angle_deg) @ plane.normal_ras)
+    second = second_face(plane, axis, angle_deg)
     moved, removed = _without_wedge(moved, plane, second, section, height_of=moved_ras)
     return Wedge(False, angle_deg, (plane, second), section, widest, axis.motion_ras(-angle_deg), fixed, moved, removed)
 
@@ -133,6 +133,26 @@ def wedge_of_turn(
     lift = float(np.cross(hinge.axis_ras, entry - hinge.point_ras) @ away)
     opening = bool(lift * turn_deg > 0)
     return wedge(bone, plane, hinge, entry, abs(turn_deg), point, opening=opening)
+
+
+def second_face(plane: Plane, hinge: Hinge, angle_deg: float) -> Plane:
+    """Return the face of a closing wedge on the side of the moved fragment; the hinge opens with positive angles."""
+    return Plane(hinge.point_ras, rotation_about(hinge.axis_ras, angle_deg) @ plane.normal_ras)
+
+
+def gap_miss_mm(made: Wedge) -> float:
+    """Return by how much the parts, where they were put, miss the planned gap, or do not touch."""
+    face = made.section.face.vertices_ras
+    ahead = (face - made.section.to_ras[:3, 3]) @ made.section.to_ras[:3, 0]
+    if made.opening:
+        rim = face[ahead.argmax()]
+        opened = float(np.linalg.norm(transform_points(made.moved_to_corrected_ras, rim) - rim))
+        return abs(opened - made.gap_mm)
+    moved = made.moved.vertices_ras
+    on_face = moved[np.abs(made.planes[1].height_mm(moved)) < 1e-3]
+    if not len(on_face):
+        return float("inf")
+    return float(np.abs(made.planes[0].height_mm(transform_points(made.moved_to_corrected_ras, on_face))).max())
 
 
 def _without_wedge(

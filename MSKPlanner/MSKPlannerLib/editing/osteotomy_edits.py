@@ -1,0 +1,307 @@
+"""What a user does to the osteotomies of a case, each as a function from case to case; measures and the plan's verdict follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from MSKFusionLib.errors import GeometryError, InputError, MSKError
+from MSKFusionLib.frames import check_rigid, invert_rigid, rigid, unit
+from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.segmentation.labels import Segmentation
+from MSKFusionLib.volume import Volume
+
+from ..anatomy.leg import find_leg
+from ..bone.smooth_bone import BoneFields
+from ..bone.surface import surface_of_depth
+from ..mesh import Mesh
+from ..osteotomy.cut_shape import CutKind, CutShape
+from ..osteotomy.hinge import angle_for_gap_deg
+from ..osteotomy.limb_cut import asked_cut, plan_limb_cut
+from ..osteotomy.limb_wedge import WedgeOptions
+from ..osteotomy.plane import Plane
+from ..osteotomy.plane_split import cut_face
+from ..osteotomy.planned import AskedCut, asked_of, limb_after, limb_record, plan_cuts
+from ..osteotomy.target import CutLevel, Target
+from ..pipeline import Case
+from ..plan import Plan
+from ..plan_osteotomy import Osteotomy
+from ..records import describe_input, describe_segmentation, plan_id, software_versions
+from .screw_edits import fields_of, judged_again
+
+#: Grid of a surface that is cut, mm, as `mskplanner limb` makes it.
+_SURFACE_STEP_MM = 1.2
+#: How far inside the far cortex the hinge of a new cut lies, mm.
+_HINGE_DEPTH_MM = 10.0
+LEG_BONES = ("femur", "tibia", "fibula", "talus")
+_WEDGES = (CutKind.OPENING, CutKind.CLOSING)
+
+
+def empty_case(ct: Volume, bones: Segmentation) -> Case:
+    """Return a case with nothing planned yet, for cuts to be added to."""
+    inputs, segmentation = (describe_input("ct", ct),), describe_segmentation(bones)
+    plan = Plan(
+        plan_id(inputs, segmentation), datetime.now(UTC).isoformat(timespec="seconds"), software_versions(), inputs,
+        segmentation=segmentation,
+    )  # fmt: skip
+    return Case(ct, None, bones, judged_again(plan, (), ()), fields=BoneFields(bones, ct))
+
+
+def osteotomy_of(case: Case, name: str) -> Osteotomy:
+    """Return an osteotomy by its name.
+
+    Raises
+    ------
+    InputError
+        When there is none of that name.
+    """
+    for osteotomy in case.plan.osteotomies:
+        if osteotomy.name == name:
+            return osteotomy
+    raise InputError(f"there is no osteotomy '{name}'", where=case.plan.plan_id)
+
+
+def surface_of(case: Case, bone: str) -> Mesh:
+    """Return the closed surface of a segment, made once for all cases of these bones."""
+    fields = fields_of(case).fields
+    assert fields is not None
+    if bone not in [s.name for s in case.segmentation.segments]:
+        raise InputError(f"there is no segment '{bone}'", "Choose one that there is.", where="osteotomy")
+    # Without the CT, as landmarks are found: the labels' smooth surface.
+    return fields.kept(("cut surface", bone), lambda: surface_of_depth(fields.smooth(bone).field(_SURFACE_STEP_MM)))
+
+
+def leg_segments(case: Case, side: str = "") -> dict[str, str]:
+    """Return the segments that are called after the bones of a leg, by femur, tibia, fibula and talus; of a side where they name it."""
+    found = {}
+    for bone in LEG_BONES:
+        names = [s.name for s in case.segmentation.segments if bone in _words(s.name)]
+        sided = [n for n in names if side and side in _words(n)] or [n for n in names if not _side_of(n) or not side]
+        if len(sided) == 1:
+            found[bone] = sided[0]
+    return found
+
+
+def with_leg(case: Case, bone: str, progress: Progress = no_progress) -> Case:
+    """Return the case with the leg measured that a bone belongs to, where it is the femur or the tibia of one; else as it is.
+
+    Raises
+    ------
+    GeometryError
+        When the bones cannot be those of one leg.
+    """
+    side = _side_of(bone)
+    segments = leg_segments(case, side)
+    if bone not in (segments.get("femur"), segments.get("tibia")):
+        return case
+    if case.plan.limb is not None and bone in case.plan.limb.bones.values():
+        return case
+    if any(o.role for o in case.plan.osteotomies):
+        raise InputError("the plan cuts the other leg already", "Remove its cuts, or plan this leg apart.", where=bone)
+    meshes = {}
+    for n, (name, segment) in enumerate(segments.items()):
+        progress(0.6 * n / len(segments), f"Surface of {segment}")
+        meshes[name] = surface_of(case, segment)
+    progress(0.6, "Looking for landmarks")
+    leg = find_leg(
+        meshes.get("femur"), meshes.get("tibia"), fibula=meshes.get("fibula"), talus=meshes.get("talus"),
+        side=side or None,
+    )  # fmt: skip
+    limb = limb_record(leg.landmarks, segments, leg.origin, (*leg.not_found, *leg.notes))
+    return replace(case, plan=replace(case.plan, limb=limb))
+
+
+def added(case: Case, bone: str, target: Target | None = None, *, opening: bool = True) -> Case:
+    """Return the case with a cut of a bone: the one for a target, or one across its middle that turns nothing yet.
+
+    Raises
+    ------
+    MSKError
+        When the bone is cut already, its surface cannot be cut, or no cut gets to the target.
+    """
+    if any(o.bone == bone for o in case.plan.osteotomies):
+        raise InputError("a bone can be cut once in a plan", "Change the cut that it has.", where=bone)
+    role = _role(case, bone)
+    mesh = surface_of(case, bone)
+    name = f"{bone} osteotomy"
+    if target is None:
+        shape = default_shape(mesh)
+        asked = AskedCut(name, bone, shape, role)
+    else:
+        asked = replace(_for_target(case, bone, role, target, opening), name=name, bone=bone)
+    return _with_cuts(case, [*map(asked_of, case.plan.osteotomies), asked])
+
+
+def placed(case: Case, name: str, to_ras: ArrayLike, *, solids: bool = True) -> Case:
+    """Return the case with a cut at another place; with a target its angle is what that needs there.
+
+    Parameters
+    ----------
+    to_ras
+        Frame of the cut (`osteotomy.cut_shape.CutShape`), in the image.
+    solids
+        Whether the fragments are made; without them their volumes stand at 0 until they are.
+    """
+    frame = check_rigid(to_ras, name)
+    return _changed(case, name, lambda a: replace(a, shape=replace(a.shape, to_ras=frame)), solids=solids)
+
+
+def with_angle(case: Case, name: str, angle_deg: float) -> Case:
+    """Return the case with a cut of another angle; it is for no target then."""
+    return _changed(case, name, lambda a: replace(a, target=None, shape=replace(a.shape, angle_deg=float(angle_deg))))
+
+
+def with_gap(case: Case, name: str, gap: float) -> Case:
+    """Return the case with a wedge of another height at the cortex, mm; it is for no target then.
+
+    Raises
+    ------
+    InputError
+        When the cut is no wedge.
+    """
+    before = osteotomy_of(case, name)
+    shape = asked_of(before).shape
+    if shape.kind not in _WEDGES:
+        raise InputError("a derotation opens no gap", "Give an angle.", where=name)
+    face = cut_face(surface_of(case, before.bone), shape.plane).vertices_ras
+    depth = float(((face - shape.to_ras[:3, 3]) @ shape.to_ras[:3, 0]).max())
+    return with_angle(case, name, angle_for_gap_deg(gap, depth))
+
+
+def with_target(case: Case, name: str, target: Target) -> Case:
+    """Return the case with a cut whose angle brings the leg to a target, the plane as it is."""
+    return _changed(case, name, lambda a: replace(a, target=target))
+
+
+def with_kind(case: Case, name: str, kind: CutKind) -> Case:
+    """Return the case with another kind of cut in the same plane; a wedge that is turned into a derotation turns by nothing yet."""
+
+    def change(asked: AskedCut) -> AskedCut:
+        same = (kind in _WEDGES) == (asked.shape.kind in _WEDGES)
+        shape = replace(asked.shape, kind=kind, angle_deg=asked.shape.angle_deg if same else 0.0)
+        if kind in _WEDGES and not same:  # an axis of its own: as a new cut has it
+            mesh = surface_of(case, asked.bone)
+            shape = replace(shape, to_ras=_frame_in(mesh, shape.plane))
+        return replace(asked, shape=shape, target=None)
+
+    return _changed(case, name, change)
+
+
+def with_kerf(case: Case, name: str, kerf_mm: float) -> Case:
+    """Return the case with a cut by a saw of another thickness."""
+    return _changed(case, name, lambda a: replace(a, shape=replace(a.shape, kerf_mm=float(kerf_mm))))
+
+
+def turned_over(case: Case, name: str) -> Case:
+    """Return the case with the saw coming from the other side: the hinge as far inside the other cortex."""
+
+    def change(asked: AskedCut) -> AskedCut:
+        frame = asked.shape.to_ras
+        face = cut_face(surface_of(case, asked.bone), asked.shape.plane).vertices_ras
+        along = (face - frame[:3, 3]) @ frame[:3, 0]
+        origin = frame[:3, 3] + (along.max() + along.min()) * frame[:3, 0]
+        axes = np.column_stack([-frame[:3, 0], -frame[:3, 1], frame[:3, 2]])
+        return replace(asked, shape=replace(asked.shape, to_ras=rigid(axes, origin)))
+
+    return _changed(case, name, change)
+
+
+def removed(case: Case, name: str) -> Case:
+    """Return the case without an osteotomy, the other fragments and measures brought up to that."""
+    osteotomy_of(case, name)
+    left = [o for o in case.plan.osteotomies if o.name != name]
+    if not any(o.role for o in left):  # nothing of them hangs on what was removed
+        return replace(case, plan=judged_again(case.plan, case.plan.screws, case.plan.guides, left))
+    try:
+        return _with_cuts(case, [asked_of(o) for o in left])
+    except MSKError:  # a target that can no longer be reached keeps its angle
+        return _with_cuts(case, [replace(asked_of(o), target=None) for o in left])
+
+
+def reviewed(case: Case, name: str, mark: bool) -> Case:
+    """Return the case with the reviewer's mark set on an osteotomy, or taken off it."""
+    osteotomy_of(case, name)
+    marked = [replace(o, reviewed=mark) if o.name == name else o for o in case.plan.osteotomies]
+    return replace(case, plan=replace(case.plan, osteotomies=tuple(marked)))
+
+
+def carried_over(case: Case, before: Case | None) -> Case:
+    """Return a case made anew on the same bones with the osteotomies of the one before it."""
+    if before is None or not before.plan.osteotomies or case.plan.plan_id != before.plan.plan_id:
+        return case
+    plan = replace(case.plan, limb=before.plan.limb)
+    return replace(case, plan=judged_again(plan, plan.screws, plan.guides, before.plan.osteotomies))
+
+
+def default_shape(bone: Mesh) -> CutShape:
+    """Return an opening wedge without an angle across the middle of a bone, square to its length."""
+    middle = bone.vertices_ras.mean(axis=0)
+    axes = np.linalg.svd(bone.vertices_ras[:: max(1, len(bone.vertices_ras) // 5000)] - middle, full_matrices=False)[2]
+    along = axes[0] if axes[0][2] <= 0 else -axes[0]  # what lies towards the feet moves
+    return CutShape(CutKind.OPENING, _frame_in(bone, Plane(middle, along)))
+
+
+# ---------------------------------------------------------------------------------------------------- in detail
+def _frame_in(bone: Mesh, plane: Plane) -> np.ndarray:
+    """Return the frame of a cut in a plane: the hinge 10 mm inside the cortex of the patient's left, along the section's short way."""
+    face = cut_face(bone, plane).vertices_ras
+    if not len(face):
+        raise GeometryError("the plane misses the bone", "Move it into the bone.", where="osteotomy")
+    z = plane.normal_ras
+    x = np.array([1.0, 0, 0]) - z[0] * z
+    x = unit(x if np.linalg.norm(x) > 0.1 else np.cross(z, [0.0, 1.0, 0.0]))
+    along = (face - face.mean(axis=0)) @ x
+    depth = min(_HINGE_DEPTH_MM, 0.25 * float(np.ptp(along)))
+    origin = face.mean(axis=0) + (along.min() + depth) * x
+    return rigid(np.column_stack([x, np.cross(z, x), z]), origin)
+
+
+def _for_target(case: Case, bone: str, role: str, target: Target, opening: bool) -> AskedCut:
+    """Return the cut that a target needs, where the femur's cut has brought the bone already brought back into the image."""
+    limb = case.plan.limb
+    if limb is None or not role:
+        raise InputError("a target needs a leg that is measured", "Choose its femur or tibia.", where=bone)
+    upper = [o for o in case.plan.osteotomies if o.role == "femur"] if role == "tibia" else []
+    carried = np.array(upper[0].fragments[1].image_to_planned_ras) if upper else np.eye(4)
+    points = limb_after(limb, upper)
+    mesh = surface_of(case, bone).transformed(carried)
+    plan = plan_limb_cut(points, {role: mesh}, target, WedgeOptions(CutLevel(role), opening))
+    asked = asked_cut(plan)
+    if asked.role != role:
+        raise InputError(f"this target is one of the {asked.role}", "Cut that bone.", where=bone)
+    return replace(asked, shape=asked.shape.transformed(invert_rigid(carried)))
+
+
+def _changed(case: Case, name: str, change: Callable[[AskedCut], AskedCut], *, solids: bool = True) -> Case:
+    before = osteotomy_of(case, name)
+    now = change(asked_of(before))
+    asked = [now if o.name == name else asked_of(o) for o in case.plan.osteotomies]
+    return _with_cuts(case, asked, solids=solids, changed=name)
+
+
+def _with_cuts(case: Case, asked: Sequence[AskedCut], *, solids: bool = True, changed: str = "") -> Case:
+    """Carry all cuts out; a mark of the reviewer stays on those that come out as they were."""
+    bones: Mapping[str, Mesh] = {a.bone: surface_of(case, a.bone) for a in asked}
+    marked = {o.name for o in case.plan.osteotomies if o.reviewed and o.name != changed}
+    records = [
+        replace(cut.record, reviewed=cut.record.name in marked)
+        for cut in plan_cuts(asked, bones, case.plan.limb, solids=solids)
+    ]
+    return replace(case, plan=judged_again(case.plan, case.plan.screws, case.plan.guides, records))
+
+
+def _role(case: Case, bone: str) -> str:
+    limb = case.plan.limb
+    return next((r for r in ("femur", "tibia") if limb is not None and limb.bones.get(r) == bone), "")
+
+
+def _words(name: str) -> list[str]:
+    return name.lower().replace("_", " ").replace(",", " ").split()
+
+
+def _side_of(name: str) -> str:
+    return next((s for s in ("left", "right") if s in _words(name)), "")

@@ -1,0 +1,113 @@
+"""The correction of a leg as cuts for the plan document: one wedge or derotation, or one of the femur and one of the tibia."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import invert_rigid
+
+from ..anatomy.limb_landmarks import LimbLandmarks
+from ..mesh import Mesh
+from .cut_shape import CutKind, CutShape, shape_of_planes
+from .hinge import Hinge
+from .limb_turn import BONE_OF_TARGET, LimbTurn, plan_limb_turn
+from .limb_wedge import LimbWedge, WedgeOptions, plan_limb_wedge
+from .planned import AskedCut
+from .target import CutLevel, Target
+
+LimbPlan = LimbWedge | LimbTurn
+
+
+def plan_limb_cut(
+    points: LimbLandmarks, bones: Mapping[str, Mesh], target: Target, options: WedgeOptions | None = None
+) -> LimbPlan:
+    """Return the derotation for a torsion, the wedge for anything else.
+
+    Parameters
+    ----------
+    bones
+        Closed surfaces by ``femur`` and ``tibia``; the one that is cut is needed.
+    options
+        `entry_mm` is also the level of a derotation.
+
+    Raises
+    ------
+    InputError
+        When the surface of the bone that is cut is not there; else as the two plans.
+    """
+    options = options or WedgeOptions()
+    bone = BONE_OF_TARGET.get(target.measure, options.bone).value
+    if bone not in bones:
+        raise InputError(f"the surface of the {bone} is needed to cut it", f"Give --{bone}.")
+    if target.measure in BONE_OF_TARGET:
+        return plan_limb_turn(points, bones[bone], target, options.entry_mm)
+    return plan_limb_wedge(points, bones[bone], target, options)
+
+
+def plan_two_levels(
+    points: LimbLandmarks, bones: Mapping[str, Mesh], femoral: Target, tibial: Target,
+    femoral_options: WedgeOptions, tibial_options: WedgeOptions,
+) -> tuple[LimbPlan, LimbPlan]:  # fmt: skip
+    """Return a double-level correction: the femur to its own target, then the tibia to that of the leg.
+
+    The tibia's plan is made where the femur's brings the tibia: its landmarks, planes and fragments lie there.
+
+    Parameters
+    ----------
+    femoral
+        As the mLDFA or the femoral torsion.
+    tibial
+        Of the leg (Fujisawa point, HKA) or of the tibia alone.
+
+    Raises
+    ------
+    InputError
+        When a surface is missing, the two targets name one measure, or a target is one of the other bone.
+    GeometryError
+        When one of the two does not get there.
+    """
+    if femoral.measure == tibial.measure:
+        raise InputError("both bones have the same target", "Give the femur its own, as ldfa:87.", "double level")
+    for target, own, other in ((femoral, "femur", CutLevel.TIBIA), (tibial, "tibia", CutLevel.FEMUR)):
+        alone = {
+            CutLevel.FEMUR: ("femoral_torsion_deg", "ldfa_deg"),
+            CutLevel.TIBIA: ("tibial_torsion_deg", "mpta_deg"),
+        }
+        if target.measure in alone[other]:
+            raise InputError(
+                f"{target.measure} is not changed by a cut of the {own}", "Swap the targets.", "double level"
+            )
+    if "tibia" not in bones:
+        raise InputError("the surface of the tibia is needed to cut it", "Give --tibia.")
+    first = plan_limb_cut(points, bones, femoral, replace(femoral_options, bone=CutLevel.FEMUR))
+    # The plan itself moves landmarks by the part of the bone that they lie on.
+    after = first.landmarks_after
+    moved = bones["tibia"].transformed(first.motion_ras)
+    return first, plan_limb_cut(after, {"tibia": moved}, tibial, replace(tibial_options, bone=CutLevel.TIBIA))
+
+
+def asked_cut(plan: LimbPlan, kerf_mm: float = 0.0, first: LimbPlan | None = None) -> AskedCut:
+    """Return a plan's cut as it lies in the image.
+
+    Parameters
+    ----------
+    kerf_mm
+        Of the saw, for the document and the fragments.
+    first
+        The plan of the femur, where the tibia's was made after it.
+    """
+    if isinstance(plan, LimbWedge):
+        kind = CutKind.OPENING if plan.wedge.opening else CutKind.CLOSING
+        shape = CutShape(kind, plan.wedge.section.to_ras, plan.wedge.angle_deg, kerf_mm)
+    else:
+        # The planned turn is about the bone's axis upwards, the plane's normal looks down.
+        turn = Hinge(plan.plane.point_ras, plan.plane.normal_ras)
+        shape = shape_of_planes(CutKind.TURN, plan.plane, turn, -plan.correction.angle_deg, kerf_mm)
+    if first is not None:
+        shape = shape.transformed(invert_rigid(np.asarray(first.motion_ras)))
+    bone = plan.bone.value
+    return AskedCut(f"{bone} {shape.kind.value}", bone, shape, bone, plan.target)
