@@ -14,6 +14,17 @@ GUIDE_COLOUR: Colour = (0.0, 158 / 255, 115 / 255)
 REJECTED_COLOUR: Colour = (213 / 255, 94 / 255, 0.0)
 #: Of a guide that no longer fits its screws: grey, no colour of the palette, and named so as well.
 OUT_OF_DATE_COLOUR: Colour = (0.55, 0.55, 0.55)
+#: Planes of saws with their handles, the fragment that moves, and what is taken out.
+CUT_COLOUR: Colour = (204 / 255, 121 / 255, 167 / 255)
+MOVED_COLOUR: Colour = (230 / 255, 159 / 255, 0.0)
+REMOVED_COLOUR: Colour = (86 / 255, 180 / 255, 233 / 255)
+#: Axes of a leg: of the femur, of the tibia, and the weight-bearing line after and before a correction.
+AXIS_COLOURS: dict[str, Colour] = {
+    "femur": (0.0, 114 / 255, 178 / 255),
+    "tibia": (0.0, 158 / 255, 115 / 255),
+    "after": (213 / 255, 94 / 255, 0.0),
+    "before": (0.45, 0.45, 0.45),
+}
 #: Bone in the report's view, where no segment gives it a colour.
 BONE_COLOUR: Colour = (232 / 255, 220 / 255, 192 / 255)
 

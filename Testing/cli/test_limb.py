@@ -77,7 +77,9 @@ def test_a_leg_is_measured_and_corrected(mskplanner, bones, tmp_path, capsys):
     assert main(["export", str(out), "--what", "fragments,fragments-before", "--out", str(tmp_path / "e")]) == 0
     exported = read_mesh(tmp_path / "e" / "tibia_moved_planned_fragment.stl")
     assert exported.vertices_ras.mean(axis=0) == pytest.approx(parts[2].vertices_ras.mean(axis=0), abs=1e-3)
-    assert read_mesh(tmp_path / "e" / "tibia_moved_fragment.stl").volume_mm3 == pytest.approx(parts[1].volume_mm3, rel=1e-6)
+    assert read_mesh(tmp_path / "e" / "tibia_moved_fragment.stl").volume_mm3 == pytest.approx(
+        parts[1].volume_mm3, rel=1e-6
+    )
     plane = ["--plan", str(out), "--approach", "1", "0", "0", "--out", str(tmp_path / "g")]
     assert main(["cutguide", str(bones / "femur.stl"), *plane]) == 2
     assert "not the surface of the tibia" in capsys.readouterr().err

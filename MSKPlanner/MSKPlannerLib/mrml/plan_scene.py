@@ -105,7 +105,7 @@ def plan_to_scene(
     -------
     PlanNodes
     """
-    build = _Builder(scene, plan)
+    build = PlanBuilder(scene, plan)
     images = build.folder("Images")
     ct_node = build.add(volume_to_node(scene, ct), images, "ct") if ct else None
     mr_node = build.add(volume_to_node(scene, mr), images, "mr") if mr else None
@@ -141,7 +141,7 @@ def add_items(
     scene: Any, plan: Plan, nodes: PlanNodes, screws: tuple[Screw, ...], guide_meshes: Mapping[str, Mesh]
 ) -> PlanNodes:
     """Add screws and guides of a plan to those that are in the scene, and the table of guides where it is the first."""
-    build = _Builder(scene, plan, nodes.folder)
+    build = PlanBuilder(scene, plan, nodes.folder)
     table = nodes.guide_metrics
     if plan.guides and table is None:
         table = build.add(guide_table(scene, plan.guides), build.folder("Documents"), "metrics")
@@ -204,7 +204,7 @@ def found_plan_nodes(scene: Any, plan: Plan) -> PlanNodes | None:
     )
 
 
-class _Builder:
+class PlanBuilder:
     """Puts nodes into the folders of one plan and tags them."""
 
     def __init__(self, scene: Any, plan: Plan, folder: int | None = None) -> None:
@@ -256,7 +256,7 @@ def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:
 
 
 def _add_registration(
-    build: _Builder, registration: RegistrationResult, folder: int, ct: Volume, ct_node: Any, mr_node: Any
+    build: PlanBuilder, registration: RegistrationResult, folder: int, ct: Volume, ct_node: Any, mr_node: Any
 ) -> Any:
     name = f"{mr_node.GetName() if mr_node else 'MR'} on {ct_node.GetName()}"
     nodes = place_registration(build.scene, registration, ct, name, mr_node, ct_node)
@@ -265,7 +265,7 @@ def _add_registration(
     return build.add(nodes.whole, folder, "registration")
 
 
-def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
+def _add_screws(build: PlanBuilder, screws: tuple[Screw, ...]) -> dict[str, ScrewNodes]:
     nodes = {}
     for screw in screws:
         folder = build.folder("Screws")
@@ -279,7 +279,7 @@ def _add_screws(build: _Builder, screws: tuple[Screw, ...]) -> dict[str, ScrewNo
     return nodes
 
 
-def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str, Mesh]) -> dict[str, Any]:
+def _add_guides(build: PlanBuilder, guides: tuple[Guide, ...], meshes: Mapping[str, Mesh]) -> dict[str, Any]:
     designed = {guide.name: guide for guide in guides}
     nodes = {}
     for name, mesh in meshes.items():
@@ -291,7 +291,7 @@ def _add_guides(build: _Builder, guides: tuple[Guide, ...], meshes: Mapping[str,
     return nodes
 
 
-def _add_bones(build: _Builder, meshes: Mapping[str, Mesh], segmentation_node: Any) -> dict[str, Any]:
+def _add_bones(build: PlanBuilder, meshes: Mapping[str, Mesh], segmentation_node: Any) -> dict[str, Any]:
     nodes = {}
     for name, mesh in meshes.items():
         node = build.model(with_normals(mesh, None), f"{name} surface", structure_colour(name, "bone"), 0.6)

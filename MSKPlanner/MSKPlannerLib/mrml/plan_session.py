@@ -19,6 +19,7 @@ from ..editing.history import History
 from ..pipeline import Case
 from ..plan import Plan
 from ..plan_file import plan_from_json
+from .cut_handles import CutHandles
 from .item_nodes import axis_ends
 from .observers import Observers
 from .plan_basis import Basis, recalled
@@ -57,6 +58,8 @@ class PlanSession:
         self._dragged: str | None = None
         self._quiet, self._written, self._held = False, True, True
         self._observers = Observers()
+        #: Planes, fragments and axes of the osteotomies.
+        self.cuts = CutHandles(scene, self)
         self._watch_scene()
 
     # ------------------------------------------------------------------------------------------------ what there is
@@ -78,7 +81,7 @@ class PlanSession:
     @property
     def incomplete(self) -> bool:
         """Whether the plan's document or a table was deleted in the scene; `write_document` makes them anew."""
-        return self._now is not None and not self._shown.whole
+        return self._now is not None and not (self._shown.whole and self.cuts.shown.whole)
 
     def current_case(self) -> Case:
         """Return the case, if it can be worked on.
@@ -124,6 +127,7 @@ class PlanSession:
     def forget(self) -> None:
         """Let go of the plan; its nodes stay in the scene, and are no handles any more."""
         self._observers.clear()
+        self.cuts.forget()
         with self._silence():
             for axis in self._shown.axes.values():
                 if axis.GetScene() is not None:
@@ -160,11 +164,49 @@ class PlanSession:
         self._now = Snapshot(replace(case, plan=replace(plan, guides=guides)), basis)
         self.history.push("Open", self._now)
         self._shown = ShownPlan(self.scene, found_plan_nodes(self.scene, plan))
+        self.cuts.shown.find(plan)
         self._show(plan)
         self.listener(None)
 
+    # ------------------------------------------------------------------------------------------------ the hand on a cut
+    def hold(self, case: Case, item: str) -> None:
+        """Go on with a case while a hand is on it: no step, and nothing is written."""
+        if self._now is not None:
+            self._now, self._written = replace(self._now, case=case), False
+            self.listener(item)
+
+    def step(self, label: str, case: Case, *, same: bool = False) -> None:
+        """Go on with a case as a step of the history; as part of the last one where it is the same move."""
+        if self._now is None:
+            return
+        snapshot = replace(self._now, case=case)
+        if same and self.history.undo_label == label and not self.history.redo_label:
+            self.history.amend(snapshot)
+            self._change_to(snapshot)
+        else:
+            self._commit(label, snapshot)
+
+    def dropped(self, label: str, case: Case) -> None:
+        """Go on with a case of which something was deleted in the scene: whoever deletes may go on to delete more."""
+        if self._now is None:
+            return
+        self._now = replace(self._now, case=case)
+        self.history.push(label, self._now)
+        with self._silence():
+            self._shown.write(case, self._now.basis)
+
+    def fall_back(self) -> None:
+        """Go back to the case of the last step."""
+        if self.history.state is not None:
+            self._change_to(self.history.state)
+
+    def tell(self, item: str | None) -> None:
+        """Tell whoever listens."""
+        self.listener(item)
+
     def select(self, name: str) -> None:
-        """Show the handles of one screw in the views, and of no other."""
+        """Show the handles of one screw or cut in the views, and of no other."""
+        self.cuts.select(name)
         for other, axis in self._shown.axes.items():
             if axis.GetDisplayNode() is not None:
                 axis.GetDisplayNode().SetHandlesInteractive(other == name)
@@ -175,7 +217,7 @@ class PlanSession:
             return
         if not self._shown.whole:
             self._show(None)
-        elif not self._written:
+        elif not (self._written and self.cuts.shown.whole):
             self._show(self._now.case.plan)
 
     # ------------------------------------------------------------------------------------------------ the scene's side
@@ -210,6 +252,7 @@ class PlanSession:
         """Follow the CT under another transform, or out of one."""
         if self._now is not None and not self.scene.IsClosing():
             self._shown.place(self._now.basis)
+            self.cuts.shown.place(self._now.basis)
 
     def _on_inputs_changed(self, *_: Any) -> None:
         """Tell the first time that what the plan was made on changes."""
@@ -285,7 +328,9 @@ class PlanSession:
             self.listener(None)
             return
         name = node.GetAttribute(ITEM_ATTRIBUTE) or ""
-        if any(node is document for document in self._shown.documents):
+        if self.cuts.on_node_removed(node):
+            pass
+        elif any(node is document for document in self._shown.documents):
             self._shown.whole = False
         elif any(node is n for s in self.nodes.screws.values() for n in (s.axis, s.model)):
             self._drop(f"Delete {name}", screw_edits.removed, name)
@@ -293,7 +338,9 @@ class PlanSession:
             self._drop(f"Delete {name}", screw_edits.without_guide, name)
         else:
             return
-        if self.nodes.plan.GetScene() is None and not self.nodes.screws:  # its whole folder was deleted
+        if (
+            self.nodes.plan.GetScene() is None and not self.nodes.screws and not self.cuts.shown.nodes
+        ):  # its whole folder was deleted
             self.forget()
             self._watch_scene()
         self.listener(None)
@@ -337,6 +384,8 @@ class PlanSession:
             for axis in self._shown.axes.values():
                 self._observers.remove(axis)
             self._shown.show(self._now.case, self._now.basis, shown)
+            assert self.nodes is not None
+            self.cuts.show(self._now.case, self._now.basis, self.nodes.folder)
         self._written, self._held = True, self._now.basis.holds
         self._watch_nodes()
 

@@ -145,6 +145,15 @@ def limb_after(limb: Limb, records: Sequence[Osteotomy]) -> LimbLandmarks:
     return points
 
 
+def whole_change(osteotomies: Sequence[Osteotomy]) -> tuple[BeforeAfter, ...]:
+    """Return the measures of a leg before the first and after the last of its cuts."""
+    measured = sorted((o for o in osteotomies if o.measures), key=lambda o: o.role != "femur")
+    if not measured:
+        return ()
+    last = {m.name: m.after for m in measured[-1].measures}
+    return tuple(BeforeAfter(m.name, m.title, m.unit, m.before, last[m.name]) for m in measured[0].measures)
+
+
 def asked_of(record: Osteotomy) -> AskedCut:
     """Return what a record of the plan document was asked for: carried out again it gives the same."""
     plane, hinge = record.planes[0], record.hinge

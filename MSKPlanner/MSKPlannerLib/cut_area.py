@@ -1,0 +1,347 @@
+"""The part of the planner's panel that shows and edits osteotomies.
+
+Knows no toolkit: the panel hands in its widgets (PythonQt's, with properties as attributes) and makes the tables' cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from MSKFusionLib.errors import MSKError
+from MSKFusionLib.registration.result import Verdict
+
+from .anatomy.limb_measures import MEASURES
+from .colours import REJECTED_COLOUR, hex_colour
+from .editing import osteotomy_edits
+from .osteotomy.cut_shape import CutKind
+from .osteotomy.planned import whole_change
+from .osteotomy.target import Target
+from .pipeline import Case
+from .plan import Plan
+from .plan_osteotomy import BeforeAfter, Osteotomy
+from .screw_area import CellMaker, Editor
+
+COLUMNS = ("Bone", "Cut", "Angle", "Gap", "Hinge", "Reviewed")
+MEASURE_COLUMNS = ("Measure", "Before", "After", "Change")
+#: What a wedge or derotation can be made for, in the order of the list: the measure, what the box shows for it, its range
+#: and where it begins, in the box's unit.
+TARGETS = (
+    ("hka_deg", "°", (150.0, 210.0), 180.0),
+    ("weight_bearing_share", " %", (-20.0, 120.0), 62.0),
+    ("mpta_deg", "°", (60.0, 120.0), 87.0),
+    ("ldfa_deg", "°", (60.0, 120.0), 88.0),
+    ("femoral_torsion_deg", "°", (-40.0, 60.0), 15.0),
+    ("tibial_torsion_deg", "°", (-40.0, 80.0), 30.0),
+)
+KINDS = tuple(CutKind)
+_LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
+_UNKNOWN = "–"
+
+
+class CutArea:
+    """Table of osteotomies, what can be done to the one that is chosen, and the leg's measures before and after.
+
+    Parameters
+    ----------
+    ui
+        The widgets: `cutsTable`, `measuresTable`, `cutBoneComboBox`, `cutLabel`, the boxes of kind, angle, gap, kerf and target,
+        `cutReviewedCheckBox`, `turnCutButton`, `removeCutButton`, `statusLabel`.
+    headings
+        By the names in `COLUMNS` and `MEASURE_COLUMNS`.
+    choose
+        Told the name of the osteotomy that is chosen.
+    """
+
+    def __init__(
+        self, ui: Any, make_cell: CellMaker, headings: Mapping[str, str], edit: Editor, choose: Callable[[str], None]
+    ) -> None:
+        self._ui, self._make_cell, self._edit, self._choose = ui, make_cell, edit, choose
+        self._plan: Plan | None = None
+        self._bones: tuple[str, ...] = ()
+        self._editable = self._showing = False
+        for table, columns in ((ui.cutsTable, COLUMNS), (ui.measuresTable, MEASURE_COLUMNS)):
+            table.setColumnCount(len(columns))
+            table.setHorizontalHeaderLabels([headings[name] for name in columns])
+            table.verticalHeader().setVisible(False)
+        for measure, *_ in TARGETS:
+            ui.cutTargetComboBox.addItem(MEASURES[measure].title)
+        for box, low, high in (
+            (ui.cutAngleSpinBox, -_LARGEST_DEG, _LARGEST_DEG),
+            (ui.cutGapSpinBox, 0.0, _LARGEST_MM),
+            (ui.cutKerfSpinBox, 0.0, _THICKEST_MM),
+        ):
+            box.minimum, box.maximum = low, high
+        ui.cutsTable.connect("itemSelectionChanged()", self._on_chosen)
+        ui.cutKindComboBox.connect("currentIndexChanged(int)", self._on_kind)
+        ui.cutAngleSpinBox.connect("valueChanged(double)", self._on_angle)
+        ui.cutGapSpinBox.connect("valueChanged(double)", self._on_gap)
+        ui.cutKerfSpinBox.connect("valueChanged(double)", self._on_kerf)
+        ui.cutTargetComboBox.connect("currentIndexChanged(int)", self._on_target)
+        ui.cutTargetSpinBox.connect("valueChanged(double)", self._on_target_value)
+        ui.cutReviewedCheckBox.connect("toggled(bool)", self._on_reviewed)
+        ui.turnCutButton.connect("clicked(bool)", self._acting("Turn {} over", osteotomy_edits.turned_over))
+        ui.removeCutButton.connect("clicked(bool)", self._acting("Remove {}", osteotomy_edits.removed))
+
+    @property
+    def chosen(self) -> Osteotomy | None:
+        """The osteotomy whose row is chosen."""
+        row = self._ui.cutsTable.currentRow()
+        cuts = self._plan.osteotomies if self._plan is not None else ()
+        return cuts[row] if 0 <= row < len(cuts) else None
+
+    @property
+    def bone(self) -> str:
+        """The bone that is chosen for a new cut; empty where there is none."""
+        index = self._ui.cutBoneComboBox.currentIndex
+        return self._bones[index] if 0 <= index < len(self._bones) else ""
+
+    def show_bones(self, names: Sequence[str]) -> None:
+        """Offer the segments of the bones, the bones of a leg first; the chosen one stays chosen."""
+        ordered = tuple(sorted(names, key=lambda n: (not _is_leg(n), names.index(n))))
+        if ordered == self._bones:
+            return
+        before, self._bones = self.bone, ordered
+        box = self._ui.cutBoneComboBox
+        box.clear()
+        for name in ordered:
+            box.addItem(name)
+        box.currentIndex = ordered.index(before) if before in ordered else (0 if ordered else -1)
+
+    def show(self, plan: Plan | None, *, editable: bool) -> None:
+        """Show the osteotomies of a plan; the chosen one stays chosen as long as there is one of its name."""
+        before = self.chosen
+        self._plan, self._editable = plan, editable
+        cuts = plan.osteotomies if plan is not None else ()
+        table = self._ui.cutsTable
+        self._showing = True
+        try:
+            table.setRowCount(len(cuts))
+            for row, cut in enumerate(cuts):
+                self._fill(row, cut)
+            table.resizeColumnsToContents()
+            names = [c.name for c in cuts]
+            row = names.index(before.name) if before is not None and before.name in names else -1
+            table.setCurrentCell(row, 0 if row >= 0 else -1)
+        finally:
+            self._showing = False
+        self._show_chosen()
+        self._show_measures()
+
+    def select(self, name: str) -> None:
+        """Choose the row of an osteotomy."""
+        names = [c.name for c in self._plan.osteotomies] if self._plan is not None else []
+        if name in names:
+            self._ui.cutsTable.setCurrentCell(names.index(name), 0)
+
+    def update(self, plan: Plan, name: str) -> None:
+        """Show what becomes of the osteotomies while one is dragged, and choose it."""
+        if name not in [c.name for c in plan.osteotomies]:
+            return
+        self._plan = plan
+        for row, cut in enumerate(plan.osteotomies):
+            self._fill(row, cut)
+            if cut.name == name and self._ui.cutsTable.currentRow() != row:
+                self._ui.cutsTable.setCurrentCell(row, 0)
+        self._show_chosen()
+        self._show_measures()
+
+    def _fill(self, row: int, cut: Osteotomy) -> None:
+        colour = hex_colour(REJECTED_COLOUR) if cut.verdict is Verdict.REJECTED else ""
+        told = f"{cut.name}: {cut.verdict.value}" + (f": {cut.remarks}" if cut.remarks else "")
+        for column, text in enumerate(_cells(cut)):
+            self._ui.cutsTable.setItem(row, column, self._make_cell(text, colour, told))
+
+    def _show_chosen(self) -> None:
+        ui, cut = self._ui, self.chosen
+        can = self._editable and cut is not None
+        wedge = cut is not None and cut.gap_mm is not None
+        for widget, possible in (
+            (ui.cutKindComboBox, can),
+            (ui.cutAngleSpinBox, can),
+            (ui.cutGapSpinBox, can and wedge),
+            (ui.cutKerfSpinBox, can),
+            (ui.cutTargetComboBox, can and cut is not None and bool(cut.role)),
+            (ui.cutTargetSpinBox, can and cut is not None and cut.target is not None),
+            (ui.cutReviewedCheckBox, can),
+            (ui.turnCutButton, can and wedge),
+            (ui.removeCutButton, can),
+        ):
+            widget.enabled = possible
+        ui.cutLabel.text = cut_in_words(cut)
+        if cut is None:
+            return
+        self._showing = True
+        try:
+            ui.cutKindComboBox.currentIndex = KINDS.index(CutKind(cut.kind))
+            ui.cutAngleSpinBox.minimum = 0.0 if wedge else -_LARGEST_DEG
+            ui.cutAngleSpinBox.value = cut.angle_deg
+            ui.cutGapSpinBox.value = 0.0 if cut.gap_mm is None else cut.gap_mm
+            ui.cutKerfSpinBox.value = cut.planes[0].kerf_mm
+            names = [t[0] for t in TARGETS]
+            index = names.index(cut.target.measure) if cut.target is not None and cut.target.measure in names else -1
+            ui.cutTargetComboBox.currentIndex = index + 1
+            if index >= 0 and cut.target is not None:
+                self._show_target(index, cut.target.value)
+            ui.cutReviewedCheckBox.checked = cut.reviewed
+        finally:
+            self._showing = False
+
+    def _show_target(self, index: int, value: float | None = None) -> None:
+        measure, suffix, (low, high), usual = TARGETS[index]
+        box = self._ui.cutTargetSpinBox
+        box.suffix, box.minimum, box.maximum = suffix, low, high
+        box.value = usual if value is None else value * _per_unit(measure)
+
+    def _show_measures(self) -> None:
+        rows = () if self._plan is None else _whole_change(self._plan)
+        table = self._ui.measuresTable
+        table.visible = bool(rows)
+        table.setRowCount(len(rows))
+        for row, measure in enumerate(rows):
+            told = MEASURES[measure.name].definition if measure.name in MEASURES else measure.title
+            for column, text in enumerate(_measure_cells(measure)):
+                table.setItem(row, column, self._make_cell(text, "", told))
+        table.resizeColumnsToContents()
+
+    # ------------------------------------------------------------------------------------------------ the user's side
+    def _on_chosen(self) -> None:
+        if self._showing:
+            return
+        self._show_chosen()
+        if self.chosen is not None:
+            self._choose(self.chosen.name)
+
+    def _on_kind(self, index: int) -> None:
+        cut = self.chosen
+        if not self._showing and cut is not None and KINDS[index].value != cut.kind:
+            self._act(
+                f"{KINDS[index].value.capitalize()} at {cut.name}", osteotomy_edits.with_kind, cut.name, KINDS[index]
+            )
+
+    def _on_angle(self, value: float) -> None:
+        cut = self.chosen
+        # The box shows a tenth of a degree: what it only rounds is not changed.
+        if not self._showing and cut is not None and abs(value - cut.angle_deg) > 0.051:
+            self._act(f"Angle of {cut.name}", osteotomy_edits.with_angle, cut.name, value)
+
+    def _on_gap(self, value: float) -> None:
+        cut = self.chosen
+        if not self._showing and cut is not None and cut.gap_mm is not None and abs(value - cut.gap_mm) > 0.051:
+            self._act(f"Gap of {cut.name}", osteotomy_edits.with_gap, cut.name, value)
+
+    def _on_kerf(self, value: float) -> None:
+        cut = self.chosen
+        if not self._showing and cut is not None and abs(value - cut.planes[0].kerf_mm) > 1e-6:
+            self._act(f"Saw of {cut.name}", osteotomy_edits.with_kerf, cut.name, value)
+
+    def _on_target(self, index: int) -> None:
+        cut = self.chosen
+        if self._showing or cut is None:
+            return
+        if index <= 0:
+            if cut.target is not None:
+                self._act(f"No target of {cut.name}", osteotomy_edits.with_angle, cut.name, cut.angle_deg)
+            return
+        self._showing = True
+        try:
+            self._show_target(index - 1)
+        finally:
+            self._showing = False
+        self._aim(cut, index - 1, TARGETS[index - 1][3])
+
+    def _on_target_value(self, value: float) -> None:
+        cut, index = self.chosen, self._ui.cutTargetComboBox.currentIndex - 1
+        if self._showing or cut is None or index < 0:
+            return
+        held = None if cut.target is None else cut.target.value * _per_unit(cut.target.measure)
+        if held is None or abs(held - value) > 0.051 or cut.target is None or cut.target.measure != TARGETS[index][0]:
+            self._aim(cut, index, value)
+
+    def _aim(self, cut: Osteotomy, index: int, value: float) -> None:
+        measure = TARGETS[index][0]
+        target = Target(measure, value / _per_unit(measure))
+        self._act(f"Target of {cut.name}", osteotomy_edits.with_target, cut.name, target)
+
+    def _on_reviewed(self, mark: bool) -> None:
+        cut = self.chosen
+        if not self._showing and cut is not None:
+            label = f"Mark {cut.name} as reviewed" if mark else f"Take the mark off {cut.name}"
+            self._act(label, osteotomy_edits.reviewed, cut.name, mark)
+
+    def _acting(self, label: str, change: Callable[..., Case]) -> Callable[[], None]:
+        def act() -> None:
+            if self.chosen is not None:
+                self._act(label.format(self.chosen.name), change, self.chosen.name)
+
+        return act
+
+    def _act(self, label: str, change: Callable[..., Case], *arguments: Any) -> None:
+        self._ui.statusLabel.text = ""
+        try:
+            self._edit(label, change, *arguments)
+        except MSKError as error:
+            self._ui.statusLabel.text = str(error)
+            self._show_chosen()  # what was typed is not so
+
+
+def cut_in_words(cut: Osteotomy | None) -> str:
+    """Return what there is to say of an osteotomy under the table."""
+    if cut is None:
+        return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
+    facts = [f"{cut.kind} of {cut.angle_deg:.1f}°"]
+    if cut.gap_mm is not None:
+        facts.append(f"{cut.gap_mm:.1f} mm at the cortex")
+    if cut.hinge.bone_left_mm is not None:
+        facts.append(f"{cut.hinge.bone_left_mm:.1f} mm of bone behind the hinge")
+    if cut.removed_mm3:
+        facts.append(f"{cut.removed_mm3 / 1000:.1f} ml of bone lost")
+    if cut.target is not None:
+        info = MEASURES[cut.target.measure]
+        facts.append(
+            f"for {info.title} {cut.target.value * _per_unit(cut.target.measure):.1f}{_unit(cut.target.measure)}"
+        )
+    lines = [f"{cut.name}: {cut.verdict.value}. {', '.join(facts)}."]
+    lines += [f"✗ {reason}" for reason in cut.reasons]
+    lines += [f"• {note}" for note in cut.notes]
+    return "\n".join(lines)
+
+
+def _cells(cut: Osteotomy) -> tuple[str, ...]:
+    short = {"opening wedge": "opens", "closing wedge": "closes", "derotation": "turns"}[cut.kind]
+    kind = f"{short} ✗" if cut.verdict is Verdict.REJECTED else short
+    gap = _UNKNOWN if cut.gap_mm is None else f"{cut.gap_mm:z.1f}"
+    hinge = _UNKNOWN if cut.hinge.bone_left_mm is None else f"{cut.hinge.bone_left_mm:z.1f}"
+    return cut.bone, kind, f"{cut.angle_deg:z.1f}", gap, hinge, "✓" if cut.reviewed else ""
+
+
+def _measure_cells(measure: BeforeAfter) -> tuple[str, ...]:
+    scale, unit = _per_unit(measure.name), _unit(measure.name)
+
+    def text(value: float | None, *, sign: bool = False) -> str:
+        if value is None:
+            return _UNKNOWN
+        return f"{value * scale:+z.1f}" if sign else f"{value * scale:z.1f}"
+
+    change = None if measure.before is None or measure.after is None else measure.after - measure.before
+    title = f"{measure.title} ({unit.strip()})" if unit else measure.title
+    return title, text(measure.before), text(measure.after), text(change, sign=True)
+
+
+def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:
+    """Return the measures that are known, before the first and after the last cut of the leg."""
+    return tuple(m for m in whole_change(plan.osteotomies) if m.before is not None or m.after is not None)
+
+
+def _per_unit(measure: str) -> float:
+    return 100.0 if measure == "weight_bearing_share" else 1.0
+
+
+def _unit(measure: str) -> str:
+    if measure == "weight_bearing_share":
+        return " %"
+    return "°" if measure.endswith("_deg") else " mm"
+
+
+def _is_leg(name: str) -> bool:
+    return any(bone in name.lower() for bone in osteotomy_edits.LEG_BONES[:2])
