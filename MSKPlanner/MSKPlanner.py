@@ -68,6 +68,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel from its .ui file and connect it."""
         # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
         from MSKFusionLib.panel import JobArea
+        from MSKPlannerLib.cut_area import CutArea
         from MSKPlannerLib.screw_area import ScrewArea
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -80,12 +81,15 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.job = JobArea(self.ui, slicer.app.processEvents)
         session = self.logic.session
         self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, session.select)
+        self.cutUi = self.addOsteotomies()
+        self.cuts = CutArea(self.cutUi, makeCell, cutHeadings(), session.edit, session.select)
         session.listener = self.onPlanChanged
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.planButton.connect("clicked(bool)", self.onPlan)
         self.ui.guidesButton.connect("clicked(bool)", self.onGuides)
         self.ui.exportButton.connect("clicked(bool)", self.onExport)
+        self.cutUi.addCutButton.connect("clicked(bool)", self.onAddCut)
         self.ui.updateButton.connect("clicked(bool)", self.onBringUpToDate)
         self.ui.undoButton.connect("clicked(bool)", lambda: session.undo())
         self.ui.redoButton.connect("clicked(bool)", lambda: session.redo())
@@ -93,6 +97,15 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         session.renew()
         self.initializeParameterNode()
         self.showCase()
+
+    def addOsteotomies(self) -> Any:
+        """Put the section of the osteotomies, which has a file of its own, above that of the guides; return its widgets."""
+        section = slicer.util.loadUI(self.resourcePath("UI/MSKPlannerOsteotomies.ui"))
+        layout = self.ui.workArea.layout()
+        layout.insertWidget(layout.indexOf(self.ui.guidesCollapsibleButton), section)
+        widgets = slicer.util.childWidgetVariables(section)
+        widgets.statusLabel = self.ui.statusLabel
+        return widgets
 
     def cleanup(self) -> None:
         """Let go of the scene."""
@@ -153,10 +166,12 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         stale = planned and self.logic.outOfDate()
         history = self.logic.session.history
         folder = node is not None and str(node.outputFolder) not in ("", ".")
+        self.cuts.show_bones(segmentNames(node.segmentation) if node is not None else ())
         missing = _("Choose a CT and the segmented bones first.")
         for button, possible, reason in (
             (self.ui.planButton, ready, missing),
-            (self.ui.guidesButton, planned, _("Plan the screws first.")),
+            (self.cutUi.addCutButton, ready and bool(self.cuts.bone), missing),
+            (self.ui.guidesButton, planned and bool(self.logic.case.plan.screws), _("Plan the screws first.")),
             (self.ui.exportButton, planned and folder, _("Plan the screws and choose a folder first.")),
             (self.ui.updateButton, bool(stale), _("Nothing in the plan is out of date.")),
             (self.ui.undoButton, bool(history.undo_label), _("There is nothing to undo.")),
@@ -182,6 +197,18 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             ),
         )
 
+    def onAddCut(self) -> None:
+        """Cut the chosen bone."""
+        node, bone = self._parameterNode, self.cuts.bone
+        ct, segmentation, lowest = node.ctVolume, node.segmentation, node.lowestLevel
+        added = self._run(
+            _("The bone could not be cut."),
+            lambda report: self.logic.addCut(ct, segmentation, bone, None if lowest == AS_NAMED else lowest, report),
+        )
+        if added is not None:
+            self.cuts.select(added.plan.osteotomies[-1].name)
+            self.ui.statusLabel.text = self.logic.session.problem or _("Done.")
+
     def onGuides(self) -> None:
         """Design guides for the planned screws."""
         if self._hasRequirements():
@@ -199,6 +226,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.showCase()
         else:
             self.screws.update(case.plan, screw)
+            self.cuts.update(case.plan, screw)
             self.ui.screwsLabel.text = screwsText(case.plan)
             self.ui.guidesLabel.text = guidesText(case.plan)
             self.updateButtons()
@@ -220,6 +248,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         current = node is not None and self.logic.isCurrent(node.ctVolume, node.segmentation)
         self.screws.show(plan, editable=current)
+        self.cuts.show(plan, editable=current)
         self.ui.screwsLabel.text = screwsText(plan)
         self.ui.guidesLabel.text = guidesText(plan)
         self.ui.exportLabel.text = ""
@@ -271,6 +300,30 @@ def screwHeadings() -> dict[str, str]:
     }
 
 
+def cutHeadings() -> dict[str, str]:
+    """Return the headings of the tables of osteotomies and of the leg's measures (`MSKPlannerLib.cut_area`)."""
+    return {
+        "Bone": _("Bone"),
+        "Cut": _("Cut"),
+        "Angle": _("Angle\n(°)"),
+        "Gap": _("Gap\n(mm)"),
+        "Hinge": _("Hinge\n(mm)"),
+        "Reviewed": _("Seen"),
+        "Measure": _("Measure"),
+        "Before": _("Before"),
+        "After": _("After"),
+        "Change": _("Change"),
+    }
+
+
+def segmentNames(segmentationNode: Any) -> tuple[str, ...]:
+    """Return the names of a segmentation's segments; none without a segmentation."""
+    if segmentationNode is None:
+        return ()
+    segmentation = segmentationNode.GetSegmentation()
+    return tuple(segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments()))
+
+
 def makeCell(text: str, colour: str, told: str) -> Any:
     """Return a cell of the table of screws."""
     cell = qt.QTableWidgetItem(text)
@@ -283,6 +336,8 @@ def makeCell(text: str, colour: str, told: str) -> Any:
 def screwsText(plan: Any) -> str:
     """Return the verdict on the screws, in words."""
     if plan is None:
+        return _("No screws planned yet.")
+    if not plan.screws and plan.osteotomies:
         return _("No screws planned yet.")
     rejected = [s.name for s in plan.screws if s.verdict.value == "rejected"]
     if not plan.screws:
@@ -356,6 +411,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         """
         from MSKFusionLib.progress import no_progress
         from MSKFusionLib.segmentation import LevelHint
+        from MSKPlannerLib.editing.osteotomy_edits import carried_over
         from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
         from MSKPlannerLib.pipeline import CaseOptions, plan_case
 
@@ -364,8 +420,48 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         options = CaseOptions(level_hint=hint, levels=levels or None, want_guides=False)
         report = progress or no_progress
         case = plan_case(ct, bones=bones, options=options, progress=report)
+        case = carried_over(case, self.case)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         self.session.take(_("Plan screws"), case, Basis.of(ctNode, segmentationNode, case, lowestLevel or ""))
+        return case
+
+    def addCut(
+        self,
+        ctNode: vtkMRMLScalarVolumeNode,
+        segmentationNode: vtkMRMLSegmentationNode,
+        bone: str,
+        lowestLevel: str | None = None,
+        progress: Any = None,
+    ) -> Any:
+        """Cut a bone and put its fragments into the scene; return the case.
+
+        A femur or tibia is measured with its leg and cut for a straight axis where that can be planned; any other bone is cut
+        across its middle and not turned yet.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            When the bone cannot be cut.
+        """
+        from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.editing.osteotomy_edits import empty_case, first_cut
+        from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
+
+        report = progress or no_progress
+        start = self.session.current_case() if self.isCurrent(ctNode, segmentationNode) else None
+        basis = self.session.basis
+        if start is None or basis is None:
+            start = empty_case(*read_inputs(ctNode, segmentationNode, lowestLevel or ""))
+            basis = Basis.of(ctNode, segmentationNode, start, lowestLevel or "")
+        held = self.session.case
+        case, remark = first_cut(start, bone, report)
+        if self.session.case is not held:
+            from MSKFusionLib.errors import InputError
+
+            raise InputError("the plan was changed meanwhile", "Try again.", where=bone)
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
+        self.session.take(_("Cut {bone}").format(bone=bone), case, basis)
+        self.session.problem = remark
         return case
 
     def designGuides(self, progress: Any = None) -> Any:

@@ -6,10 +6,15 @@ import random
 
 import numpy as np
 import pytest
+import vtk
+from core.leg_case import FEMUR
 from quick_planner import SCREWS, add_inputs, axis, drag, inputs_fixture, of, quick_fixture, raised_fixture  # noqa: F401  used by their names
 
+from harness.helpers import replace_function
 from MSKPlannerLib.editing.up_to_date import out_of_date
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
+from MSKPlannerLib.mrml.osteotomy_nodes import is_at, plane_frame
+from MSKPlannerLib.osteotomy.planned import asked_of
 
 ACTIONS = 200
 
@@ -40,6 +45,10 @@ class Monkey:
             self.edit_bones: 1,
             self.leave: 1,
             self.close_scene: 0.5,
+            self.add_cut: 2,
+            self.drag_cut: 3,
+            self.change_cut: 5,
+            self.press_cut: 2,
         }
         action = self.random.choices(list(chances), list(chances.values()))[0]
         self.done.append(action.__name__)
@@ -61,7 +70,15 @@ class Monkey:
             line = nodes.screws[screw.name].axis
             ends = [line.GetNthControlPointPosition(n) for n in (0, 1)]
             assert np.allclose(ends, [screw.entry_ras, screw.tip_ras], atol=1e-9)
+        cuts = self.panel.cutUi.cutsTable
+        assert [cuts.item(r, 0).text() for r in range(cuts.rowCount)] == [o.bone for o in case.plan.osteotomies]
+        assert set(logic.session.cuts.shown.nodes) == {o.name for o in case.plan.osteotomies}
+        for record in case.plan.osteotomies:
+            frame = plane_frame(logic.session.cuts.shown.nodes[record.name].plane)
+            assert is_at(frame, asked_of(record).shape)
+            assert all(f.mesh_sha256 for f in record.fragments)
         plan = scene_to_plan(self.session.scene)
+        assert plan.osteotomies == case.plan.osteotomies
         assert plan.screws == case.plan.screws
         assert plan.guides == case.plan.guides
         assert {n.GetAttribute("MSKPlanner.Item") for n in nodes_of_plan(self.session.scene, role="screw")} == set(
@@ -72,6 +89,47 @@ class Monkey:
         assert (label == "\n".join(out_of_date(case.plan).lines)) or not current
 
     # ------------------------------------------------------------------------------------------------ actions
+    def add_cut(self):
+        ui = self.panel.cutUi
+        if ui.cutBoneComboBox.count:
+            ui.cutBoneComboBox.currentIndex = self.random.randrange(ui.cutBoneComboBox.count)
+            ui.addCutButton.click()
+
+    def drag_cut(self):
+        planes = list(self.panel.logic.session.cuts.shown.planes.values())
+        if not planes:
+            return
+        node, grasped = self.random.choice(planes), self.random.random() < 0.6
+        if grasped:
+            node.InvokeEvent(node.PointStartInteractionEvent)
+        for _ in range(2):
+            if self.random.random() < 0.05:
+                node.RemoveAllControlPoints()
+                break
+            turn = vtk.vtkTransform()
+            turn.Translate(*(self.random.gauss(0, 6) for _ in range(3)))
+            turn.RotateWXYZ(self.random.gauss(0, 5), *(self.random.gauss(0, 1) for _ in range(3)))
+            node.ApplyTransform(turn)
+        if grasped:
+            node.InvokeEvent(node.PointEndInteractionEvent)
+
+    def change_cut(self):
+        ui = self.panel.cutUi
+        if ui.cutsTable.rowCount:
+            ui.cutsTable.setCurrentCell(self.random.randrange(ui.cutsTable.rowCount), 0)
+            box = self.random.choice([ui.cutAngleSpinBox, ui.cutGapSpinBox, ui.cutKerfSpinBox, ui.cutTargetSpinBox])
+            if self.random.random() < 0.4:
+                box = self.random.choice([ui.cutKindComboBox, ui.cutTargetComboBox])
+                box.currentIndex = self.random.randrange(box.count)
+            else:
+                box.value = self.random.uniform(0, 20)
+
+    def press_cut(self):
+        ui = self.panel.cutUi
+        if ui.cutsTable.rowCount:
+            ui.cutsTable.setCurrentCell(self.random.randrange(ui.cutsTable.rowCount), 0)
+        self.random.choice([ui.turnCutButton, ui.removeCutButton, ui.cutReviewedCheckBox]).click()
+
     def _name(self):
         names = [s.name for s in self.panel.logic.case.plan.screws] if self.panel.logic.case else []
         return self.random.choice(names) if names else None
@@ -166,7 +224,9 @@ def observed(scene):
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 23))])
-def test_random_actions(session, quick, raised, inputs, seed, tmp_path):
+def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypatch):
+    replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.surface_of", lambda case, bone: FEMUR)
+    monkeypatch.setattr("MSKPlannerLib.mrml.shown_osteotomies.surface_of", lambda case, bone: FEMUR)
     panel = session.open_panel("MSKPlanner")
     panel.ui.planButton.click()
     monkey = Monkey(session, panel, seed)
@@ -176,6 +236,7 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path):
     kept = panel.logic.session
     session.close_panel(panel)
     assert len(kept._observers) == 0
+    assert len(kept.cuts) == 0
     assert panel.Observations == []
     assert observed(session.scene) == []
 

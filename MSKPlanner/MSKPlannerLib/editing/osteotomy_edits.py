@@ -26,7 +26,7 @@ from ..osteotomy.limb_wedge import WedgeOptions
 from ..osteotomy.plane import Plane
 from ..osteotomy.plane_split import cut_face
 from ..osteotomy.planned import AskedCut, asked_of, limb_after, limb_record, plan_cuts
-from ..osteotomy.target import CutLevel, Target
+from ..osteotomy.target import CutLevel, Target, neutral_axis
 from ..pipeline import Case
 from ..plan import Plan
 from ..plan_osteotomy import Osteotomy
@@ -37,6 +37,8 @@ from .screw_edits import fields_of, judged_again
 _SURFACE_STEP_MM = 1.2
 #: How far inside the far cortex the hinge of a new cut lies, mm.
 _HINGE_DEPTH_MM = 10.0
+#: What a femur is corrected to beside a tibia that is cut for the whole leg: the middle of `limb_measures.MEASURES`' range.
+_USUAL_LDFA_DEG = 87.5
 LEG_BONES = ("femur", "tibia", "fibula", "talus")
 _WEDGES = (CutKind.OPENING, CutKind.CLOSING)
 
@@ -134,6 +136,31 @@ def added(case: Case, bone: str, target: Target | None = None, *, opening: bool 
     else:
         asked = replace(_for_target(case, bone, role, target, opening), name=name, bone=bone)
     return _with_cuts(case, [*map(asked_of, case.plan.osteotomies), asked])
+
+
+def first_cut(case: Case, bone: str, progress: Progress = no_progress) -> tuple[Case, str]:
+    """Return the case with a cut of a bone to begin with, and what to know of it.
+
+    A femur or tibia is measured with its leg and cut for a straight axis where that can be planned; a femur whose tibia is
+    cut already, for a usual mLDFA. Else, and for any other bone, the cut lies across its middle and turns nothing yet.
+
+    Raises
+    ------
+    MSKError
+        When the bone is cut already or its surface cannot be cut.
+    """
+    if any(o.bone == bone for o in case.plan.osteotomies):
+        raise InputError("a bone can be cut once in a plan", "Change the cut that it has.", where=bone)
+    remark = ""
+    try:
+        case = with_leg(case, bone, progress)
+        if _role(case, bone):
+            second = _role(case, bone) == "femur" and any(o.role for o in case.plan.osteotomies)
+            return added(case, bone, Target("ldfa_deg", _USUAL_LDFA_DEG) if second else neutral_axis()), ""
+    except MSKError as error:
+        remark = f"cut across its middle: {error}"
+    progress(0.8, f"Cutting {bone}")
+    return added(case, bone), remark
 
 
 def placed(case: Case, name: str, to_ras: ArrayLike, *, solids: bool = True) -> Case:

@@ -1,0 +1,158 @@
+"""Osteotomies in the panel: added, aimed, dragged, undone; the numbers are those of the closed form."""
+
+import numpy as np
+import pytest
+from core.leg_case import leg_case, leg_images
+from quick_planner import raised_fixture  # noqa: F401  used by its name
+
+from harness.helpers import press, replace_function
+from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.mrml import nodes_of_plan
+
+TIBIA = "right tibia osteotomy"
+
+
+@pytest.fixture(name="leg_inputs")
+def leg_inputs_fixture(session, monkeypatch):
+    replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.empty_case", leg_case)
+    ct, bones = leg_images()
+    return volume_to_node(session.scene, ct), segmentation_to_node(session.scene, bones, "Bones of a leg")
+
+
+@pytest.fixture(name="panel")
+def panel_fixture(session, leg_inputs, raised):
+    panel = session.open_panel("MSKPlanner")
+    add(panel, "right tibia")
+    return panel
+
+
+def add(panel, bone):
+    ui = panel.cutUi
+    names = [ui.cutBoneComboBox.itemText(n) for n in range(ui.cutBoneComboBox.count)]
+    ui.cutBoneComboBox.currentIndex = names.index(bone)
+    press(ui.addCutButton)
+
+
+def record(panel, name=TIBIA):
+    return next(o for o in panel.logic.case.plan.osteotomies if o.name == name)
+
+
+def measures(panel):
+    table = panel.cutUi.measuresTable
+    rows = ([table.item(r, c).text() for c in range(4)] for r in range(table.rowCount))
+    return {row[0]: tuple(row[1:]) for row in rows}
+
+
+def row(panel, n=0):
+    table = panel.cutUi.cutsTable
+    return [table.item(n, c).text() for c in range(table.columnCount)]
+
+
+def plane(panel, name=TIBIA):
+    return panel.logic.session.cuts.shown.nodes[name].plane
+
+
+def test_without_bones_nothing_can_be_cut(session, raised):
+    panel = session.open_panel("MSKPlanner")
+    assert not panel.cutUi.addCutButton.enabled
+    assert panel.cutUi.measuresTable.visible is False
+
+
+def test_a_tibia_is_cut_to_a_straight_axis(panel):
+    cut = record(panel)
+    assert cut.verdict == "accepted"
+    assert measures(panel)["HKA (°)"] == ("172.0", "180.0", "+8.0")
+    assert row(panel)[:3] == ["right tibia", "opens", f"{cut.angle_deg:.1f}"]
+    assert panel.cutUi.cutsTable.currentRow() == 0
+    assert "for HKA 180.0°" in panel.cutUi.cutLabel.text
+    assert panel.ui.screwsLabel.text == "No screws planned yet."
+    assert not panel.ui.guidesButton.enabled
+    assert panel.cutUi.cutTargetComboBox.currentIndex == 1
+
+
+def test_angle_gap_and_target_are_one_wedge(panel):
+    ui = panel.cutUi
+    ui.cutAngleSpinBox.value = 6.0
+    cut = record(panel)
+    assert (cut.angle_deg, cut.target) == (6.0, None)
+    assert ui.cutTargetComboBox.currentIndex == 0
+    assert ui.cutGapSpinBox.value == pytest.approx(cut.gap_mm, abs=0.051)
+    ui.cutGapSpinBox.value = 9.0
+    assert record(panel).gap_mm == pytest.approx(9.0, abs=1e-9)
+    ui.cutTargetComboBox.currentIndex = 2  # the weight-bearing line
+    assert ui.cutTargetSpinBox.value == 62.0
+    assert measures(panel)["Weight-bearing line (%)"][1] == "62.0"
+    ui.cutTargetSpinBox.value = 55.0
+    assert measures(panel)["Weight-bearing line (%)"][1] == "55.0"
+    assert record(panel).target.value == pytest.approx(0.55)
+    ui.cutTargetComboBox.currentIndex = 0
+    assert record(panel).target is None
+    assert measures(panel)["Weight-bearing line (%)"][1] == "55.0"
+    before = record(panel)
+    ui.cutKindComboBox.currentIndex = 1
+    assert record(panel).kind == "closing wedge"
+    assert len(record(panel).fragments) == 3
+    press(panel.ui.undoButton)
+    assert record(panel) == before
+
+
+def test_what_cannot_be_is_said_and_the_boxes_go_back(panel):
+    ui = panel.cutUi
+    before = record(panel)
+    ui.cutTargetComboBox.currentIndex = 4  # mLDFA: no cut of the tibia changes it
+    assert "no turn about this hinge" in panel.ui.statusLabel.text
+    assert ui.cutTargetComboBox.currentIndex == 1
+    ui.cutGapSpinBox.value = 60.0
+    assert record(panel).gap_mm == pytest.approx(60.0) or "degrees" in panel.ui.statusLabel.text
+    while record(panel) != before:
+        press(panel.ui.undoButton)
+    press(ui.addCutButton)
+    assert "once in a plan" in panel.ui.statusLabel.text
+
+
+def test_numbers_follow_the_hand(panel):
+    node = plane(panel)
+    node.InvokeEvent(node.PointStartInteractionEvent)
+    angles = []
+    for _ in range(3):
+        origin = np.array(node.GetOrigin())
+        node.SetOrigin(*(origin + [-2.0, 0, -1.5]))
+        angles.append(panel.cutUi.cutLabel.text)
+        assert measures(panel)["HKA (°)"][1] == "180.0"
+        assert panel.cutUi.cutAngleSpinBox.value == pytest.approx(record(panel).angle_deg, abs=0.051)
+    node.InvokeEvent(node.PointEndInteractionEvent)
+    assert len(set(angles)) == 3
+    press(panel.cutUi.turnCutButton)
+    assert record(panel).kind == "closing wedge"  # the same turn, with the saw from the other side
+    assert measures(panel)["HKA (°)"][1] == "180.0"
+    for _ in range(2):
+        press(panel.ui.undoButton)
+    assert panel.ui.undoButton.enabled is False or record(panel).verdict == "accepted"
+
+
+def test_two_levels_and_a_review(panel):
+    add(panel, "right femur")
+    assert panel.cutUi.cutsTable.rowCount == 2
+    # The tibia is cut for the whole leg: the femur takes its own share, the tibia what is left.
+    assert measures(panel)["mLDFA (°)"][:2] == ("92.0", "87.5")
+    panel.cutUi.cutTargetSpinBox.value = 88.0
+    assert measures(panel)["mLDFA (°)"][1] == "88.0"
+    assert measures(panel)["HKA (°)"][1] == "180.0"
+    panel.cutUi.cutReviewedCheckBox.checked = True
+    assert row(panel, 1)[-1] == "✓"
+    panel.cutUi.cutAngleSpinBox.value = 3.0
+    assert row(panel, 1)[-1] == ""
+    press(panel.cutUi.removeCutButton)
+    assert panel.cutUi.cutsTable.rowCount == 1
+    panel.cutUi.cutsTable.setCurrentCell(0, 0)
+    press(panel.cutUi.removeCutButton)
+    assert panel.cutUi.cutsTable.rowCount == 0
+    assert nodes_of_plan(panel.logic.session.scene, role="fragment") == ()
+
+
+def test_the_scene_closes_and_the_panel_is_empty(session, panel):
+    session.scene.Clear(0)
+    assert panel.cutUi.cutsTable.rowCount == 0
+    assert panel.cutUi.measuresTable.rowCount == 0
+    assert not panel.cutUi.removeCutButton.enabled
+    assert nodes_of_plan(session.scene) == ()
