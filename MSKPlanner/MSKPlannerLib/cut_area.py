@@ -289,7 +289,7 @@ def cut_in_words(cut: Osteotomy | None) -> str:
     """Return what there is to say of an osteotomy under the table."""
     if cut is None:
         return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
-    facts = [f"{cut.kind} of {cut.angle_deg:.1f}°"]
+    facts = [f"{cut.kind.capitalize()} of {cut.angle_deg:.1f}°"]
     if cut.gap_mm is not None:
         facts.append(f"{cut.gap_mm:.1f} mm at the cortex")
     if cut.hinge.bone_left_mm is not None:

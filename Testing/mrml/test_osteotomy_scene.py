@@ -174,6 +174,14 @@ def test_two_bones_the_tibia_goes_with_the_femur(session):
     assert after["ldfa_deg"] == pytest.approx(88.0, abs=1e-6)
     assert after["hka_deg"] == pytest.approx(180.0, abs=1e-6)
     agree(session)
+    # The tibia's plane is seen where its upper part is, and dragged there.
+    before = tibia.planes[0].point_ras
+    seen = np.array(nodes(session).plane.GetOriginWorld())
+    assert seen == pytest.approx(np.array(femur.fragments[1].image_to_planned_ras)[:3] @ [*before, 1], abs=1e-6)
+    nodes(session).plane.SetOrigin(*np.add(before, [0, 0, -1.0]))
+    assert np.subtract(cut(session).planes[0].point_ras, before) == pytest.approx([0, 0, -1.0], abs=1e-9)
+    agree(session)
+    session.undo()
     session.scene.RemoveNode(nodes(session, "right femur osteotomy").models["moved"])
     assert [o.name for o in session.case.plan.osteotomies] == [NAME]
     assert np.array_equal(cut(session).fragments[0].image_to_planned_ras, np.eye(4))

@@ -73,7 +73,6 @@ def surface_of(case: Case, bone: str) -> Mesh:
     assert fields is not None
     if bone not in [s.name for s in case.segmentation.segments]:
         raise InputError(f"there is no segment '{bone}'", "Choose one that there is.", where="osteotomy")
-    # Without the CT, as landmarks are found: the labels' smooth surface.
     return fields.kept(("cut surface", bone), lambda: surface_of_depth(fields.smooth(bone).field(_SURFACE_STEP_MM)))
 
 

@@ -126,10 +126,13 @@ class ShownOsteotomies:
         if basis.ct.GetScene() is None:
             return
         above = basis.ct.GetParentTransformNode()
-        moved = [n for nodes in self.nodes.values() for n in (nodes.plane, *nodes.motions.values())]
+        moved = [n for nodes in self.nodes.values() for n in nodes.motions.values()]
         for node in (*moved, *self._marks.values()):
             if node.GetScene() is not None and node.GetParentTransformNode() is not above:
                 place_under(node, above)
+        for nodes in self.nodes.values():  # a plane lies in the part that stays, also where another cut has moved that
+            if nodes.plane.GetParentTransformNode() is not nodes.motions["staying"]:
+                place_under(nodes.plane, nodes.motions["staying"])
 
     def drop(self, name: str) -> None:
         """Take the nodes of an osteotomy out of the scene, those that are still in it, and forget them."""
