@@ -121,3 +121,22 @@ GUIDE_COLUMNS = (
     Column("Verdict", "Whether the guide passed its own checks", lambda g: g.verdict.value),
     Column("Remarks", "Why, and what to know", lambda g: g.remarks),
 )
+OSTEOTOMY_COLUMNS = (
+    Column("Osteotomy", "Name in the plan document", lambda o: o.name),
+    Column("Cut", "What is done at the plane", lambda o: o.kind),
+    Column("Angle", "Of the wedge, or of the turn", lambda o: o.angle_deg, "degrees", 2),
+    Column("Gap", "Height of the wedge at the cortex where it is widest", lambda o: o.gap_mm, "mm", 2),
+    Column("Bone behind the hinge", "Where that is most", lambda o: o.hinge.bone_left_mm, "mm", 1),
+    Column("Saw", "Thickness of the slot", lambda o: o.planes[0].kerf_mm, "mm", 2),
+    Column("Bone lost", "The wedge, or what the saw takes", lambda o: o.removed_mm3, "mm3", 0),
+    Column("Plane", "A point of the cut, on its hinge", lambda o: _point(o.planes[0].point_ras), "RAS mm"),
+    Column(
+        "Normal",
+        "Across the cut, to the part that moves",
+        lambda o: " ".join(f"{v:z.3f}" for v in o.planes[0].normal_ras),
+        "RAS",
+    ),
+    Column("Reviewed", "The reviewer's mark", lambda o: "yes" if o.reviewed else "no"),
+    Column("Verdict", "Whether the fragments do what the plan says", lambda o: o.verdict.value),
+    Column("Remarks", "Why, and what to know", lambda o: o.remarks),
+)

@@ -7,7 +7,10 @@ from quick_planner import raised_fixture  # noqa: F401  used by its name
 
 from harness.helpers import press, replace_function
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.cli.main import main
+from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.mrml import nodes_of_plan
+from MSKPlannerLib.plan_file import read_plan
 
 TIBIA = "right tibia osteotomy"
 
@@ -156,3 +159,23 @@ def test_the_scene_closes_and_the_panel_is_empty(session, panel):
     assert panel.cutUi.measuresTable.rowCount == 0
     assert not panel.cutUi.removeCutButton.enabled
     assert nodes_of_plan(session.scene) == ()
+
+
+def test_exported_and_read_by_the_command_line(panel, tmp_path, capsys):
+    panel.cutUi.cutKindComboBox.currentIndex = 1
+    panel.ui.folderPathLineEdit.currentPath = str(tmp_path / "plan")
+    press(panel.ui.exportButton)
+    assert panel.ui.statusLabel.text == "Done."
+    plan = read_plan(tmp_path / "plan")
+    assert [f.file for f in plan.osteotomies[0].fragments] == [
+        f"fragments/right_tibia_{n}.stl" for n in ("staying", "moved", "wedge")
+    ]
+    report = (tmp_path / "plan" / "report.html").read_text()
+    assert "right tibia osteotomy" in report
+    assert "HKA" in report
+    out = tmp_path / "files"
+    assert main(["export", str(tmp_path / "plan"), "--what", "fragments", "--out", str(out)]) == 0
+    moved = read_mesh(out / "right_tibia_moved_planned_fragment.stl")
+    motion = np.array(plan.osteotomies[0].fragments[1].image_to_planned_ras)
+    lies = read_mesh(tmp_path / "plan" / "fragments" / "right_tibia_moved.stl").transformed(motion)
+    assert moved.vertices_ras.mean(axis=0) == pytest.approx(lies.vertices_ras.mean(axis=0), abs=1e-3)

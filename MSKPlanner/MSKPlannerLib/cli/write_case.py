@@ -16,7 +16,8 @@ from MSKFusionLib.segmentation.files import write_segmentation
 from MSKFusionLib.volume import Volume, write_image, write_sitk
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
-from ..export.mesh_files import write_parts
+from ..export.mesh_files import write_parts, write_stl
+from ..export.osteotomy_files import fragment_bodies, fragment_files
 from ..export.parts import Part
 from ..export.plan_parts import plan_notes
 from ..export.print_sheet import print_sheet
@@ -52,7 +53,11 @@ def write_case(
     InputError
         When a guide is out of date and `allow_outdated` is not set.
     """
-    (folder / "plan.json").write_text(plan_to_json(case.plan), encoding="utf-8")
+    plan, fragments = fragment_files(case)
+    (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
+    for file, mesh in fragments.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        write_stl(mesh, folder / file)
     write_segmentation(case.segmentation, folder / "segmentation.seg.nrrd")
     if case.registration is not None and case.ct is not None and case.mr is not None:
         write_registration(case.registration, folder, case.ct, case.mr)
@@ -144,6 +149,7 @@ def _bodies(case: Case) -> Sequence[Body]:
     from ..screws.shape import screw_mesh
 
     bodies = [Body(name, mesh, BONE_COLOUR, 0.55) for name, mesh in case.bones.items()]
+    bodies += fragment_bodies(case)
     bodies += [Body(s.name, screw_mesh(s), judged_colour(SCREW_COLOUR, s.verdict)) for s in case.plan.screws]
     verdicts = {g.name: g.verdict for g in case.plan.guides}
     bodies += [

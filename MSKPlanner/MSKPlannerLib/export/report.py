@@ -15,8 +15,10 @@ from MSKFusionLib.terminology import Colour
 
 from ..colours import hex_colour
 from ..mesh import Mesh
+from ..osteotomy.planned import whole_change
 from ..plan import Guide, Plan, Screw
-from ..plan_columns import GUIDE_COLUMNS, SCREW_COLUMNS, Column
+from ..plan_columns import GUIDE_COLUMNS, OSTEOTOMY_COLUMNS, SCREW_COLUMNS, Column
+from ..plan_osteotomy import Osteotomy
 from .html import bullets, figures, page, table
 from .registration_report import input_table, registration_table
 
@@ -64,6 +66,7 @@ def render_report(
         registration=_registration(plan),
         overview=_pictures(p for p in pictures if p.section == "overview"),
         screws=_metrics_table(SCREW_COLUMNS, plan.screws) + _risk_words(plan) + _construct_table(plan),
+        osteotomies=_osteotomies(plan),
         screw_pictures=_pictures(p for p in pictures if p.section == "screws"),
         guides=_metrics_table(GUIDE_COLUMNS, plan.guides),
         checks=_check_table(plan),
@@ -81,7 +84,7 @@ def summary(plan: Plan) -> str:
     levels = list(dict.fromkeys(s.level for s in plan.screws if s.site == "pedicle"))
     elsewhere = [s.name for s in plan.screws if s.site != "pedicle"]
     grades = "".join(sorted({s.grade for s in plan.screws}))
-    parts = [] if plan.screws else ["No screws"]
+    parts = [] if plan.screws or plan.osteotomies else ["No screws"]
     if levels:
         count = len(plan.screws) - len(elsewhere)
         parts.append(f"{count} screws in {len(levels)} vertebrae ({', '.join(levels)})")
@@ -92,6 +95,8 @@ def summary(plan: Plan) -> str:
             f"grades {grades}, least clearance {min(s.clearance_mm for s in plan.screws):.1f} mm, "
             f"diameters {min(s.diameter_mm for s in plan.screws):.1f} to {max(s.diameter_mm for s in plan.screws):.1f} mm"
         )
+    if plan.osteotomies:
+        parts.append("; ".join(f"{o.name}: {o.kind}, {o.angle_deg:.1f} degrees" for o in plan.osteotomies))
     if plan.guides:
         good = sum(g.verdict is Verdict.ACCEPTED for g in plan.guides)
         parts.append(f"{good} of {len(plan.guides)} guides passed their checks")
@@ -110,7 +115,7 @@ def _verdict_words(plan: Plan) -> str:
     return "REJECTED by its own checks. Do not use it before the points below are cleared."
 
 
-def _metrics_table(columns: Sequence[Column], parts: Sequence[Screw] | Sequence[Guide]) -> str:
+def _metrics_table(columns: Sequence[Column], parts: Sequence[Screw] | Sequence[Guide] | Sequence[Osteotomy]) -> str:
     # A part's name says its level and side.
     shown = [c for c in columns if c.heading not in ("Level", "Side")]
     rows = [[c.text(part) for c in shown] for part in parts]
@@ -161,6 +166,18 @@ def _construct_table(plan: Plan) -> str:
         "Remarks",
     ]
     return "<h3>Rods</h3>" + table(head, rows)
+
+
+def _osteotomies(plan: Plan) -> str:
+    """Return the osteotomies, and the leg's measures before and after all of them."""
+    if not plan.osteotomies:
+        return ""
+    html = "<h2>Osteotomies</h2>" + _metrics_table(OSTEOTOMY_COLUMNS, plan.osteotomies)
+    rows = [
+        [m.title, m.before, m.after, None if m.before is None or m.after is None else m.after - m.before, m.unit]
+        for m in whole_change(plan.osteotomies)
+    ]
+    return html + (table(["The leg", "Before", "After", "Change", "Unit"], rows) if rows else "")
 
 
 def _check_table(plan: Plan) -> str:
