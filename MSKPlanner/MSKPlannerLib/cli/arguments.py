@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         _reduce,
         _limb,
         _mirror,
+        _forearm,
         _spine,
         _export,
         _send,
@@ -393,6 +394,28 @@ def _mirror(commands: argparse._SubParsersAction) -> None:
     mirror.add_argument("--moves", required=True, metavar="R,A,S", help="a point on the part that is moved")
     mirror.add_argument("--kerf", type=float, default=0.0, metavar="MM", help="thickness of the saw (default 0)")
     _output(mirror)
+
+
+def _forearm(commands: argparse._SubParsersAction) -> None:
+    forearm = _command(
+        commands, "forearm", "measure a wrist: radial inclination, volar tilt, radial height, ulnar variance"
+    )
+    mesh = "a closed surface (STL, PLY, OBJ, 3MF or VTK), or with --bones the name of its segment"
+    forearm.add_argument("--radius", metavar="MESH", help=mesh)
+    forearm.add_argument("--ulna", metavar="MESH", help="the same of this bone")
+    forearm.add_argument("--bones", metavar="LABELMAP", help="a segmentation with the bones instead of surfaces")
+    _numbering(forearm)
+    forearm.add_argument(
+        "--side", choices=["left", "right"], required=True, help="volar and dorsal follow from it: check it"
+    )
+    forearm.add_argument("--distal", metavar="R,A,S", help="from elbow to hand, for a piece that does not tell")
+    forearm.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="points that you placed, as Slicer saves them, labelled 'radial styloid', 'volar rim', 'ulnar head', ...: they "
+        "count instead of those that are found",
+    )
+    _output(forearm)
 
 
 def _spine(commands: argparse._SubParsersAction) -> None:

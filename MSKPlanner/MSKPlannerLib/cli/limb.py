@@ -8,25 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import FloatArray, flip_ras_lps
 from MSKFusionLib.progress import Progress
-from MSKFusionLib.registration.landmark_files import read_landmarks
 from MSKFusionLib.registration.result import Verdict
-from MSKFusionLib.segmentation import Segmentation
-from MSKFusionLib.segmentation.files import read_segmentation
 
 from ..anatomy.leg import LegPoints, find_leg
 from ..anatomy.limb_landmarks import POINTS, spoken
 from ..anatomy.limb_measures import MEASURES
-from ..bone.smooth_bone import smooth_bone
-from ..bone.surface import surface_of_depth
 from ..export.limb_plan import limb_plan, write_fragments
 from ..export.limb_record import describe_leg, describe_turn, describe_wedge
 from ..export.limb_report import render_limb_report
-from ..export.mesh_files import read_mesh
 from ..mesh import Mesh
 from ..osteotomy.limb_cut import LimbPlan, asked_cut, plan_limb_cut, plan_two_levels
 from ..osteotomy.limb_turn import LimbTurn
@@ -35,6 +26,7 @@ from ..osteotomy.target import CutLevel, Target, fujisawa
 from ..output_folder import check_output, output_folder
 from ..plan import Plan
 from ..plan_file import plan_to_json
+from .bone_input import markups, read_bones, read_direction, read_placed
 from .console import say, table
 from .status import DONE, REJECTED
 
@@ -61,12 +53,12 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     if femoral is not None and target is None:
         raise InputError("--femoral-target is the first of two corrections", "Give --target for the tibia as well.")
     options = _options(args)
-    bones = _bones(args)
-    placed = {} if args.landmarks is None else _placed(args.landmarks)
+    bones = read_bones(args, BONES, _SURFACE_STEP_MM)
+    placed = {} if args.landmarks is None else read_placed(args.landmarks, POINTS, "leg")
     progress(0.3, "Looking for landmarks")
     leg = find_leg(
         bones.get("femur"), bones.get("tibia"), fibula=bones.get("fibula"), talus=bones.get("talus"), side=args.side,
-        up_ras=_direction(args.up), placed=placed,
+        up_ras=read_direction(args.up, "--up", "0,0,1 for upwards"), placed=placed,
     )  # fmt: skip
     record = describe_leg(leg)
     plans: tuple[LimbPlan, ...] = ()
@@ -151,104 +143,16 @@ def _options(args: argparse.Namespace) -> WedgeOptions:
     return WedgeOptions(CutLevel(args.cut), args.wedge == "opening", args.entry_mm, args.hinge_mm, args.hinge_depth_mm)
 
 
-def _direction(text: str | None) -> FloatArray | None:
-    if text is None:
-        return None
-    try:
-        values = np.array([float(v) for v in text.split(",")])
-    except ValueError:
-        values = np.empty(0)
-    if values.shape != (3,) or not np.isfinite(values).all() or np.linalg.norm(values) < 1e-6:
-        raise InputError(f"'{text}' is not a direction", "Write R,A,S, as 0,0,1 for upwards.", where="--up")
-    return values
-
-
-def _bones(args: argparse.Namespace) -> dict[str, Mesh]:
-    """Read the bones from meshes, or from the segments of a labelmap."""
-    named = {bone: getattr(args, bone) for bone in BONES}
-    if args.bones is None:
-        return {bone: _closed(read_mesh(name), bone) for bone, name in named.items() if name is not None}
-    segmentation = read_segmentation(args.bones, numbering=args.numbering)
-    found = {}
-    for bone, name in named.items():
-        segment = name if name is not None else _segment_of(segmentation, bone, args.side)
-        if segment is None:
-            continue
-        if segment not in [s.name for s in segmentation.segments]:
-            raise InputError(
-                f"there is no segment '{segment}'",
-                f"There are: {', '.join(s.name for s in segmentation.segments)}.",
-                where=f"--{bone}",
-            )
-        found[bone] = surface_of_depth(smooth_bone(segmentation, segment).field(_SURFACE_STEP_MM))
-    if not found:
-        raise InputError(
-            "no segment is called femur or tibia",
-            f"Name them with --femur and --tibia; there are: {', '.join(s.name for s in segmentation.segments)}.",
-            where=str(args.bones),
-        )
-    return found
-
-
-def _segment_of(segmentation: Segmentation, bone: str, side: str | None) -> str | None:
-    """Return the segment that is called after a bone, of the side that was asked for."""
-    names = [s.name for s in segmentation.segments if bone in s.name.lower().replace("_", " ").split()]
-    if side is not None:
-        names = [n for n in names if side in n.lower()] or names
-    if len(names) > 1:
-        raise InputError(
-            f"several segments are called {bone}: {', '.join(names)}",
-            f"Say --side, or name one with --{bone}.",
-            "--bones",
-        )
-    return names[0] if names else None
-
-
-def _closed(mesh: Mesh, bone: str) -> Mesh:
-    """Return a mesh that is outward."""
-    return mesh if mesh.volume_mm3 >= 0 else Mesh(mesh.vertices_ras, mesh.faces[:, ::-1])
-
-
-def _placed(path: str) -> dict[str, FloatArray]:
-    """Return placed landmarks under their names; blanks, hyphens and capitals do not matter."""
-    points = {}
-    for label, point in read_landmarks(path).items():
-        name = label.strip().lower().replace(" ", "_").replace("-", "_")
-        if name not in POINTS:
-            raise InputError(
-                f"'{label}' is no landmark of a leg", f"Name them: {', '.join(spoken(n) for n in POINTS)}.", where=path
-            )
-        points[name] = point
-    return points
-
-
 def _write(
     folder: Path, leg: LegPoints, record: dict[str, Any], bones: dict[str, Mesh], plans: Sequence[LimbPlan]
 ) -> None:
     (folder / "limb.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    (folder / "landmarks.mrk.json").write_text(json.dumps(_markups(leg), indent=1) + "\n", encoding="utf-8")
+    (folder / "landmarks.mrk.json").write_text(
+        json.dumps(markups(leg.landmarks, leg.origin, POINTS), indent=1) + "\n", encoding="utf-8"
+    )
     records = [record[n] for n in ("femoral_correction", "correction") if n in record]
     report = render_limb_report(leg, record, bones, plans, records)
     (folder / "limb.html").write_text(report, encoding="utf-8")
-
-
-def _markups(leg: LegPoints) -> dict[str, Any]:
-    """Return the landmarks as Slicer's point list."""
-    points = [
-        {
-            "id": str(n + 1),
-            "label": spoken(name),
-            "description": leg.origin[name],
-            "position": [float(c) for c in flip_ras_lps(getattr(leg.landmarks, name))],
-            "positionStatus": "defined",
-        }
-        for n, name in enumerate(name for name in POINTS if name in leg.origin)
-    ]
-    schema = "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
-    return {
-        "@schema": schema,
-        "markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}],
-    }
 
 
 def _words(record: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ _OWN_FILE = (
     "path",
     "limb",
     "mirror",
+    "forearm",
     "spine",
     "export",
     "send",
