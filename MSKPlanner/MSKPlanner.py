@@ -207,7 +207,6 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         if added is not None:
             self.cuts.select(added.plan.osteotomies[-1].name)
-            self.ui.statusLabel.text = self.logic.session.problem or _("Done.")
 
     def onGuides(self) -> None:
         """Design guides for the planned screws."""
@@ -258,7 +257,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         guard = slicer.util.tryWithErrorDisplay(failed, waitCursor=True)
         result = self.job.run(work, guard, stopped=_("Stopped. Nothing was changed."))
         if result is not None:
-            self.ui.statusLabel.text = _("Done.")
+            self.ui.statusLabel.text = self.logic.session.problem or _("Done.")
             self.showCase()
         self.updateButtons()
         return result
@@ -420,9 +419,12 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         options = CaseOptions(level_hint=hint, levels=levels or None, want_guides=False)
         report = progress or no_progress
         case = plan_case(ct, bones=bones, options=options, progress=report)
-        case = carried_over(case, self.case)
+        before = self.case
+        case = carried_over(case, before)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         self.session.take(_("Plan screws"), case, Basis.of(ctNode, segmentationNode, case, lowestLevel or ""))
+        if before is not None and before.plan.osteotomies and not case.plan.osteotomies:
+            self.session.problem = _("The osteotomies of the images as they were are left out. Undo brings them back.")
         return case
 
     def addCut(
@@ -461,7 +463,9 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             raise InputError("the plan was changed meanwhile", "Try again.", where=bone)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         self.session.take(_("Cut {bone}").format(bone=bone), case, basis)
-        self.session.problem = remark
+        if held is not None and start is not held:
+            remark = f"{remark} " + _("The images have changed: a new plan was begun. Undo brings the old one back.")
+        self.session.problem = remark.strip()
         return case
 
     def designGuides(self, progress: Any = None) -> Any:

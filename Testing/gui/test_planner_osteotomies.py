@@ -179,3 +179,26 @@ def test_exported_and_read_by_the_command_line(panel, tmp_path, capsys):
     motion = np.array(plan.osteotomies[0].fragments[1].image_to_planned_ras)
     lies = read_mesh(tmp_path / "plan" / "fragments" / "right_tibia_moved.stl").transformed(motion)
     assert moved.vertices_ras.mean(axis=0) == pytest.approx(lies.vertices_ras.mean(axis=0), abs=1e-3)
+
+
+def test_a_new_plan_on_changed_bones_says_that_the_old_one_is_left(panel, leg_inputs):
+    segment = leg_inputs[1].GetSegmentation().GetNthSegment(1)
+    segment.GetRepresentation("Binary labelmap").Modified()
+    assert not panel.cutUi.removeCutButton.enabled
+    add(panel, "right femur")
+    assert "Undo brings the old one back" in panel.ui.statusLabel.text
+    assert [o.bone for o in panel.logic.case.plan.osteotomies] == ["right femur"]
+    press(panel.ui.undoButton)
+    assert [o.bone for o in panel.logic.case.plan.osteotomies] == ["right tibia"]
+
+
+def test_planning_screws_keeps_the_cuts(panel, monkeypatch):
+    def plan_case(ct, mr=None, bones=None, options=None, *, implants=None, progress):
+        return leg_case(ct, bones)
+
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.plan_case", plan_case)
+    before = panel.logic.case.plan.osteotomies
+    press(panel.ui.planButton)
+    assert panel.logic.case.plan.osteotomies == before
+    assert panel.cutUi.cutsTable.rowCount == 1
+    assert panel.ui.statusLabel.text == "Done."
