@@ -19,7 +19,7 @@ from .osteotomy.planned import whole_change
 from .osteotomy.target import Target
 from .pipeline import Case
 from .plan import Plan
-from .plan_osteotomy import BeforeAfter, Osteotomy
+from .plan_osteotomy import BeforeAfter, Limb, Osteotomy
 from .screw_area import CellMaker, Editor
 
 COLUMNS = ("Bone", "Cut", "Angle", "Gap", "Hinge", "Reviewed")
@@ -135,8 +135,8 @@ class CutArea:
             self._ui.cutsTable.setCurrentCell(names.index(name), 0)
 
     def update(self, plan: Plan, name: str) -> None:
-        """Show what becomes of the osteotomies while one is dragged, and choose it."""
-        if name not in [c.name for c in plan.osteotomies]:
+        """Show what becomes of the osteotomies while one of them is dragged, which is chosen, or a landmark of the leg; a screw does not matter."""
+        if any(s.name == name for s in plan.screws):
             return
         self._plan = plan
         for row, cut in enumerate(plan.osteotomies):
@@ -168,7 +168,7 @@ class CutArea:
             (ui.removeCutButton, can),
         ):
             widget.enabled = possible
-        ui.cutLabel.text = cut_in_words(cut)
+        ui.cutLabel.text = cut_in_words(cut, None if self._plan is None else self._plan.limb)
         if cut is None:
             return
         self._showing = True
@@ -285,7 +285,7 @@ class CutArea:
             self._show_chosen()  # what was typed is not so
 
 
-def cut_in_words(cut: Osteotomy | None) -> str:
+def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
     """Return what there is to say of an osteotomy under the table."""
     if cut is None:
         return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
@@ -303,7 +303,7 @@ def cut_in_words(cut: Osteotomy | None) -> str:
         )
     lines = [f"{cut.name}: {cut.verdict.value}. {', '.join(facts)}."]
     lines += [f"✗ {reason}" for reason in cut.reasons]
-    lines += [f"• {note}" for note in cut.notes]
+    lines += [f"• {note}" for note in (*cut.notes, *(limb.notes if limb is not None and cut.role else ()))]
     return "\n".join(lines)
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import vtk
-from core.leg_case import FEMUR
+from core.leg_case import FEMUR, LIMB, TIBIA, leg_images
 from quick_planner import SCREWS, add_inputs, axis, drag, inputs_fixture, of, quick_fixture, raised_fixture  # noqa: F401  used by their names
 
 from harness.helpers import replace_function
+from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.editing.up_to_date import out_of_date
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
+from MSKPlannerLib.mrml.limb_marks import moved_landmarks, wanted_landmarks
 from MSKPlannerLib.mrml.osteotomy_nodes import is_at, plane_frame
 from MSKPlannerLib.osteotomy.planned import asked_of
 
@@ -49,6 +52,7 @@ class Monkey:
             self.drag_cut: 3,
             self.change_cut: 5,
             self.press_cut: 2,
+            self.drag_landmark: 2,
         }
         action = self.random.choices(list(chances), list(chances.values()))[0]
         self.done.append(action.__name__)
@@ -73,6 +77,9 @@ class Monkey:
         cuts = self.panel.cutUi.cutsTable
         assert [cuts.item(r, 0).text() for r in range(cuts.rowCount)] == [o.bone for o in case.plan.osteotomies]
         assert set(logic.session.cuts.shown.nodes) == {o.name for o in case.plan.osteotomies}
+        points = logic.session.cuts.shown.landmarks
+        if points is not None and points.GetScene() is not None:
+            assert moved_landmarks(points, wanted_landmarks(case.plan)) == {}
         for record in case.plan.osteotomies:
             frame = plane_frame(logic.session.cuts.shown.nodes[record.name].plane)
             assert is_at(frame, asked_of(record).shape)
@@ -110,6 +117,23 @@ class Monkey:
             turn.Translate(*(self.random.gauss(0, 6) for _ in range(3)))
             turn.RotateWXYZ(self.random.gauss(0, 5), *(self.random.gauss(0, 1) for _ in range(3)))
             node.ApplyTransform(turn)
+        if grasped:
+            node.InvokeEvent(node.PointEndInteractionEvent)
+
+    def drag_landmark(self):
+        node = self.panel.logic.session.cuts.shown.landmarks
+        if node is None or node.GetScene() is None:
+            return
+        grasped = self.random.random() < 0.6
+        if grasped:
+            node.InvokeEvent(node.PointStartInteractionEvent)
+        for _ in range(2):
+            index = self.random.randrange(node.GetNumberOfControlPoints())
+            if self.random.random() < 0.05:
+                node.RemoveNthControlPoint(index)
+                continue
+            at = np.array(node.GetNthControlPointPosition(index))
+            node.SetNthControlPointPosition(index, *(at + [self.random.gauss(0, 4) for _ in range(3)]))
         if grasped:
             node.InvokeEvent(node.PointEndInteractionEvent)
 
@@ -238,6 +262,35 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypa
     assert len(kept._observers) == 0
     assert len(kept.cuts) == 0
     assert panel.Observations == []
+    assert observed(session.scene) == []
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
+def test_random_actions_on_a_leg(session, quick, raised, seed, monkeypatch):
+    """The same with a femur and a tibia whose leg is measured: targets, two levels, landmarks."""
+
+    def with_leg(case, bone, progress):
+        return case if case.plan.limb is not None else replace(case, plan=replace(case.plan, limb=LIMB))
+
+    surfaces = {"right femur": FEMUR, "right tibia": TIBIA}
+    replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.surface_of", lambda case, bone: surfaces[bone])
+    monkeypatch.setattr("MSKPlannerLib.mrml.shown_osteotomies.surface_of", lambda case, bone: surfaces[bone])
+    replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.with_leg", with_leg)
+
+    def add_leg(scene):
+        ct, bones = leg_images()
+        return volume_to_node(scene, ct), segmentation_to_node(scene, bones, "Bones of a leg")
+
+    monkeypatch.setitem(globals(), "add_inputs", add_leg)
+    add_leg(session.scene)
+    panel = session.open_panel("MSKPlanner")
+    monkey = Monkey(session, panel, seed)
+    for _ in range(ACTIONS):
+        monkey.act()
+        assert raised == [], monkey.done[-5:]
+    kept = panel.logic.session
+    session.close_panel(panel)
+    assert len(kept._observers) == len(kept.cuts) == 0
     assert observed(session.scene) == []
 
 

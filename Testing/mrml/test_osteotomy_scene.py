@@ -1,5 +1,7 @@
 """Osteotomies in a scene: planes are handles, fragments and axes follow, undo goes back, and nothing is left behind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import vtk
@@ -7,6 +9,7 @@ from core.leg_case import FEMUR, LEG, TIBIA, leg_case, leg_images
 
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.anatomy.limb_alignment import align
 from MSKPlannerLib.editing import osteotomy_edits
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.mrml.osteotomy_nodes import plane_frame
@@ -161,6 +164,47 @@ def test_a_plane_that_leaves_the_bone_is_put_back_and_said(session):
     move(nodes(session).plane, shift(0, 0, 600.0))
     assert cut(session) == before
     agree(session)
+
+
+def test_a_landmark_is_dragged_and_every_measure_follows(session):
+    first = cut(session)
+    session.edit("Seen", osteotomy_edits.reviewed, NAME, True)
+    node = session.cuts.shown.landmarks
+    names = [node.GetNthControlPointDescription(n) for n in range(node.GetNumberOfControlPoints())]
+    at = names.index("ankle_centre")
+    start = np.array(node.GetNthControlPointPosition(at))
+    assert start == pytest.approx(LEG.ankle_centre, abs=1e-12)
+    node.InvokeEvent(node.PointStartInteractionEvent)
+    for share in (0.5, 1.0):
+        node.SetNthControlPointPosition(at, *(start + share * np.array([-5.0, 0, 0])))
+    held = cut(session)
+    node.InvokeEvent(node.PointEndInteractionEvent)
+    record = cut(session)
+    rows = {m.name: m for m in record.measures}
+    leg = replace(LEG, ankle_centre=LEG.ankle_centre + [-5.0, 0, 0])
+    assert rows["hka_deg"].before == pytest.approx(align(leg).hka_deg, abs=1e-9)
+    assert rows["hka_deg"].after == pytest.approx(180.0, abs=1e-6)
+    assert held.angle_deg == record.angle_deg > first.angle_deg
+    assert session.case.plan.limb.origin["ankle_centre"] == "placed"
+    assert not record.reviewed
+    assert session.history.undo_label == "Place ankle centre"
+    agree(session)
+    session.undo()
+    assert node.GetNthControlPointPosition(at) == pytest.approx(tuple(start), abs=1e-9)
+    assert cut(session).reviewed
+    # Nonsense is refused and put back, and so is a point too many or too few.
+    node.SetNthControlPointPosition(names.index("hip_centre"), 0, 0, -900.0)
+    assert session.problem
+    node.AddControlPoint(vtk.vtkVector3d(1, 2, 3))
+    assert "moved, not added" in session.problem
+    node.RemoveNthControlPoint(0)
+    assert [node.GetNthControlPointDescription(n) for n in range(node.GetNumberOfControlPoints())] == names
+    assert node.GetNthControlPointPosition(at) == pytest.approx(tuple(start), abs=1e-9)
+    agree(session)
+    session.scene.RemoveNode(node)
+    assert session.incomplete
+    session.write_document()
+    assert session.cuts.shown.landmarks.GetNumberOfControlPoints() == len(names)
 
 
 def test_two_bones_the_tibia_goes_with_the_femur(session):

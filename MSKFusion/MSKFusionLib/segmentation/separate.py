@@ -313,7 +313,9 @@ def lateral_seeds(
     # the far side is sure there. Ribs do not reach that far down.
     far[tuple(points.kji[(side < _BEYOND_ALA_MM) & (points.step > min(hips_step, sacrum_step - 10))].T)] = False
     labels, _ = ndimage.label(far, np.ones((3, 3, 3)))
-    anchors = points.kji[(side > _SURELY_ASIDE_MM) | (leaving & (side > _BEYOND_PROCESS_MM) & (points.step < sacrum_step))]
+    anchors = points.kji[
+        (side > _SURELY_ASIDE_MM) | (leaving & (side > _BEYOND_PROCESS_MM) & (points.step < sacrum_step))
+    ]
     reaching = np.unique(labels[tuple(anchors.T)])
     return np.asarray(np.isin(labels, reaching[reaching > 0]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,7 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from ..anatomy.leg import find_leg
+from ..anatomy.limb_alignment import align
 from ..bone.smooth_bone import BoneFields
 from ..bone.surface import surface_of_depth
 from ..mesh import Mesh
@@ -25,7 +27,7 @@ from ..osteotomy.limb_cut import asked_cut, plan_limb_cut
 from ..osteotomy.limb_wedge import WedgeOptions
 from ..osteotomy.plane import Plane
 from ..osteotomy.plane_split import cut_face
-from ..osteotomy.planned import AskedCut, asked_of, limb_after, limb_record, plan_cuts
+from ..osteotomy.planned import AskedCut, asked_of, landmarks_of, limb_after, limb_record, plan_cuts
 from ..osteotomy.target import CutLevel, Target, neutral_axis
 from ..pipeline import Case
 from ..plan import Plan
@@ -114,6 +116,39 @@ def with_leg(case: Case, bone: str, progress: Progress = no_progress) -> Case:
     )  # fmt: skip
     limb = limb_record(leg.landmarks, segments, leg.origin, (*leg.not_found, *leg.notes))
     return replace(case, plan=replace(case.plan, limb=limb))
+
+
+def landmarks_placed(case: Case, points_ras: Mapping[str, ArrayLike], *, solids: bool = True) -> Case:
+    """Return the case with landmarks of its leg where a surgeon puts them; every measure and target follows.
+
+    Parameters
+    ----------
+    points_ras
+        By the names of `anatomy.limb_landmarks.LimbLandmarks`, as they lie in the image.
+    solids
+        As in `placed`.
+
+    Raises
+    ------
+    InputError
+        When no leg is measured.
+    GeometryError
+        When the points cannot be those of one leg of that side, or a target can no longer be reached.
+    """
+    limb = case.plan.limb
+    if limb is None:
+        raise InputError("no leg is measured", "Cut its femur or tibia first.", where=case.plan.plan_id)
+    points = landmarks_of(limb)
+    points = replace(points, **{n: np.asarray(p, dtype=np.float64) for n, p in points_ras.items()})  # type: ignore[arg-type]
+    align(points, whole=False)
+    origin = {**limb.origin, **dict.fromkeys(points_ras, "placed")}
+    moved = replace(case, plan=replace(case.plan, limb=limb_record(points, limb.bones, origin, limb.notes)))
+    return _with_cuts(moved, [asked_of(o) for o in case.plan.osteotomies], solids=solids)
+
+
+def carried_out_again(case: Case) -> Case:
+    """Return the case with the fragments of all cuts made: what was left out while a hand was on one of them."""
+    return _with_cuts(case, [asked_of(o) for o in case.plan.osteotomies])
 
 
 def added(case: Case, bone: str, target: Target | None = None, *, opening: bool = True) -> Case:
@@ -312,12 +347,16 @@ def _changed(case: Case, name: str, change: Callable[[AskedCut], AskedCut], *, s
 def _with_cuts(case: Case, asked: Sequence[AskedCut], *, solids: bool = True, changed: str = "") -> Case:
     """Carry all cuts out; a mark of the reviewer stays on those that come out as they were."""
     bones: Mapping[str, Mesh] = {a.bone: surface_of(case, a.bone) for a in asked}
-    marked = {o.name for o in case.plan.osteotomies if o.reviewed and o.name != changed}
-    records = [
-        replace(cut.record, reviewed=cut.record.name in marked)
-        for cut in plan_cuts(asked, bones, case.plan.limb, solids=solids)
-    ]
+    marked = {o.name: o for o in case.plan.osteotomies if o.reviewed and o.name != changed}
+    made = [cut.record for cut in plan_cuts(asked, bones, case.plan.limb, solids=solids)]
+    records = [replace(r, reviewed=r.name in marked and _looks(r) == _looks(marked[r.name])) for r in made]
     return replace(case, plan=judged_again(case.plan, case.plan.screws, case.plan.guides, records))
+
+
+def _looks(record: Osteotomy) -> tuple[Any, ...]:
+    """Return what a reviewer of an osteotomy has looked at."""
+    places = tuple(f.image_to_planned_ras for f in record.fragments)
+    return record.kind, record.planes, record.hinge, record.angle_deg, record.target, record.measures, places
 
 
 def _role(case: Case, bone: str) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import vtk
 
 from MSKFusionLib.errors import InputError, MSKError
+from MSKFusionLib.frames import FloatArray
 
+from ..anatomy.limb_landmarks import spoken
 from ..editing import osteotomy_edits
 from ..osteotomy.planned import asked_of
 from ..pipeline import Case
+from ..plan import Point
 from ..plan_osteotomy import Osteotomy
+from .limb_marks import moved_landmarks, wanted_landmarks
 from .observers import Observers
 from .osteotomy_nodes import is_at, plane_frame, put_plane
 from .plan_basis import Basis
@@ -22,6 +26,10 @@ from .shown_osteotomies import ShownOsteotomies
 
 #: Moves that come one by one within this time, without the events of a grasp, are one step of the history, s.
 _ONE_MOVE_S = 0.8
+
+
+#: What the hand is on where it is on the landmarks of the leg.
+LANDMARKS = "landmarks"
 
 
 class Host(Protocol):
@@ -62,6 +70,7 @@ class CutHandles:
         self._dragged: str | None = None
         self._quiet = False
         self._last: tuple[str, float] = ("", 0.0)
+        self._label = ""
 
     def __len__(self) -> int:
         return len(self._observers)
@@ -80,12 +89,23 @@ class CutHandles:
             ):
                 self._observers.add(node, event, method)
             node.SetLocked(False)
+        points = self.shown.landmarks
+        if points is not None:
+            for event, method in (
+                (points.PointModifiedEvent, self._on_landmark),
+                (points.PointAddedEvent, self._on_landmark),
+                (points.PointRemovedEvent, self._on_landmark),
+                (points.PointStartInteractionEvent, self._on_landmark_grasped),
+                (points.PointEndInteractionEvent, self._on_released),
+            ):
+                self._observers.add(points, event, method)
+            points.SetLocked(False)
 
     def forget(self) -> None:
         """Let go of everything; the planes are no handles any more."""
         self._observers.clear()
-        for node in self.shown.planes.values():
-            if node.GetScene() is not None:
+        for node in (*self.shown.planes.values(), self.shown.landmarks):
+            if node is not None and node.GetScene() is not None:
                 node.SetLocked(True)
         self.shown, self._dragged = ShownOsteotomies(self._scene), None
 
@@ -122,48 +142,67 @@ class CutHandles:
         frame = plane_frame(node)
         if frame is not None and is_at(frame, asked_of(record).shape):
             return
-        dragged = self._dragged == name
+        self._follow(name, f"Move {name}", lambda case, now: _moved_plane(case, name, frame, solids=now))
+
+    def _on_landmark_grasped(self, node: Any, event: Any) -> None:
+        self._dragged = LANDMARKS
+
+    def _on_landmark(self, node: Any, event: Any) -> None:
+        """Follow a landmark of the leg: with it every measure, and each angle that is for a target."""
+        case = self._host.case
+        if self._quiet or case is None or node is not self.shown.landmarks:
+            return
+        moved = moved_landmarks(node, wanted_landmarks(case.plan))
+        if moved == {}:
+            return
+        label = f"Place {', '.join(spoken(n) for n in moved)}" if moved else ""
+        self._follow(LANDMARKS, label, lambda case, now: _moved_landmarks(case, moved, solids=now))
+
+    def _follow(self, item: str, label: str, change: Callable[[Case, bool], Case]) -> None:
+        """Go on with what a hand does; `change` is told whether the fragments are to be made now."""
+        dragged = self._dragged == item
         try:
-            if frame is None:
-                raise InputError("a cut has one plane, through one point", where=name)
-            changed = osteotomy_edits.placed(self._host.current_case(), name, frame, solids=not dragged)
+            changed = change(self._host.current_case(), not dragged)
         except MSKError as error:
             self._host.problem = str(error)
             if not dragged:
-                self._put_back(name)
-            self._host.tell(name)
+                self._put_back(item)
+            self._host.tell(item)
             return
         self._host.problem = ""
         if dragged:
-            self._silently(lambda: self.shown.update(changed.plan, keep=name))
-            self._host.hold(changed, name)
+            self._label = label
+            self._silently(lambda: self.shown.update(changed.plan, keep=item))
+            self._host.hold(changed, item)
         else:
-            before, now = self._last, (name, time.monotonic())
+            before, now = self._last, (label, time.monotonic())
             self._last = now
-            self._host.step(f"Move {name}", changed, same=before[0] == name and now[1] - before[1] < _ONE_MOVE_S)
+            self._host.step(label, changed, same=before[0] == label and now[1] - before[1] < _ONE_MOVE_S)
 
     def _on_released(self, node: Any, event: Any) -> None:
-        """Make the fragments of the cut that was dragged, and take all of the drag as one step."""
-        name, self._dragged = self._dragged, None
-        record = self._record(name or "")
-        if name is None or record is None:
+        """Make the fragments of what was dragged, and take all of the drag as one step."""
+        item, self._dragged = self._dragged, None
+        case = self._host.case
+        if item is None or case is None:
             return
-        if any(not f.mesh_sha256 for f in record.fragments):  # it was moved
+        if any(not f.mesh_sha256 for o in case.plan.osteotomies for f in o.fragments):  # it was moved
             try:
-                frame = asked_of(record).shape.to_ras
-                self._host.step(f"Move {name}", osteotomy_edits.placed(self._host.current_case(), name, frame))
+                self._host.step(self._label, osteotomy_edits.carried_out_again(self._host.current_case()))
             except MSKError as error:
                 self._host.fall_back()
                 self._host.problem = str(error)
-                self._host.tell(name)
-        self._put_back(name)
+                self._host.tell(item)
+        self._put_back(item)
 
     def _record(self, name: str) -> Osteotomy | None:
         case = self._host.case
         return None if case is None else next((o for o in case.plan.osteotomies if o.name == name), None)
 
     def _put_back(self, name: str) -> None:
-        """Put a plane where its cut is: what could not be followed is not left standing in the scene."""
+        """Put a plane or the landmarks where the plan has them: what could not be followed is not left standing in the scene."""
+        case = self._host.case
+        if name == LANDMARKS and case is not None:
+            self._silently(lambda: self.shown.put_landmarks(case.plan))
         record, node = self._record(name), self.shown.planes.get(name)
         if record is not None and node is not None and node.GetScene() is not None:
             self._silently(lambda: put_plane(node, asked_of(record).shape))
@@ -175,3 +214,15 @@ class CutHandles:
             work()
         finally:
             self._quiet = was_quiet
+
+
+def _moved_plane(case: Case, name: str, frame: FloatArray | None, *, solids: bool) -> Case:
+    if frame is None:
+        raise InputError("a cut has one plane, through one point", where=name)
+    return osteotomy_edits.placed(case, name, frame, solids=solids)
+
+
+def _moved_landmarks(case: Case, moved: Mapping[str, Point] | None, *, solids: bool) -> Case:
+    if moved is None:
+        raise InputError("the landmarks of a leg are moved, not added or deleted", where="landmarks")
+    return osteotomy_edits.landmarks_placed(case, moved, solids=solids)

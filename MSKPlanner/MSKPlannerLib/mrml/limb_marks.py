@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import vtk
 
-from ..anatomy.limb_landmarks import LimbLandmarks
-from ..colours import AXIS_COLOURS
+from ..anatomy.limb_landmarks import POINTS, LimbLandmarks, spoken
+from ..colours import AXIS_COLOURS, CUT_COLOUR
 from ..osteotomy.planned import landmarks_of, limb_after, whole_change
 from ..plan import Plan
 
@@ -23,6 +23,8 @@ _LINES = (
 )
 _ANGLE = "hip-knee-ankle angle"
 _ANGLE_POINTS = ("hip_centre", "femoral_knee_centre", "ankle_centre")
+#: A landmark nearer than this to where it was is there, mm.
+_SAME_MM = 1e-6
 #: What the table says, column by column.
 _COLUMNS = ("Measure", "Unit", "Before", "After", "Change")
 
@@ -70,6 +72,52 @@ def put_mark(node: Any, points: np.ndarray) -> None:
             node.AddControlPoint(vtk.vtkVector3d(*point))
         elif np.abs(np.array(node.GetNthControlPointPosition(index)) - point).max() > 1e-9:
             node.SetNthControlPointPosition(index, *point)
+
+
+def wanted_landmarks(plan: Plan) -> dict[str, tuple[float, float, float]]:
+    """Return the landmarks that a plan shows, as they lie in the image; none without a measured leg that is cut."""
+    limb = plan.limb
+    if limb is None or not any(o.role for o in plan.osteotomies):
+        return {}
+    return {n: limb.landmarks_ras[n] for n in POINTS if n in limb.landmarks_ras}
+
+
+def put_landmarks(node: Any, points: Mapping[str, Sequence[float]]) -> None:
+    """Put a point list where landmarks are: made anew where its points are not theirs in number."""
+    if node.GetNumberOfControlPoints() != len(points):
+        node.RemoveAllControlPoints()
+        for name, point in points.items():
+            index = node.AddControlPoint(vtk.vtkVector3d(*point), spoken(name))
+            node.SetNthControlPointDescription(index, name)
+    for index, point in enumerate(points.values()):
+        if tuple(node.GetNthControlPointPosition(index)) != tuple(point):
+            node.SetNthControlPointPosition(index, *point)
+
+
+def moved_landmarks(node: Any, points: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, float, float]] | None:
+    """Return the landmarks whose points lie elsewhere, where they lie now; None where points were added or deleted."""
+    if node.GetNumberOfControlPoints() != len(points) or node.GetNumberOfDefinedControlPoints() != len(points):
+        return None
+    moved = {}
+    for index, (name, point) in enumerate(points.items()):
+        r, a, s = node.GetNthControlPointPosition(index)
+        if max(abs(r - point[0]), abs(a - point[1]), abs(s - point[2])) > _SAME_MM:
+            moved[name] = (float(r), float(a), float(s))
+    return moved
+
+
+def add_landmarks(scene: Any) -> Any:
+    """Add an empty point list for the landmarks of a leg, locked until its moves are followed."""
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "Landmarks of the leg, before")
+    node.SetLocked(True)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetColor(*CUT_COLOUR)
+    display.SetSelectedColor(*CUT_COLOUR)
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(3.0)
+    display.SetTextScale(2.0)
+    return node
 
 
 def fill_measures(node: Any, plan: Plan) -> None:

@@ -11,7 +11,7 @@ from .plan_scene import ROLE_ATTRIBUTE, nodes_of_plan
 #: What the plan itself made. Images, transforms and segmentations are the user's, whatever folder they are in.
 _MADE_BY_PLAN = frozenset(
     {"plan", "metrics", "screw", "screw-axis", "guide", "bone"}
-    | {"cut-plane", "fragment", "fragment-motion", "limb-axis", "limb-measures"}
+    | {"cut-plane", "fragment", "fragment-motion", "limb-axis", "limb-measures", "limb-landmarks"}
 )
 
 

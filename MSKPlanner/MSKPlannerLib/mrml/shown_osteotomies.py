@@ -12,7 +12,15 @@ from ..osteotomy.planned import asked_of, parts_of
 from ..pipeline import Case
 from ..plan import Plan
 from ..plan_osteotomy import Osteotomy
-from .limb_marks import add_mark, fill_measures, put_mark, wanted_marks
+from .limb_marks import (
+    add_landmarks,
+    add_mark,
+    fill_measures,
+    put_landmarks,
+    put_mark,
+    wanted_landmarks,
+    wanted_marks,
+)
 from .osteotomy_nodes import (
     OsteotomyNodes,
     add_plane,
@@ -27,12 +35,13 @@ from .plan_scene import ITEM_ATTRIBUTE, PlanBuilder, nodes_of_plan
 
 #: The name of a fragment, on its model and its transform.
 FRAGMENT_ATTRIBUTE = "MSKPlanner.Fragment"
-PLANE_ROLE, FRAGMENT_ROLE, MOTION_ROLE, MARK_ROLE, TABLE_ROLE = (
+PLANE_ROLE, FRAGMENT_ROLE, MOTION_ROLE, MARK_ROLE, TABLE_ROLE, LANDMARKS_ROLE = (
     "cut-plane",
     "fragment",
     "fragment-motion",
     "limb-axis",
     "limb-measures",
+    "limb-landmarks",
 )
 
 
@@ -44,6 +53,8 @@ class ShownOsteotomies:
         self.nodes: dict[str, OsteotomyNodes] = {}
         self._marks: dict[str, Any] = {}
         self._table: Any = None
+        #: The landmarks of the leg as a point list, where there is one.
+        self.landmarks: Any = None
         #: What the nodes show, by name.
         self._shown: dict[str, Osteotomy] = {}
 
@@ -55,7 +66,7 @@ class ShownOsteotomies:
     @property
     def whole(self) -> bool:
         """Whether none of the axes and the table was deleted in the scene."""
-        return all(n is None or n.GetScene() is not None for n in (*self._marks.values(), self._table))
+        return all(n is None or n.GetScene() is not None for n in (*self._marks.values(), self._table, self.landmarks))
 
     def find(self, plan: Plan) -> None:
         """Take the nodes that a loaded scene holds of a plan; what is missing is made anew when the plan is shown."""
@@ -71,6 +82,8 @@ class ShownOsteotomies:
                 self._marks[item] = node
             elif role == TABLE_ROLE:
                 self._table = node
+            elif role == LANDMARKS_ROLE:
+                self.landmarks = node
         for osteotomy in plan.osteotomies:
             names = [f.name for f in osteotomy.fragments]
             models = {n: parts.get((FRAGMENT_ROLE, osteotomy.name, n)) for n in names}
@@ -120,6 +133,12 @@ class ShownOsteotomies:
                 _name_angle(self._marks[key], name)
         if self._table is not None and self._table.GetScene() is not None:
             fill_measures(self._table, plan)
+        self.put_landmarks(plan)
+
+    def put_landmarks(self, plan: Plan) -> None:
+        """Put the landmarks where the plan has them."""
+        if self.landmarks is not None and self.landmarks.GetScene() is not None:
+            put_landmarks(self.landmarks, wanted_landmarks(plan))
 
     def place(self, basis: Basis) -> None:
         """Put everything where the CT is: under the same transform, or none."""
@@ -127,8 +146,8 @@ class ShownOsteotomies:
             return
         above = basis.ct.GetParentTransformNode()
         moved = [n for nodes in self.nodes.values() for n in nodes.motions.values()]
-        for node in (*moved, *self._marks.values()):
-            if node.GetScene() is not None and node.GetParentTransformNode() is not above:
+        for node in (*moved, *self._marks.values(), self.landmarks):
+            if node is not None and node.GetScene() is not None and node.GetParentTransformNode() is not above:
                 place_under(node, above)
         for nodes in self.nodes.values():  # a plane lies in the part that stays, also where another cut has moved that
             if nodes.plane.GetParentTransformNode() is not nodes.motions["staying"]:
@@ -186,10 +205,11 @@ class ShownOsteotomies:
             node = self._marks.pop(key)
             if node.GetScene() is not None:
                 self.scene.RemoveNode(node)
-        if not kept and self._table is not None:
-            if self._table.GetScene() is not None:
-                self.scene.RemoveNode(self._table)
-            self._table = None
+        if not kept:
+            for node in (self._table, self.landmarks):
+                if node is not None and node.GetScene() is not None:
+                    self.scene.RemoveNode(node)
+            self._table = self.landmarks = None
 
     def _show_marks(self, build: PlanBuilder, plan: Plan) -> None:
         wanted = wanted_marks(plan)
@@ -205,6 +225,10 @@ class ShownOsteotomies:
                 node = self.scene.AddNewNodeByClass("vtkMRMLTableNode", "Leg before and after")
                 self._table = build.add(node, build.folder("Documents"), TABLE_ROLE)
             fill_measures(self._table, plan)
+            if self.landmarks is None or self.landmarks.GetScene() is None:
+                node = add_landmarks(self.scene)
+                self.landmarks = build.add(node, build.folder("Osteotomies"), LANDMARKS_ROLE)
+            self.put_landmarks(plan)
 
 
 def _surfaces(osteotomy: Osteotomy) -> list[tuple[str, str]]:
