@@ -296,6 +296,7 @@ def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
         facts.append(f"{cut.hinge.bone_left_mm:.1f} mm of bone behind the hinge")
     if cut.removed_mm3:
         facts.append(f"{cut.removed_mm3 / 1000:.1f} ml of bone lost")
+    facts += [f"{name} {mm:z.1f} mm" for name, mm in list(cut.structures_mm.items())[:2]]
     if cut.target is not None:
         info = MEASURES[cut.target.measure]
         facts.append(

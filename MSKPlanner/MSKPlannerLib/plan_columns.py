@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .plan import BreachRisk, Screw
+from .plan_osteotomy import Osteotomy
 
 _UNKNOWN = "–"
 
@@ -65,8 +66,8 @@ def _grades(risk: BreachRisk | None) -> str | None:
     return ", ".join(f"{grade} {share:.0%}" for grade, share in risk.grade_shares.items() if share >= 0.005)
 
 
-def _nearest(screw: Screw) -> str:
-    return ", ".join(f"{name} {mm:z.1f}" for name, mm in list(screw.structures_mm.items())[:3])
+def _nearest(part: Screw | Osteotomy) -> str:
+    return ", ".join(f"{name} {mm:z.1f}" for name, mm in list(part.structures_mm.items())[:3])
 
 
 SCREW_COLUMNS = (
@@ -129,6 +130,12 @@ OSTEOTOMY_COLUMNS = (
     Column("Bone behind the hinge", "Where that is most", lambda o: o.hinge.bone_left_mm, "mm", 1),
     Column("Saw", "Thickness of the slot", lambda o: o.planes[0].kerf_mm, "mm", 2),
     Column("Bone lost", "The wedge, or what the saw takes", lambda o: o.removed_mm3, "mm3", 0),
+    Column(
+        "Nearest structures",
+        "Free distance of the cut to canal, nerves and vessels that the labels hold",
+        _nearest,
+        "mm",
+    ),
     Column("Plane", "A point of the cut, on its hinge", lambda o: _point(o.planes[0].point_ras), "RAS mm"),
     Column(
         "Normal",

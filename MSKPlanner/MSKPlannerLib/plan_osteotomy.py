@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from MSKFusionLib.registration.result import Verdict
 
@@ -117,6 +117,9 @@ class Osteotomy:
         Bone lost: the wedge, or what the saw takes.
     target
         None where the angle was asked for itself.
+    structures_mm
+        Free distance of the cut's faces to each structure at risk within 30 mm (see `osteotomy.cut_risks`); negative where it
+        cuts into it.
     bone_sha256
         Of the surface that was cut (`guides.recipe.mesh_sha256`).
     """
@@ -133,6 +136,7 @@ class Osteotomy:
     fragments: tuple[Fragment, ...]
     target: CorrectionTarget | None = None
     measures: tuple[BeforeAfter, ...] = ()
+    structures_mm: Mapping[str, float] = field(default_factory=dict)
     bone_sha256: str = ""
     reviewed: bool = False
     verdict: Verdict = Verdict.ACCEPTED

@@ -11,6 +11,7 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation.files import read_segmentation
 
 from ..anatomy.leg import LegPoints, find_leg
 from ..anatomy.limb_landmarks import POINTS, spoken
@@ -72,7 +73,8 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
         first = plans[0] if len(plans) > 1 else None
         asked = [asked_cut(p, args.kerf_mm, first if p is not first else None) for p in plans]
         why = [f"{p.bone.value}: {'; '.join(p.reasons)}" for p in plans if p.reasons]
-        document, fragments = limb_plan(leg, bones, asked, _asked(args), why)
+        labels = None if args.bones is None else read_segmentation(args.bones, numbering=args.numbering)
+        document, fragments = limb_plan(leg, bones, asked, _asked(args), why, labels)
     progress(0.8, "Drawing")
     with output_folder(args.out, force=args.force) as folder:
         _write(folder, leg, record, bones, plans)
@@ -80,7 +82,7 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
             (folder / "plan.json").write_text(plan_to_json(document), encoding="utf-8")
             write_fragments(document, fragments, folder)
     progress(1.0, "Done")
-    say(_words(record), record, as_json=args.json)
+    say(_words(record) + _near(document), record, as_json=args.json)
     return DONE if document is None or document.verdict is Verdict.ACCEPTED else REJECTED
 
 
@@ -153,6 +155,15 @@ def _write(
     records = [record[n] for n in ("femoral_correction", "correction") if n in record]
     report = render_limb_report(leg, record, bones, plans, records)
     (folder / "limb.html").write_text(report, encoding="utf-8")
+
+
+def _near(document: Plan | None) -> str:
+    """Return how near the cuts come to structures at risk, in words."""
+    cuts = () if document is None else document.osteotomies
+    lines = [f"{n} {mm:.1f} mm" for o in cuts for n, mm in o.structures_mm.items()]
+    notes = [n for o in cuts for n in o.notes if "mm are wished" in n]
+    said = f"\nStructures by the cuts: {', '.join(lines)}." if lines else ""
+    return said + "".join(f"\nNote: {n}." for n in notes)
 
 
 def _words(record: dict[str, Any]) -> str:

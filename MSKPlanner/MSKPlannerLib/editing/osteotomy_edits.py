@@ -21,6 +21,7 @@ from ..anatomy.limb_alignment import align
 from ..bone.smooth_bone import BoneFields
 from ..bone.surface import surface_of_depth
 from ..mesh import Mesh
+from ..osteotomy.cut_risks import with_structures
 from ..osteotomy.cut_shape import CutKind, CutShape
 from ..osteotomy.hinge import angle_for_gap_deg
 from ..osteotomy.limb_cut import asked_cut, plan_limb_cut
@@ -349,6 +350,8 @@ def _with_cuts(case: Case, asked: Sequence[AskedCut], *, solids: bool = True, ch
     bones: Mapping[str, Mesh] = {a.bone: surface_of(case, a.bone) for a in asked}
     marked = {o.name: o for o in case.plan.osteotomies if o.reviewed and o.name != changed}
     made = [cut.record for cut in plan_cuts(asked, bones, case.plan.limb, solids=solids)]
+    if solids:
+        made = [with_structures(r, bones[r.bone], case.segmentation) for r in made]
     records = [replace(r, reviewed=r.name in marked and _looks(r) == _looks(marked[r.name])) for r in made]
     return replace(case, plan=judged_again(case.plan, case.plan.screws, case.plan.guides, records))
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation import Segmentation
 
 from ..anatomy.leg import LegPoints
 from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
+from ..osteotomy.cut_risks import with_structures
 from ..osteotomy.planned import AskedCut, limb_record, plan_cuts, with_files
 from ..pipeline import rejections
 from ..plan import Plan
@@ -23,7 +25,7 @@ from .mesh_files import write_stl
 
 def limb_plan(
     leg: LegPoints, bones: Mapping[str, Mesh], asked: Sequence[AskedCut], parameters: Mapping[str, Any],
-    reasons: Sequence[str] = (),
+    reasons: Sequence[str] = (), segmentation: Segmentation | None = None,
 ) -> tuple[Plan, dict[str, Mesh]]:  # fmt: skip
     """Carry the cuts of a leg out and write them down.
 
@@ -35,6 +37,8 @@ def limb_plan(
         What was asked, for the document.
     reasons
         Why the plan is rejected apart from what its own fragments show.
+    segmentation
+        Where the structures at risk are; None: not known.
 
     Returns
     -------
@@ -48,7 +52,10 @@ def limb_plan(
         assert cut.solids is not None
         files = {n: f"{cut.record.bone}_{_FILE_WORDS[n]}.stl" for n in cut.solids}
         meshes.update({files[n]: mesh for n, mesh in cut.solids.items()})
-        osteotomies.append(with_files(cut.record, files))
+        record = with_files(cut.record, files)
+        if segmentation is not None:
+            record = with_structures(record, bones[record.bone], segmentation)
+        osteotomies.append(record)
     hashes = {name: mesh_sha256(mesh) for name, mesh in bones.items()}
     why = tuple(dict.fromkeys((*reasons, *rejections(osteotomies))))
     plan = Plan(

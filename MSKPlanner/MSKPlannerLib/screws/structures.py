@@ -91,6 +91,10 @@ class StructureMaps:
             return structure_distances(self.segmentation, entry_ras, tip_ras, diameter_mm)
         return self._at(at)
 
+    def nearest(self, points_ras: ArrayLike) -> tuple[StructureDistance, ...]:
+        """Return the least distance of points (N, 3), those that the maps were made for, to every structure within 30 mm; nearest first."""
+        return self._at(transform_points(self.ras_to_ijk, np.asarray(points_ras, dtype=np.float64)))
+
     def _at(self, ijk: FloatArray) -> tuple[StructureDistance, ...]:
         found = []
         for name, margin, distance in self.maps:
