@@ -5,6 +5,7 @@ Knows no toolkit: the panel hands in its widgets (PythonQt's, with properties as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -291,7 +292,12 @@ def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
         return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
     facts = [f"{cut.kind.capitalize()} of {cut.angle_deg:.1f}°"]
     if cut.gap_mm is not None:
-        facts.append(f"{cut.gap_mm:.1f} mm at the cortex")
+        kerf = cut.planes[0].kerf_mm if cut.kind == CutKind.OPENING.value else 0.0
+        # The sawn faces lie half the slot beside the plane each, and open with the wedge.
+        wide = cut.gap_mm + kerf * math.cos(math.radians(cut.angle_deg / 2))
+        facts.append(
+            f"{cut.gap_mm:.1f} mm at the cortex" + (f" ({wide:.1f} mm between the sawn faces)" if kerf else "")
+        )
     if cut.hinge.bone_left_mm is not None:
         facts.append(f"{cut.hinge.bone_left_mm:.1f} mm of bone behind the hinge")
     if cut.removed_mm3:

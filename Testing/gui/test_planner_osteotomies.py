@@ -10,6 +10,7 @@ from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.cli.main import main
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.mrml import nodes_of_plan
+from MSKPlannerLib.osteotomy.planned import asked_of
 from MSKPlannerLib.plan_file import read_plan
 
 TIBIA = "right tibia osteotomy"
@@ -91,12 +92,34 @@ def test_angle_gap_and_target_are_one_wedge(panel):
     ui.cutTargetComboBox.currentIndex = 0
     assert record(panel).target is None
     assert measures(panel)["Weight-bearing line (%)"][1] == "55.0"
+    ui.cutKerfSpinBox.value = 1.2
+    assert _between_faces(panel) == pytest.approx(record(panel).gap_mm + 1.2, abs=0.06)
+    assert f"({_between_faces(panel):.1f} mm between the sawn faces)" in ui.cutLabel.text
     before = record(panel)
     ui.cutKindComboBox.currentIndex = 1
     assert record(panel).kind == "closing wedge"
     assert len(record(panel).fragments) == 3
     press(panel.ui.undoButton)
     assert record(panel) == before
+
+
+def _between_faces(panel):
+    """From the fragments as they are shown: how far the far edges of their sawn faces lie apart."""
+    cut = record(panel)
+    frame = asked_of(cut).shape.to_ras
+    ends = []
+    for name, side in (("staying", -1), ("moved", 1)):
+        surface = panel.logic.session.cuts.shown.nodes[TIBIA].models[name].GetPolyData()
+        points = (np.array([surface.GetPoint(n) for n in range(surface.GetNumberOfPoints())]) - frame[:3, 3]) @ frame[
+            :3, :3
+        ]
+        face = points[np.abs(points[:, 2] - side * cut.planes[0].kerf_mm / 2) < 1e-3]
+        far = frame[:3, :3] @ face[face[:, 0].argmax()] + frame[:3, 3]
+        motion = np.array(cut.fragments[0 if name == "staying" else 1].image_to_planned_ras)
+        ends.append((motion @ [*far, 1])[:3])
+    # Along the hinge both may lie anywhere on the edge.
+    step = ends[1] - ends[0]
+    return float(np.linalg.norm(step - (step @ frame[:3, 1]) * frame[:3, 1]))
 
 
 def test_what_cannot_be_is_said_and_the_boxes_go_back(panel):
