@@ -446,7 +446,8 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             When the bone cannot be cut.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.editing.osteotomy_edits import empty_case, first_cut
+        from MSKPlannerLib.editing.cut_bones import empty_case
+        from MSKPlannerLib.editing.osteotomy_edits import first_cut
         from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
 
         report = progress or no_progress

@@ -5,7 +5,6 @@ Knows no toolkit: the panel hands in its widgets (PythonQt's, with properties as
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,13 +13,15 @@ from MSKFusionLib.registration.result import Verdict
 
 from .anatomy.limb_measures import MEASURES
 from .colours import REJECTED_COLOUR, hex_colour
+from .cut_texts import cut_cells, cut_in_words, measure_cells, shown_per_unit
 from .editing import osteotomy_edits
+from .editing.cut_bones import LEG_BONES
 from .osteotomy.cut_shape import CutKind
 from .osteotomy.planned import whole_change
 from .osteotomy.target import Target
 from .pipeline import Case
 from .plan import Plan
-from .plan_osteotomy import BeforeAfter, Limb, Osteotomy
+from .plan_osteotomy import BeforeAfter, Osteotomy
 from .screw_area import CellMaker, Editor
 
 COLUMNS = ("Bone", "Cut", "Angle", "Gap", "Hinge", "Reviewed")
@@ -37,7 +38,6 @@ TARGETS = (
 )
 KINDS = tuple(CutKind)
 _LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
-_UNKNOWN = "–"
 
 
 class CutArea:
@@ -150,7 +150,7 @@ class CutArea:
     def _fill(self, row: int, cut: Osteotomy) -> None:
         colour = hex_colour(REJECTED_COLOUR) if cut.verdict is Verdict.REJECTED else ""
         told = f"{cut.name}: {cut.verdict.value}" + (f": {cut.remarks}" if cut.remarks else "")
-        for column, text in enumerate(_cells(cut)):
+        for column, text in enumerate(cut_cells(cut)):
             self._ui.cutsTable.setItem(row, column, self._make_cell(text, colour, told))
 
     def _show_chosen(self) -> None:
@@ -192,7 +192,7 @@ class CutArea:
         measure, suffix, (low, high), usual = TARGETS[index]
         box = self._ui.cutTargetSpinBox
         box.suffix, box.minimum, box.maximum = suffix, low, high
-        box.value = usual if value is None else value * _per_unit(measure)
+        box.value = usual if value is None else value * shown_per_unit(measure)
 
     def _show_measures(self) -> None:
         rows = () if self._plan is None else _whole_change(self._plan)
@@ -201,7 +201,7 @@ class CutArea:
         table.setRowCount(len(rows))
         for row, measure in enumerate(rows):
             told = MEASURES[measure.name].definition if measure.name in MEASURES else measure.title
-            for column, text in enumerate(_measure_cells(measure)):
+            for column, text in enumerate(measure_cells(measure)):
                 table.setItem(row, column, self._make_cell(text, "", told))
         table.resizeColumnsToContents()
 
@@ -255,13 +255,13 @@ class CutArea:
         cut, index = self.chosen, self._ui.cutTargetComboBox.currentIndex - 1
         if self._showing or cut is None or index < 0:
             return
-        held = None if cut.target is None else cut.target.value * _per_unit(cut.target.measure)
+        held = None if cut.target is None else cut.target.value * shown_per_unit(cut.target.measure)
         if held is None or abs(held - value) > 0.051 or cut.target is None or cut.target.measure != TARGETS[index][0]:
             self._aim(cut, index, value)
 
     def _aim(self, cut: Osteotomy, index: int, value: float) -> None:
         measure = TARGETS[index][0]
-        target = Target(measure, value / _per_unit(measure))
+        target = Target(measure, value / shown_per_unit(measure))
         self._act(f"Target of {cut.name}", osteotomy_edits.with_target, cut.name, target)
 
     def _on_reviewed(self, mark: bool) -> None:
@@ -286,69 +286,10 @@ class CutArea:
             self._show_chosen()  # what was typed is not so
 
 
-def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
-    """Return what there is to say of an osteotomy under the table."""
-    if cut is None:
-        return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
-    facts = [f"{cut.kind.capitalize()} of {cut.angle_deg:.1f}°"]
-    if cut.gap_mm is not None:
-        kerf = cut.planes[0].kerf_mm if cut.kind == CutKind.OPENING.value else 0.0
-        # The sawn faces lie half the slot beside the plane each, and open with the wedge.
-        wide = cut.gap_mm + kerf * math.cos(math.radians(cut.angle_deg / 2))
-        facts.append(
-            f"{cut.gap_mm:.1f} mm at the cortex" + (f" ({wide:.1f} mm between the sawn faces)" if kerf else "")
-        )
-    if cut.hinge.bone_left_mm is not None:
-        facts.append(f"{cut.hinge.bone_left_mm:.1f} mm of bone behind the hinge")
-    if cut.removed_mm3:
-        facts.append(f"{cut.removed_mm3 / 1000:.1f} ml of bone lost")
-    facts += [f"{name} {mm:z.1f} mm" for name, mm in list(cut.structures_mm.items())[:2]]
-    if cut.target is not None:
-        info = MEASURES[cut.target.measure]
-        facts.append(
-            f"for {info.title} {cut.target.value * _per_unit(cut.target.measure):.1f}{_unit(cut.target.measure)}"
-        )
-    lines = [f"{cut.name}: {cut.verdict.value}. {', '.join(facts)}."]
-    lines += [f"✗ {reason}" for reason in cut.reasons]
-    lines += [f"• {note}" for note in (*cut.notes, *(limb.notes if limb is not None and cut.role else ()))]
-    return "\n".join(lines)
-
-
-def _cells(cut: Osteotomy) -> tuple[str, ...]:
-    short = {"opening wedge": "opens", "closing wedge": "closes", "derotation": "turns"}[cut.kind]
-    kind = f"{short} ✗" if cut.verdict is Verdict.REJECTED else short
-    gap = _UNKNOWN if cut.gap_mm is None else f"{cut.gap_mm:z.1f}"
-    hinge = _UNKNOWN if cut.hinge.bone_left_mm is None else f"{cut.hinge.bone_left_mm:z.1f}"
-    return cut.bone, kind, f"{cut.angle_deg:z.1f}", gap, hinge, "✓" if cut.reviewed else ""
-
-
-def _measure_cells(measure: BeforeAfter) -> tuple[str, ...]:
-    scale, unit = _per_unit(measure.name), _unit(measure.name)
-
-    def text(value: float | None, *, sign: bool = False) -> str:
-        if value is None:
-            return _UNKNOWN
-        return f"{value * scale:+z.1f}" if sign else f"{value * scale:z.1f}"
-
-    change = None if measure.before is None or measure.after is None else measure.after - measure.before
-    title = f"{measure.title} ({unit.strip()})" if unit else measure.title
-    return title, text(measure.before), text(measure.after), text(change, sign=True)
-
-
 def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:
     """Return the measures that are known, before the first and after the last cut of the leg."""
     return tuple(m for m in whole_change(plan.osteotomies) if m.before is not None or m.after is not None)
 
 
-def _per_unit(measure: str) -> float:
-    return 100.0 if measure == "weight_bearing_share" else 1.0
-
-
-def _unit(measure: str) -> str:
-    if measure == "weight_bearing_share":
-        return " %"
-    return "°" if measure.endswith("_deg") else " mm"
-
-
 def _is_leg(name: str) -> bool:
-    return any(bone in name.lower() for bone in osteotomy_edits.LEG_BONES[:2])
+    return any(bone in name.lower() for bone in LEG_BONES[:2])

@@ -11,7 +11,7 @@ from core.test_limb_wedge import bar
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
-from MSKPlannerLib.editing.osteotomy_edits import empty_case
+from MSKPlannerLib.editing.cut_bones import empty_case
 from MSKPlannerLib.osteotomy.planned import limb_record
 
 LEG = leg("right", varus=8.0, ldfa=92.0, mpta=84.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,8 @@ from numpy.typing import ArrayLike
 from MSKFusionLib.errors import GeometryError, InputError, MSKError
 from MSKFusionLib.frames import check_rigid, invert_rigid, rigid, unit
 from MSKFusionLib.progress import Progress, no_progress
-from MSKFusionLib.segmentation.labels import Segmentation
-from MSKFusionLib.volume import Volume
 
-from ..anatomy.leg import find_leg
 from ..anatomy.limb_alignment import align
-from ..bone.smooth_bone import BoneFields
-from ..bone.surface import surface_of_depth
 from ..mesh import Mesh
 from ..osteotomy.cut_risks import with_structures
 from ..osteotomy.cut_shape import CutKind, CutShape
@@ -31,29 +25,15 @@ from ..osteotomy.plane_split import cut_face
 from ..osteotomy.planned import AskedCut, asked_of, landmarks_of, limb_after, limb_record, plan_cuts
 from ..osteotomy.target import CutLevel, Target, neutral_axis
 from ..pipeline import Case
-from ..plan import Plan
 from ..plan_osteotomy import Osteotomy
-from ..records import describe_input, describe_segmentation, plan_id, software_versions
-from .screw_edits import fields_of, judged_again
+from .cut_bones import role_of, surface_of, with_leg
+from .screw_edits import judged_again
 
-#: Grid of a surface that is cut, mm, as `mskplanner limb` makes it.
-_SURFACE_STEP_MM = 1.2
 #: How far inside the far cortex the hinge of a new cut lies, mm.
 _HINGE_DEPTH_MM = 10.0
 #: What a femur is corrected to beside a tibia that is cut for the whole leg: the middle of `limb_measures.MEASURES`' range.
 _USUAL_LDFA_DEG = 87.5
-LEG_BONES = ("femur", "tibia", "fibula", "talus")
 _WEDGES = (CutKind.OPENING, CutKind.CLOSING)
-
-
-def empty_case(ct: Volume, bones: Segmentation) -> Case:
-    """Return a case with nothing planned yet, for cuts to be added to."""
-    inputs, segmentation = (describe_input("ct", ct),), describe_segmentation(bones)
-    plan = Plan(
-        plan_id(inputs, segmentation), datetime.now(UTC).isoformat(timespec="seconds"), software_versions(), inputs,
-        segmentation=segmentation,
-    )  # fmt: skip
-    return Case(ct, None, bones, judged_again(plan, (), ()), fields=BoneFields(bones, ct))
 
 
 def osteotomy_of(case: Case, name: str) -> Osteotomy:
@@ -68,55 +48,6 @@ def osteotomy_of(case: Case, name: str) -> Osteotomy:
         if osteotomy.name == name:
             return osteotomy
     raise InputError(f"there is no osteotomy '{name}'", where=case.plan.plan_id)
-
-
-def surface_of(case: Case, bone: str) -> Mesh:
-    """Return the closed surface of a segment, made once for all cases of these bones."""
-    fields = fields_of(case).fields
-    assert fields is not None
-    if bone not in [s.name for s in case.segmentation.segments]:
-        raise InputError(f"there is no segment '{bone}'", "Choose one that there is.", where="osteotomy")
-    return fields.kept(("cut surface", bone), lambda: surface_of_depth(fields.smooth(bone).field(_SURFACE_STEP_MM)))
-
-
-def leg_segments(case: Case, side: str = "") -> dict[str, str]:
-    """Return the segments that are called after the bones of a leg, by femur, tibia, fibula and talus; of a side where they name it."""
-    found = {}
-    for bone in LEG_BONES:
-        names = [s.name for s in case.segmentation.segments if bone in _words(s.name)]
-        sided = [n for n in names if side and side in _words(n)] or [n for n in names if not _side_of(n) or not side]
-        if len(sided) == 1:
-            found[bone] = sided[0]
-    return found
-
-
-def with_leg(case: Case, bone: str, progress: Progress = no_progress) -> Case:
-    """Return the case with the leg measured that a bone belongs to, where it is the femur or the tibia of one; else as it is.
-
-    Raises
-    ------
-    GeometryError
-        When the bones cannot be those of one leg.
-    """
-    side = _side_of(bone)
-    segments = leg_segments(case, side)
-    if bone not in (segments.get("femur"), segments.get("tibia")):
-        return case
-    if case.plan.limb is not None and bone in case.plan.limb.bones.values():
-        return case
-    if any(o.role for o in case.plan.osteotomies):
-        raise InputError("the plan cuts the other leg already", "Remove its cuts, or plan this leg apart.", where=bone)
-    meshes = {}
-    for n, (name, segment) in enumerate(segments.items()):
-        progress(0.6 * n / len(segments), f"Surface of {segment}")
-        meshes[name] = surface_of(case, segment)
-    progress(0.6, "Looking for landmarks")
-    leg = find_leg(
-        meshes.get("femur"), meshes.get("tibia"), fibula=meshes.get("fibula"), talus=meshes.get("talus"),
-        side=side or None,
-    )  # fmt: skip
-    limb = limb_record(leg.landmarks, segments, leg.origin, (*leg.not_found, *leg.notes))
-    return replace(case, plan=replace(case.plan, limb=limb))
 
 
 def landmarks_placed(case: Case, points_ras: Mapping[str, ArrayLike], *, solids: bool = True) -> Case:
@@ -162,7 +93,7 @@ def added(case: Case, bone: str, target: Target | None = None, *, opening: bool 
     """
     if any(o.bone == bone for o in case.plan.osteotomies):
         raise InputError("a bone can be cut once in a plan", "Change the cut that it has.", where=bone)
-    role = _role(case, bone)
+    role = role_of(case, bone)
     mesh = surface_of(case, bone)
     name = f"{bone} osteotomy"
     if target is None:
@@ -189,8 +120,8 @@ def first_cut(case: Case, bone: str, progress: Progress = no_progress) -> tuple[
     remark = ""
     try:
         case = with_leg(case, bone, progress)
-        if _role(case, bone):
-            second = _role(case, bone) == "femur" and any(o.role for o in case.plan.osteotomies)
+        if role_of(case, bone):
+            second = role_of(case, bone) == "femur" and any(o.role for o in case.plan.osteotomies)
             return added(case, bone, Target("ldfa_deg", _USUAL_LDFA_DEG) if second else neutral_axis()), ""
     except MSKError as error:
         remark = f"cut across its middle: {error}"
@@ -360,16 +291,3 @@ def _looks(record: Osteotomy) -> tuple[Any, ...]:
     """Return what a reviewer of an osteotomy has looked at."""
     places = tuple(f.image_to_planned_ras for f in record.fragments)
     return record.kind, record.planes, record.hinge, record.angle_deg, record.target, record.measures, places
-
-
-def _role(case: Case, bone: str) -> str:
-    limb = case.plan.limb
-    return next((r for r in ("femur", "tibia") if limb is not None and limb.bones.get(r) == bone), "")
-
-
-def _words(name: str) -> list[str]:
-    return name.lower().replace("_", " ").replace(",", " ").split()
-
-
-def _side_of(name: str) -> str:
-    return next((s for s in ("left", "right") if s in _words(name)), "")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..colours import BONE_COLOUR, MOVED_COLOUR, judged_colour
-from ..editing.osteotomy_edits import surface_of
+from ..editing.cut_bones import surface_of
 from ..mesh import Mesh
 from ..osteotomy.planned import asked_of, parts_of, with_files
 from ..pipeline import Case

@@ -6,7 +6,7 @@ from typing import Any
 
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, place_under
 
-from ..editing.osteotomy_edits import surface_of
+from ..editing.cut_bones import surface_of
 from ..mesh import Mesh
 from ..osteotomy.planned import asked_of, parts_of
 from ..pipeline import Case
