@@ -13,7 +13,6 @@ from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit_ro
 from MSKPlannerLib.guides.field import (
     DepthDistance,
     Grid,
-    MeshDistance,
     distance_to,
     sample_distance,
     sample_roughly,
@@ -24,6 +23,7 @@ from MSKPlannerLib.guides.field import (
 from MSKPlannerLib.guides.fit import measure_fit
 from MSKPlannerLib.guides.insertion import best_insertion
 from MSKPlannerLib.guides.lettering import text_size, text_solid
+from MSKPlannerLib.guides.mesh_distance import MeshDistance, Region
 from MSKPlannerLib.guides.options import GuideOptions
 from MSKPlannerLib.guides.sleeve import sleeves_of
 from MSKPlannerLib.guides.solid import (
@@ -47,7 +47,7 @@ def box_distance(points, size):
 @given(st.tuples(*[st.floats(2, 40)] * 3), st.integers(0, 1000))
 def test_distance_to_a_box_is_exact_inside_and_outside(size, seed):
     points = np.random.default_rng(seed).uniform(-30, 30, (300, 3))
-    found = MeshDistance(box_mesh(size)).distance_mm(points, neighbours=12)
+    found = MeshDistance(box_mesh(size)).distance_and_gradient(points)[0]
     assert found == pytest.approx(box_distance(points, size), abs=1e-9)
 
 
@@ -69,9 +69,44 @@ def test_fine_slivers_do_not_hide_the_nearest_triangle():
     centres = bone.triangles_ras.mean(axis=1)
     points = centres[rng.integers(0, len(centres), 60)] + rng.normal(0, 2.0, (60, 3))
     every = np.arange(len(bone.faces))
-    truth = [np.sqrt(distance._squared_distance(np.repeat(p[None], len(every), 0), every).min()) for p in points]
-    assert np.abs(distance.distance_mm(points, neighbours=4)) == pytest.approx(truth, abs=2e-3)
+    truth = [np.sqrt(distance._pairs(np.repeat(p[None], len(every), 0), every).min()) for p in points]
+    assert np.abs(distance.distance_and_gradient(points)[0]) == pytest.approx(truth, abs=1e-6)
     assert np.abs(distance.distance_mm(points)) == pytest.approx(truth, abs=0.05)
+
+
+def in_four(mesh, times):
+    """The same shape with every triangle in four, so many times."""
+    import trimesh
+
+    points, faces = mesh.vertices_ras, mesh.faces
+    for _ in range(times):
+        points, faces = trimesh.remesh.subdivide(points, faces)
+    return Mesh(points, faces)
+
+
+def test_a_finer_mesh_of_the_same_shape_has_the_same_distance():
+    """Far from a fine surface it is looked up by way of few of its triangles: what is found must not suffer."""
+    coarse = sphere_mesh(12.0, subdivisions=3)
+    fine = MeshDistance(in_four(coarse, 3))
+    assert fine._far is not None  # fine enough for the short cut
+    rng = np.random.default_rng(2)
+    points = rng.normal(0, 12.0, (1500, 3))
+    truth = MeshDistance(coarse).distance_and_gradient(points)[0]
+    assert fine.distance_and_gradient(points)[0] == pytest.approx(truth, abs=1e-6)
+    found = fine.distance_mm(points)
+    assert found == pytest.approx(truth, abs=0.03)
+    assert np.all(np.abs(found) >= np.abs(truth) - 1e-9)
+
+
+def test_a_region_of_a_bone_answers_for_what_lies_in_it():
+    bone = toy_vertebra(spacing_mm=1.4).bone
+    region = Region.around(np.array([0.0, -45.0, 0.0]), 20.0)
+    rng = np.random.default_rng(3)
+    points = np.array([0.0, -45.0, 0.0]) + rng.uniform(-9, 9, (400, 3))
+    whole, part = MeshDistance(bone), MeshDistance(bone, region)
+    assert part.distance_and_gradient(points)[0] == pytest.approx(whole.distance_and_gradient(points)[0], abs=1e-9)
+    far = MeshDistance(bone, Region.around(np.array([500.0, 0, 0]), 10.0))
+    assert far.distance_mm(np.array([[500.0, 0, 0]]))[0] > 400.0
 
 
 def test_near_a_coarse_surface_the_sign_is_right():

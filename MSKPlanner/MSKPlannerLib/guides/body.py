@@ -34,6 +34,8 @@ _SLEEVE_BELOW_MM = 1.5
 _GRID_ERROR_MM = 0.12
 #: The quick distance, never too small, may be this much too large: so far off vertices are asked for the exact one.
 _DOUBT_MM = 0.5
+#: The highest bone is looked for from here down in so many steps; beside it by less than the last counts.
+_TALLEST_MM, _STEPS_DOWN, _BESIDE_MM = 70.0, 60, 0.8
 #: A triangle may turn this far (cosine) when its corners are moved onto the clearance.
 _FOLD_COSINE = 0.5
 
@@ -102,13 +104,18 @@ def make_seat(bone: Distance, sleeves: Sequence[Sleeve], frame_to_ras: FloatArra
 
 
 def _height_of_bone(bone: Distance, frame_to_ras: FloatArray) -> float:
-    """Return how far the bone reaches outward around the midline, mm, from a coarse look."""
-    around = np.meshgrid(
-        np.arange(-12.0, 13.0, 2.0), np.arange(-26.0, 19.0, 2.0), np.arange(0.0, 70.0, 1.5), indexing="ij"
-    )
+    """Return how far the bone reaches outward around the midline, mm: lines from outside, each step as long as is free."""
+    around = np.meshgrid(np.arange(-12.0, 13.0, 2.0), np.arange(-26.0, 19.0, 2.0), [_TALLEST_MM], indexing="ij")
     points = np.stack(around, axis=-1).reshape(-1, 3)
-    inside = bone.distance_mm(transform_points(frame_to_ras, points)) < 0.8
-    return float(points[inside, 2].max(initial=0.0))
+    for _ in range(_STEPS_DOWN):
+        free = bone.distance_mm(transform_points(frame_to_ras, points)) - _BESIDE_MM
+        points[:, 2] -= np.maximum(free, 0.0)
+        # Those that have come to rest, and those that are lower already, change nothing.
+        highest = float(points[free < 0.1, 2].max(initial=0.0))
+        points = points[(points[:, 2] > highest) | ((free < 0.1) & (points[:, 2] == highest))]
+        if (free < 0.1).all():
+            break
+    return float(points[:, 2].max(initial=0.0))
 
 
 def make_body(
@@ -127,8 +134,7 @@ def make_body(
         When there is no reachable bone for it.
     """
     band = options.wall_mm + options.ligament_relief_mm + _FILLET_MM
-    contact = options.fit_clearance_mm + options.ligament_relief_mm
-    d = sample_distance(bone, seat.grid, band, contact + 2 * seat.grid.spacing_mm)
+    d = sample_distance(bone, seat.grid, band, options.fit_clearance_mm + 2 * seat.grid.spacing_mm)
     others = np.full(seat.grid.shape, 1e3, dtype=np.float32)
     for other in neighbours:
         others = np.minimum(others, sample_roughly(other, seat.grid, options.neighbour_clearance_mm + 1.0))
@@ -152,7 +158,7 @@ def make_body(
         solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
         if not _holds_all(solid, sleeves, seat):
             raise ProcessingError(f"{name}: {_why_apart(solid, sleeves, seat, neighbours, options)}")
-    return Body(on_clearance(seat.grid.surface(solid), bone, seat, gap), seat, plate, gap, tuple(lost))
+    return Body(on_clearance(seat.grid.surface(solid), bone, seat, gap, d), seat, plate, gap, tuple(lost))
 
 
 def _assembled(
@@ -238,10 +244,18 @@ def _plate_field(plate: Plate, seat: Seat) -> Field:
     return smooth_max(across[:, :, None].astype(np.float32), along[None, None, :].astype(np.float32), 1.0)
 
 
-def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field) -> Mesh:
-    """Move the vertices of the contact onto the exact gap, and those that are too near the bone out to it."""
+def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field, sampled: Field) -> Mesh:
+    """Move the vertices of the contact onto the exact gap, and those that are too near the bone out to it.
+
+    Parameters
+    ----------
+    sampled
+        The distance to the bone on the grid.
+    """
     points = mesh.vertices_ras.copy()
-    near = np.flatnonzero(bone.distance_mm(points) < seat.interpolate(gap, points) + _DOUBT_MM)
+    # Between nodes the distance is off by less than half a step's diagonal, whatever the bone does there.
+    doubt = _DOUBT_MM + np.sqrt(3.0) / 2 * seat.grid.spacing_mm
+    near = np.flatnonzero(seat.interpolate(sampled, points) < seat.interpolate(gap, points) + doubt)
     for _ in range(3):
         distance, slope = bone.distance_and_gradient(points[near])
         off = seat.interpolate(gap, points[near]) - distance

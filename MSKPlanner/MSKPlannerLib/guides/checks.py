@@ -12,8 +12,8 @@ from MSKFusionLib.frames import FloatArray, unit
 from ..mesh import EdgeCounts, Mesh, body_labels, split_bodies
 from ..plan import Check, Point
 from .build_direction import best_build_direction, fits_bed, overhang
-from .field import MeshDistance
 from .intersections import self_intersections
+from .mesh_distance import MeshDistance
 from .presets import PrinterPreset
 from .solid import LEAST_HEIGHT_MM
 from .thickness import gap_width, wall_thickness
@@ -153,7 +153,7 @@ def _inside(part: Mesh, other: Mesh) -> bool:
     (low, high), corners = other.bounds_ras, part.vertices_ras[:: max(1, len(part.vertices_ras) // 50)]
     if np.any(corners < low) or np.any(corners > high):
         return False
-    distance = MeshDistance(other).distance_mm(corners, neighbours=min(8, len(other.vertices_ras)))
+    distance = MeshDistance(other).distance_and_gradient(corners)[0]
     return bool(np.all((distance < 0) == (other.volume_mm3 > 0)))
 
 

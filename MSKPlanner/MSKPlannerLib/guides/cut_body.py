@@ -65,7 +65,7 @@ def cut_body(
     thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2)
     _check_whole(np.maximum(pierced, thick), grid, seat)
     mesh = grid.grid.surface(np.maximum(solid, thick))
-    return on_clearance(mesh, distance, grid, gap), lost
+    return on_clearance(mesh, distance, grid, gap, d), lost
 
 
 def _grid(seat: CutSeat, options: CuttingGuideOptions) -> Seat:

@@ -12,9 +12,10 @@ from ..plan import Check
 from .checks import point
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
-from .field import Distance, MeshDistance
+from .field import Distance
 from .fit import Fit
 from .guide_checks import Bones, bore_checks, nearest_on_way, seated_checks
+from .mesh_distance import MeshDistance
 from .slot import Slot
 from .stability import GAP_MM, Stability
 

@@ -26,6 +26,7 @@ from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
 from .lettering import text_size, text_solid
+from .mesh_distance import Region
 from .sleeve import Sleeve
 from .slot import Slot
 from .solid import checked, from_manifold, largest_body, printable, to_manifold
@@ -117,8 +118,9 @@ def design_cutting_guide(
         raise GeometryError("the approach is not three numbers with a length", where=cut.name)
     progress(0.0, f"{cut.name}: insertion direction")
     centre = np.asarray(cut.point_ras, dtype=np.float64)
-    exact = distance_to(bone, centre, _REACH_MM)
-    others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
+    region = Region.around(centre, _REACH_MM)
+    exact = distance_to(bone, region)
+    others = [distance_to(n, region) for n in neighbours]
     seat = seat_of_cut(bone, exact, cut, approach, wish, neighbours, insertion_direction_ras)
     progress(0.2, f"{cut.name}: body on the bone")
     body, loose = cut_body(exact, others, seat, wish)

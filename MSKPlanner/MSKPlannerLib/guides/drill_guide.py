@@ -22,7 +22,7 @@ from .body import Body, Plate, make_body, make_seat
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, check_guide
-from .insertion import Frame, best_insertion
+from .insertion import Frame, best_insertion, reach_of_guide, straight_frame
 from .lettering import text_solid
 from .options import GuideOptions
 from .sleeve import Sleeve, on_surface, sleeves_of
@@ -30,8 +30,6 @@ from .solid import box, checked, from_manifold, largest_body, printable, to_mani
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
-#: Bone further from the entries than this has no part in the guide.
-_REACH_MM = 80.0
 #: Dropped pieces larger than this are said, not only dropped.
 _CRUMB_MM3 = 0.5
 #: Letters start this far inside their plate, so that they join it.
@@ -139,9 +137,9 @@ def design_drill_guide(
     level = screws[0].level
     progress(0.0, f"{level}: insertion direction")
     surface = bone if bone is not None or depth is None else depth
-    centre = np.mean([s.entry_ras for s in sleeves], axis=0)
-    exact = distance_to(surface, centre, _REACH_MM)
-    others = [distance_to(n, centre, _REACH_MM) for n in neighbours]
+    region = reach_of_guide(straight_frame(frame, sleeves))
+    exact = distance_to(surface, region)
+    others = [distance_to(n, region) for n in neighbours]
     placed = [on_surface(s, exact) for s in sleeves]
     sleeves, words = tuple(s for s, _ in placed), [w for _, w in placed if w]
     insertion = best_insertion(surface, frame, sleeves, neighbours, insertion_direction_ras)

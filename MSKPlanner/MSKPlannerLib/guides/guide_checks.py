@@ -14,8 +14,9 @@ from ..mesh import Mesh
 from ..plan import Check
 from .checks import check_mesh, point
 from .cut_options import CuttingGuideOptions
-from .field import Distance, MeshDistance
+from .field import Distance
 from .fit import Fit
+from .mesh_distance import MeshDistance
 from .options import GuideOptions
 from .presets import load_printer
 from .sleeve import Sleeve
@@ -28,7 +29,7 @@ AXIS_ERROR_MM = 0.01
 #: A guide that touches less than this rocks.
 CONTACT_MM2 = 120.0
 #: Taken off in such steps up to here, a mm a step beyond, and how far above its limit a distance is still wanted.
-STEP_MM, _FINE_MM, _FAR_MM, _LOOK_MM = 0.1, 6.0, 40.0, 0.2
+STEP_MM, _FINE_MM, _FAR_MM, _LOOK_MM = 0.1, 6.0, 40.0, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +143,12 @@ def nearest_on_way(
 ) -> tuple[float, FloatArray | None]:
     """Return how near to the bone any corner of a guide comes while it is taken off by steps of 0.1 mm, and where.
 
-    A corner comes nearer by no more than it moves: those that cannot be within 0.2 mm of the limit yet are not asked
-    again, so what is found is exact below that and an upper bound above.
+    A corner comes nearer by no more than it moves: those that cannot be within 0.1 mm of the limit yet are not asked
+    again, so what is found is exact below that and an upper bound above. Only what looks towards the bone is asked: above
+    it the guide goes where that has gone before.
     """
-    corners = guide.vertices_ras
+    first = np.unique(guide.faces[guide.face_area_vectors @ outward_ras <= 0])
+    corners = guide.vertices_ras[first]
     known, since = distance.distance_mm(corners), np.zeros(len(corners))
     least, at = np.inf, None
     for way in np.concatenate([np.arange(STEP_MM, _FINE_MM, STEP_MM), np.arange(_FINE_MM, _FAR_MM, 1.0)]):
@@ -180,8 +183,8 @@ def neighbour_check(guide: Mesh, neighbours: Sequence[Distance], clearance_mm: f
 
 def _bore(body: MeshDistance, sleeve: Sleeve, drill_mm: float) -> Check:
     """Measure the free way round the axis, from the bone to well above the sleeve."""
-    along = np.arange(-1.0, sleeve.length_mm + 30.0, 0.1)
-    free = body.distance_mm(sleeve.entry_ras + along[:, None] * sleeve.outward_ras, neighbours=8)
+    along = np.arange(-1.0, sleeve.length_mm + 30.0, 0.2)
+    free = body.distance_and_gradient(sleeve.entry_ras + along[:, None] * sleeve.outward_ras)[0]
     diameter, at = 2 * float(free.min()), int(free.argmin())
     good = diameter >= drill_mm
     words = f"{sleeve.screw}: bore {diameter:.2f} mm for a drill of {drill_mm:.2f} mm"

@@ -14,6 +14,7 @@ from MSKFusionLib.frames import FloatArray, rotation_about, unit
 
 from ..mesh import Mesh
 from .field import Bone, Distance, Grid, distance_to
+from .mesh_distance import Region
 from .sleeve import Sleeve
 
 #: Bone within this distance of a sleeve's entry, or of the lines from the entries to the midline, may carry the guide.
@@ -24,6 +25,8 @@ _BIN_MM = 1.0
 #: A direction that is asked for comes at least this much (cosine) from behind.
 _FROM_BEHIND = 0.5
 _POINTS = 25_000
+#: Bone that can matter, right, towards the head and backwards from amid the entries, whatever way the guide is put on.
+_REACH_LOW_MM, _REACH_HIGH_MM = np.array([-58.0, -66.0, -24.0]), np.array([58.0, 66.0, 110.0])
 
 
 class Frame(Protocol):
@@ -71,6 +74,17 @@ def seat_frame(outward_ras: FloatArray, frame: Frame, origin_ras: FloatArray) ->
     return np.vstack([np.column_stack([u, np.cross(w, u), w, origin_ras]), [0, 0, 0, 1]])
 
 
+def straight_frame(frame: Frame, sleeves: Sequence[Sleeve]) -> FloatArray:
+    """Return the 4x4 of a guide that is put on straight from behind: origin amid the entries, z backwards."""
+    back = -np.asarray(frame.anterior_ras, dtype=np.float64)
+    return seat_frame(back, frame, np.mean([s.entry_ras for s in sleeves], axis=0))
+
+
+def reach_of_guide(straight: FloatArray) -> Region:
+    """Return the box of all bone that a guide of this vertebra, its way off or its drills can have to do with."""
+    return Region(straight, _REACH_LOW_MM, _REACH_HIGH_MM)
+
+
 def best_insertion(
     bone: Bone,
     frame: Frame,
@@ -90,9 +104,8 @@ def best_insertion(
     ProcessingError
         When nothing of the bone can be reached.
     """
-    origin = np.mean([s.entry_ras for s in sleeves], axis=0)
-    back = -np.asarray(frame.anterior_ras, dtype=np.float64)
-    straight = seat_frame(back, frame, origin)
+    straight = straight_frame(frame, sleeves)
+    back, origin = straight[:3, 2], straight[:3, 3]
     points, normals, areas = surface_around(bone, straight)
     carrying = _may_carry(points, straight, sleeves)
     if not carrying.any():

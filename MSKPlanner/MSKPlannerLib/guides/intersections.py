@@ -62,13 +62,16 @@ def _candidate_pairs(mesh: Mesh) -> tuple[IntArray, IntArray]:
     # The k-th follower of every entry in its cell: as many rounds as the fullest cell has entries.
     step = 1
     rest = np.flatnonzero(np.arange(len(key)) + step < ends)
+    # Axis by axis: whole rows of three are compared several times slower.
+    lows, highs = np.ascontiguousarray(low.T), np.ascontiguousarray(high.T)
     while len(rest):
-        i, j = owner[rest], owner[rest + step]
-        keep = np.all((low[i] <= high[j]) & (low[j] <= high[i]), axis=1)
-        i, j, at = i[keep], j[keep], key[rest[keep]]
+        i, j, at = owner[rest], owner[rest + step], key[rest]
+        for lowest, highest in zip(lows, highs, strict=True):
+            keep = np.flatnonzero((lowest[i] <= highest[j]) & (lowest[j] <= highest[i]))
+            i, j, at = i[keep], j[keep], at[keep]
         # Two pieces share several cells; the pair counts in the cell where their boxes begin to overlap.
-        c = np.floor((np.maximum(low[i], low[j]) - origin) / size).astype(np.int64)
-        once = (c[:, 2] * n[1] + c[:, 1]) * n[0] + c[:, 0] == at
+        c = [np.floor((np.maximum(a[i], a[j]) - o) / size).astype(np.int64) for a, o in zip(lows, origin, strict=True)]
+        once = (c[2] * n[1] + c[1]) * n[0] + c[0] == at
         left.append(triangle[i[once]])
         right.append(triangle[j[once]])
         step += 1
