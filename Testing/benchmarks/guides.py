@@ -50,7 +50,7 @@ def drill_case(seed: int):
         drill_diameter_mm=float(rng.choice([1.6, 2.7, 3.2])),
         sleeve_length_mm=float(rng.integers(14, 24)),
     )
-    neighbours = [neighbour_of(v, up) for up in (False, True) if rng.random() < 0.5]
+    neighbours = [neighbour_of(v, up, size) for up in (False, True) if rng.random() < 0.5]
     return v.bone, options, lambda: design_drill_guide(v.bone, v.frame, v.screws, options, neighbours=neighbours)
 
 

@@ -95,9 +95,9 @@ def toy_vertebra(pose=None, level="L3", spacing_mm=0.9, size=1.0) -> ToyVertebra
     return ToyVertebra(bone, frame, tuple(screws), pose)
 
 
-def neighbour_of(vertebra: ToyVertebra, up: bool) -> Mesh:
-    """The next bone above or below: the same shape, one disc space further and tilted a little."""
-    step = rigid(rotation_about([1, 0, 0], 6.0 if up else -6.0), [0, -1.0, 36.5 if up else -36.5])
+def neighbour_of(vertebra: ToyVertebra, up: bool, size: float = 1.0) -> Mesh:
+    """The next bone above or below: the same shape, one disc space of a spine of that size further and tilted a little."""
+    step = rigid(rotation_about([1, 0, 0], 6.0 if up else -6.0), [0, -size, 36.5 * size if up else -36.5 * size])
     return vertebra.bone.transformed(vertebra.to_ras @ step @ invert_rigid(vertebra.to_ras))
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import vtk
 from core.femur_shapes import femur_mesh
-from core.guide_shapes import box_mesh, neighbour_of, sphere_mesh, toy_vertebra
+from core.guide_shapes import box_mesh, joined, neighbour_of, sphere_mesh, toy_vertebra
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit_rows
+from MSKPlannerLib.guides.body import Seat, above_floor
 from MSKPlannerLib.guides.field import (
     DepthDistance,
     Grid,
@@ -34,6 +35,7 @@ from MSKPlannerLib.guides.solid import (
     without_short_edges,
     without_slivers,
 )
+from MSKPlannerLib.guides.thickness import thin_places
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.plan import Screw
 
@@ -196,6 +198,44 @@ def test_thin_sheets_and_loose_pieces_vanish_and_blocks_stay():
     assert np.all(opened[(block < -0.1) & (np.abs(z) < 3.5)] < 0)
     assert np.all(opened[(x > 6.3) & (solid < 0)] > 0)
     assert np.all(opened[crumb < 0] > 0)
+
+
+def test_a_fin_is_no_square_edge():
+    """A wedge of 20 degrees ends where a ball of 0.8 mm no longer fits, with nothing sticking out beyond it."""
+    step, half = 0.25, np.radians(10.0)
+    x, y, z = np.meshgrid(np.arange(-1, 14, step), np.arange(-4, 4, step), np.arange(-6, 6, step), indexing="ij")
+    wedge = np.abs(y) * np.cos(half) - x * np.sin(half)
+    solid = np.maximum(np.maximum(wedge, x - 12.0), np.abs(z) - 4.0).astype(np.float32)
+    opened = np.maximum(solid, thick_parts(solid, step, 0.8)[0])
+    middle = opened[:, 16, 24]
+    tip = 0.8 / np.sin(half) - 0.8
+    assert np.all(middle[(x[:, 16, 24] > tip + 0.2) & (x[:, 16, 24] < 11)] < 0)
+    assert np.all(middle[x[:, 16, 24] < tip - 0.2] > 0)
+
+
+def test_a_floor_beside_the_contact_does_not_move_it():
+    """A wall of bone that is 10 mm high: the contact beside it stays at the clearance, whatever the floor's step."""
+    grid = Grid(rigid(), 0.5, (24, 4, 24))
+    u, v, w = (a.ravel() for a in grid.axes())
+    seat = Seat(rigid(), grid, u, v, w)
+    clearance, wall = 0.2, 3.3
+    distance = np.broadcast_to((u - wall)[:, None, None], grid.shape)
+    room = (distance - clearance).astype(np.float32)
+    floor = np.where(u < wall, np.float32(10.0), np.float32(2.0))[:, None] * np.ones((1, 4), np.float32)
+    solid = above_floor(np.maximum(np.float32(-5.0), -room), room, floor, seat)
+    row = solid[:, 1, 10]  # 5 mm high: beside the wall, below its top
+    k = int(np.flatnonzero(row < 0)[0])
+    crossing = u[k - 1] + 0.5 * row[k - 1] / (row[k - 1] - row[k])
+    assert crossing == pytest.approx(wall + clearance, abs=1e-4)
+    assert np.all(solid[10:, :, :4] > 0)  # below the floor of the other columns is nothing
+
+
+def test_thin_places_lie_in_the_thin_wall():
+    block, sheet = box_mesh((10, 10, 10)), box_mesh((6, 6, 0.4), (0, 0, 8.0))
+    places = thin_places(joined(block, sheet), 1.0)
+    assert len(places) > 50
+    assert np.abs(places[:, 2] - 8.0).max() < 1e-6
+    assert not len(thin_places(block, 1.0))
 
 
 def test_fillet_only_adds_where_both_are_near():

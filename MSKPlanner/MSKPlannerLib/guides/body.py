@@ -6,10 +6,11 @@ There, whatever would keep the guide from coming off again is a running minimum 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, invert_rigid, perpendicular_axes, rigid, transform_points
@@ -28,6 +29,8 @@ _FILLET_MM = 3.0
 _ROUNDING_MM = 1.5
 #: What is thinner than this after all cuts is taken away, letters apart.
 _THINNEST_MM = 1.6
+#: Where the finished guide is still too thin, a ball of this radius is taken away.
+_THIN_BALL_MM = 0.9
 #: Sleeves reach this far below the entry, where the bone falls away around it.
 _SLEEVE_BELOW_MM = 1.5
 #: Contact vertices are moved onto the exact clearance from at most this far: what a grid step leaves over.
@@ -77,12 +80,25 @@ class Plate:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A body without bores, the wished gap to the bone it was made for, and the volumes of pieces that were dropped."""
+    """A body without bores.
+
+    Parameters
+    ----------
+    solid, gap, sampled
+        On the grid of the seat: the body, the gap to the bone that was wished, the distance to the bone.
+    relief
+        Gap in mm beyond the clearance, on the grid: wished over the crest, or left because a neighbour needs the room.
+    dropped_mm3
+        Volumes of pieces that came loose.
+    """
 
     mesh: Mesh
     seat: Seat
     plate: Plate
+    solid: Field
     gap: Field
+    sampled: Field
+    relief: Field
     dropped_mm3: tuple[float, ...]
 
 
@@ -146,9 +162,10 @@ def make_body(
     gap = wished_gap(footprint, seat.w, seat.u, options)
 
     # The way off must be free: of this bone with its gap, of the others with theirs.
-    room = np.minimum(swept(d) - options.fit_clearance_mm, swept(others) - options.neighbour_clearance_mm)
-    room = np.minimum(room, d - gap).astype(np.float32)
-    points = seat.grid.points_ras().reshape(*seat.grid.shape, 3)
+    own, theirs = swept(d) - options.fit_clearance_mm, swept(others) - options.neighbour_clearance_mm
+    room = np.minimum(np.minimum(own, theirs), d - gap).astype(np.float32)
+    relief = gap - np.float32(options.fit_clearance_mm) + np.maximum(own - theirs, 0.0).astype(np.float32)
+    points = seat_points(seat)
     shell = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
     solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
     if not _holds_all(solid, sleeves, seat):
@@ -158,7 +175,37 @@ def make_body(
         solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
         if not _holds_all(solid, sleeves, seat):
             raise ProcessingError(f"{name}: {_why_apart(solid, sleeves, seat, neighbours, options)}")
-    return Body(on_clearance(seat.grid.surface(solid), bone, seat, gap, d), seat, plate, gap, tuple(lost))
+    mesh = on_clearance(seat.grid.surface(solid), bone, seat, gap, d)
+    return Body(mesh, seat, plate, solid, gap, d, relief, tuple(lost))
+
+
+def without_thin(
+    body: Body, bone: Distance, sleeves: Sequence[Sleeve], options: GuideOptions, thin_ras: FloatArray
+) -> Body:
+    """Return a body with its thin walls taken away: balls around places (N, 3) of them, and what is thin after that.
+
+    Raises
+    ------
+    ProcessingError
+        When a sleeve does not hang together with the rest without them.
+    """
+    points = seat_points(body.seat)
+    away, _ = cKDTree(thin_ras).query(points.reshape(-1, 3), distance_upper_bound=4 * _THIN_BALL_MM)
+    ball = np.minimum(away, 4 * _THIN_BALL_MM).reshape(body.solid.shape).astype(np.float32)
+    solid = np.maximum(body.solid, np.float32(_THIN_BALL_MM) - ball)
+    solid, lost = _thick(solid, sleeves, body.seat, points, options)
+    if not _holds_all(solid, sleeves, body.seat):
+        raise ProcessingError(
+            f"A wall between a sleeve and the bridge is too thin for {options.printer} at "
+            f"{' '.join(f'{x:.0f}' for x in thin_ras.mean(axis=0))} RAS; move the entry or make the bridge wider."
+        )
+    mesh = on_clearance(body.seat.grid.surface(solid), bone, body.seat, body.gap, body.sampled)
+    return replace(body, mesh=mesh, solid=solid, dropped_mm3=(*body.dropped_mm3, *lost))
+
+
+def seat_points(seat: Seat) -> FloatArray:
+    """Return the nodes of a seat's grid, (U, V, W, 3) RAS."""
+    return seat.grid.points_ras().reshape(*seat.grid.shape, 3)
 
 
 def _assembled(
@@ -177,7 +224,24 @@ def _assembled(
         solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
     solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
     solid = np.maximum(solid, -room)
-    solid = np.maximum(solid, footprint.floor_w[:, :, None] - seat.w.astype(np.float32))
+    solid = above_floor(solid, room, footprint.floor_w, seat)
+    return _thick(solid, sleeves, seat, points, options)
+
+
+def above_floor(solid: Field, room: Field, floor_w: Field, seat: Seat) -> Field:
+    """Return the solid above its floor, a map over the columns.
+
+    A floor's steps are no distances. Where the room for the bone ends (`room` negative) they are left out, and elsewhere they
+    count as a step of the grid at most: else they would move the contact beside them by a part of that step.
+    """
+    below = np.minimum(floor_w[:, :, None] - seat.w.astype(np.float32), np.float32(seat.grid.spacing_mm))
+    return np.where(room < 0, solid, np.maximum(solid, below))
+
+
+def _thick(
+    solid: Field, sleeves: Sequence[Sleeve], seat: Seat, points: FloatArray, options: GuideOptions
+) -> tuple[Field, list[float]]:
+    """Return a solid without what is thin, and the volumes of pieces that came loose."""
     # What is thin beside a bore shows only with the bore open; the bore itself is cut exactly later.
     pierced = solid
     for s in sleeves:

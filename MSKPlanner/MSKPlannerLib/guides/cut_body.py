@@ -12,7 +12,7 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, transform
 
 from ..mesh import Mesh
 from .base import Map, column_tops
-from .body import Seat, on_clearance
+from .body import Seat, above_floor, on_clearance
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
 from .field import Distance, Field, Grid, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
@@ -56,7 +56,7 @@ def cut_body(
     for wire in seat.wires:
         solid = smooth_min(solid, sleeve_field(wire, points, -_SLEEVE_BELOW_MM), _WIRE_FILLET_MM)
     solid = np.maximum(solid, -room.astype(np.float32))
-    solid = np.maximum(solid, floor[:, :, None] - grid.w.astype(np.float32))
+    solid = above_floor(solid, room.astype(np.float32), floor, grid)
     # What is thin beside a bore or the slot shows only with them open; they themselves are cut exactly later.
     pierced = np.maximum(solid, -seat.slot.opening_field(points))
     for wire in seat.wires:

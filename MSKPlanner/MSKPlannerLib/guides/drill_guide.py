@@ -18,18 +18,22 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from ..mesh import Mesh, body_labels
 from ..plan import Check, Point, Screw
-from .body import Body, Plate, make_body, make_seat
+from .body import Body, Plate, make_body, make_seat, without_thin
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, check_guide
-from .insertion import Frame, best_insertion, reach_of_guide, straight_frame
+from .insertion import Frame, Insertion, best_insertion, reach_of_guide, straight_frame
 from .lettering import text_solid
 from .options import GuideOptions
+from .presets import load_printer
 from .sleeve import Sleeve, on_surface, sleeves_of
 from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
+from .thickness import thin_places
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
+#: So often walls that are measured to be thin are taken away, with all that are up to this share of the least allowed.
+_MENDINGS, _THIN_SHARE = 4, 1.1
 #: Dropped pieces larger than this are said, not only dropped.
 _CRUMB_MM3 = 0.5
 #: Letters start this far inside their plate, so that they join it.
@@ -146,36 +150,49 @@ def design_drill_guide(
     progress(0.15, f"{level}: body on the bone")
     seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
     body = make_body(exact, others, sleeves, seat, wish, level)
+    bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
+    least_wall = load_printer(wish.printer).min_wall_mm
     progress(0.6, f"{level}: sleeves and letters")
-    plain, dropped = _with_bores(body, sleeves, level)
-    loose = [*body.dropped_mm3, *dropped]
-    mesh = printable(_lettered(plain, body, wish, level), level)
-    progress(0.75, f"{level}: measuring")
+    guide, plain = _finished(body, bones, sleeves, insertion, wish, level)
+    for _ in range(_MENDINGS):
+        if not guide.min_wall_mm < least_wall:
+            break
+        # A grid may leave a thin fin where cuts for several bones meet; what is measured to be thin is taken away.
+        progress(0.8, f"{level}: thin walls")
+        thin = thin_places(plain, _THIN_SHARE * least_wall)
+        body = without_thin(body, exact, sleeves, wish, thin)
+        guide, plain = _finished(body, bones, sleeves, insertion, wish, level)
+    progress(1.0, f"{level}: guide done")
+    return replace(guide, notes=(*words, *guide.notes), asked_direction=insertion_direction_ras)
+
+
+def _finished(
+    body: Body, bones: Bones, sleeves: Sequence[Sleeve], insertion: Insertion, options: GuideOptions, level: str
+) -> tuple[GuideSolid, Mesh]:
+    """Return the guide of a body with everything measured on it, and its mesh without letters."""
+    solid, dropped = _with_bores(body, sleeves, level)
+    mesh = printable(_lettered(solid, body, options, level), level)
+    plain = from_manifold(solid)
+    seat, outward = body.seat, insertion.outward_ras
     fit = measure_fit(
-        mesh,
-        exact,
-        insertion.outward_ras,
-        wish.fit_clearance_mm,
-        lambda points: seat.interpolate(body.gap, points) - wish.fit_clearance_mm,
+        mesh, bones.bone, outward, options.fit_clearance_mm, lambda points: seat.interpolate(body.relief, points)
     )
+    checks, wall = check_guide(mesh, plain, sleeves, fit, options, outward, bones)
+    loose = [*body.dropped_mm3, *dropped]
     guide = GuideSolid(
         level=level,
         mesh=mesh,
-        sleeves=sleeves,
-        options=wish,
-        insertion_direction_ras=-insertion.outward_ras,
+        sleeves=tuple(sleeves),
+        options=options,
+        insertion_direction_ras=-outward,
         seat_to_ras=insertion.frame_to_ras,
         fit=fit,
         reachable=insertion.reachable,
-        min_wall_mm=float("nan"),
-        checks=(),
-        notes=(*words, *(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > _CRUMB_MM3)),
-        asked_direction=insertion_direction_ras,
+        min_wall_mm=wall,
+        checks=checks,
+        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > _CRUMB_MM3),
     )
-    bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
-    checks, wall = check_guide(mesh, from_manifold(plain), sleeves, fit, wish, insertion.outward_ras, bones)
-    progress(1.0, f"{level}: guide done")
-    return replace(guide, checks=checks, min_wall_mm=wall)
+    return guide, plain
 
 
 def _with_bores(body: Body, sleeves: Sequence[Sleeve], level: str) -> tuple[Any, list[float]]:

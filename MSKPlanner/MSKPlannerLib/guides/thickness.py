@@ -56,12 +56,48 @@ def gap_width(mesh: Mesh, samples: int | None = None, seed: int = 0) -> Thicknes
     return _least(mesh, 1.0, samples, seed)
 
 
+def thin_places(mesh: Mesh, below_mm: float, seed: int = 0) -> FloatArray:
+    """Return the middles (N, 3) of all walls thinner than `below_mm` that the rays of `wall_thickness` cross."""
+    rays = _cast(mesh, -1.0, None, seed)
+    if rays is None:
+        return np.empty((0, 3))
+    thin = np.flatnonzero(rays.crossed < below_mm)
+    return rays.middles(mesh, -1.0, thin)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rays:
+    """Where rays start, what they cross in mm (infinite: nothing), and the surface in mm2 that each stands for."""
+
+    faces: IntArray
+    points: FloatArray
+    crossed: FloatArray
+    weight: FloatArray
+
+    def middles(self, mesh: Mesh, way: float, which: IntArray) -> FloatArray:
+        """Return the middles (N, 3) of what some rays cross."""
+        ahead = way * unit_rows(mesh.face_area_vectors[self.faces[which]])
+        return self.points[which] + ahead * self.crossed[which, None] / 2
+
+
 def _least(mesh: Mesh, way: float, samples: int | None, seed: int) -> Thickness:
     """Return the least of what rays cross: inward (`way` -1) walls, outward (1) gaps."""
+    rays = _cast(mesh, way, samples, seed)
+    if rays is None:
+        return Thickness(float("inf"), None, 0)
+    order = np.argsort(rays.crossed, kind="stable")
+    rank = int(np.searchsorted(np.cumsum(rays.weight[order]), min(_COUNTS_FROM_MM2, 0.01 * mesh.area_mm2)))
+    found = int(np.isfinite(rays.crossed).sum())
+    at = order[min(rank, found - 1)]
+    return Thickness(float(rays.crossed[at]), rays.middles(mesh, way, at[None])[0], found)
+
+
+def _cast(mesh: Mesh, way: float, samples: int | None, seed: int) -> _Rays | None:
+    """Cast rays from all of the surface and more around the thinnest places; None where nothing is crossed."""
     area = np.linalg.norm(mesh.face_area_vectors, axis=1)
     total = float(area.sum())
     if total <= 0:
-        return Thickness(float("inf"), None, 0)
+        return None
     count = int(np.clip(_RAYS_PER_MM2 * total, _LEAST_RAYS, _MOST_RAYS)) if samples is None else samples
     rng = np.random.default_rng(seed)
     cast = _Caster(mesh, way)
@@ -69,7 +105,7 @@ def _least(mesh: Mesh, way: float, samples: int | None, seed: int) -> Thickness:
     crossed = cast.crossed_mm(faces, points)
     found = np.isfinite(crossed)
     if not found.any():
-        return Thickness(float("inf"), None, 0)
+        return None
     weight = np.full(len(crossed), total / count)
     # A second look around the thin places, denser: what a coarse sample only grazes.
     near = np.zeros(len(mesh.faces), dtype=np.float64)
@@ -84,12 +120,7 @@ def _least(mesh: Mesh, way: float, samples: int | None, seed: int) -> Thickness:
         faces, points = np.concatenate([faces, faces2]), np.concatenate([points, points2])
         crossed = np.concatenate([crossed, cast.crossed_mm(faces2, points2)])
         weight = np.concatenate([weight, np.full(more, each)])
-    order = np.argsort(crossed, kind="stable")
-    rank = int(np.searchsorted(np.cumsum(weight[order]), min(_COUNTS_FROM_MM2, 0.01 * total)))
-    at = int(order[min(rank, int(np.isfinite(crossed).sum()) - 1)])
-    ahead = way * mesh.face_area_vectors[faces[at]] / area[faces[at]]
-    least = float(crossed[at])
-    return Thickness(least, points[at] + ahead * least / 2, int(np.isfinite(crossed).sum()))
+    return _Rays(faces, points, crossed, weight)
 
 
 def _spread(mesh: Mesh, share: FloatArray, count: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
