@@ -200,19 +200,6 @@ def test_thin_sheets_and_loose_pieces_vanish_and_blocks_stay():
     assert np.all(opened[crumb < 0] > 0)
 
 
-def test_a_fin_is_no_square_edge():
-    """A wedge of 20 degrees ends where a ball of 0.8 mm no longer fits, with nothing sticking out beyond it."""
-    step, half = 0.25, np.radians(10.0)
-    x, y, z = np.meshgrid(np.arange(-1, 14, step), np.arange(-4, 4, step), np.arange(-6, 6, step), indexing="ij")
-    wedge = np.abs(y) * np.cos(half) - x * np.sin(half)
-    solid = np.maximum(np.maximum(wedge, x - 12.0), np.abs(z) - 4.0).astype(np.float32)
-    opened = np.maximum(solid, thick_parts(solid, step, 0.8)[0])
-    middle = opened[:, 16, 24]
-    tip = 0.8 / np.sin(half) - 0.8
-    assert np.all(middle[(x[:, 16, 24] > tip + 0.2) & (x[:, 16, 24] < 11)] < 0)
-    assert np.all(middle[x[:, 16, 24] < tip - 0.2] > 0)
-
-
 def test_a_floor_beside_the_contact_does_not_move_it():
     """A wall of bone that is 10 mm high: the contact beside it stays at the clearance, whatever the floor's step."""
     grid = Grid(rigid(), 0.5, (24, 4, 24))

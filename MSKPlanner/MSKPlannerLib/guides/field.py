@@ -17,11 +17,8 @@ from MSKFusionLib.isosurface import zero_surface
 from ..mesh import Mesh
 from .mesh_distance import MeshDistance, Region
 
-#: Opening does not round edges of the solid that stick out of it by less than this: square ones stay ...
+#: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
-#: ... but fins do not: where the field rises by less than this a mm both ways (the sine of half the edge's angle), there is
-#: no slack, and all of it from the second on. Looked at are nodes this near to the surface of what is thick.
-_FIN_SLOPE, _SQUARE_SLOPE, _LOOK_AT_MM = 0.35, 0.6, 1.0
 
 
 @runtime_checkable
@@ -202,7 +199,7 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Fie
     The second result are the volumes in mm3 of the other pieces (of their cores), which are left out.
 
     The intersection with it is an opening (Serra 1982) with some slack: the surface stays exactly where it was wherever
-    the solid is thick enough, square edges included; sharper edges are blunted, thin sheets, fins and loose pieces vanish.
+    the solid is thick enough, square edges included; sharper edges are blunted, thin sheets and loose pieces vanish.
     """
     core, count = ndimage.label(values < -radius_mm)
     if not count:
@@ -215,28 +212,4 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Fie
     outside, nearest = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm, return_indices=True)
     # The core's border lies between nodes: its nearest node is inside the core by what its own value says.
     outside -= -values[tuple(nearest)] - radius_mm
-    beyond = (outside - radius_mm).astype(np.float32)
-    return beyond - _slack_mm(values, beyond, spacing_mm), lost
-
-
-def _slack_mm(values: Field, beyond: Field, spacing_mm: float) -> Field:
-    """Return how far the solid may stick out of what is thick: not at all where it is a fin.
-
-    Parameters
-    ----------
-    beyond
-        Distance to what is thick, mm.
-    """
-    slack = np.full(values.shape, _OPENING_SLACK_MM, dtype=np.float32)
-    inner = (slice(1, -1),) * 3
-    near = (np.abs(beyond[inner]) < _LOOK_AT_MM) & (np.abs(values[inner]) < _LOOK_AT_MM)
-    i, j, k = (n + 1 for n in np.nonzero(near))
-    rise = [
-        values[i + 1, j, k] - values[i - 1, j, k],
-        values[i, j + 1, k] - values[i, j - 1, k],
-        values[i, j, k + 1] - values[i, j, k - 1],
-    ]
-    slope = np.sqrt(sum(r * r for r in rise)) / (2 * spacing_mm)
-    share = np.clip((slope - _FIN_SLOPE) / (_SQUARE_SLOPE - _FIN_SLOPE), 0.0, 1.0)
-    slack[i, j, k] = share * _OPENING_SLACK_MM
-    return slack
+    return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32), lost
