@@ -122,7 +122,7 @@ def describe_reduction(plan: Reduction, paths: Mapping[str, FragmentPath | str] 
                 "residual_mm": _finite(f.fit.residual_mm),
                 "matched_share": f.fit.matched_share,
                 "turn_sd_deg": _finite(f.fit.turn_sd_deg),
-                "shift_sd_mm": _finite(f.fit.shift_sd_mm),
+                "place_sd_mm": _finite(f.place_sd_mm),
                 "volume_mm3": f.mesh.volume_mm3,
                 "path": _described_path(ways.get(f.name)),
             }
@@ -147,7 +147,7 @@ def write_reduction(plan: Reduction, entry: dict[str, Any], folder: Path) -> Non
             f["residual_mm"],
             f"{100 * f['matched_share']:.0f} %",
             f["turn_sd_deg"],
-            f["shift_sd_mm"],
+            f["place_sd_mm"],
             "; ".join(f["doubts"]) or "trusted",
             _path_words(f["path"]),
         ]

@@ -11,21 +11,20 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, invert_rigid, rotation_angle_deg, transform_points
 from MSKFusionLib.progress import Progress, no_progress
 
-from ..bone.depth_field import DepthField
 from ..bone.mesh_depth import depth_of_mesh
 from ..mesh import Mesh
-from .reduction_fit import Fit, SurfaceSample, fit_into, refine_with_neighbours
+from .reduction_fit import Fit, SurfaceSample, fit_into, place_sd_mm
+from .reduction_neighbours import put_together
 
 _FIELD_STEP_MM = 1.5
 _ROOM_MM = 25.0
 #: What the fit of a fragment must show to be believed.
 _LEAST_MATCHED, _WORST_RESIDUAL_MM = 0.3, 1.2
-_TURN_SD_DEG, _SHIFT_SD_MM = 1.5, 1.0
+#: Of the turn, and of its place to the main fragment: twice that is still 1 mm.
+_TURN_SD_DEG, _PLACE_SD_MM = 1.5, 0.5
 #: A rival pose so little worse than the best, mm of mean misfit, may as well be the right one.
 _CLEARLY_MM = 0.1
 _LEAST_VOLUME_MM3 = 300.0
-#: After each fragment has its place in the whole bone, all are looked at together so many times.
-_ROUNDS = 3
 #: Fragments that lie deeper than this in each other do not both lie right.
 _OVERLAP_MM, _OVERLAP_POINTS = 1.5, 4000
 
@@ -62,6 +61,9 @@ class ReducedFragment:
         Rigid 4x4 from where it is to where it belongs; the identity for the main fragment.
     turned_deg, moved_mm
         The motion: its angle, and how far the fragment's middle goes.
+    place_sd_mm
+        Standard deviation of how its middle lies to the main fragment, in the weakest direction: of both fits, the main one's
+        turn counting at the distance between them.
     doubts
         Why the pose is not to be trusted, in words; empty where it is.
     """
@@ -72,6 +74,7 @@ class ReducedFragment:
     fit: Fit
     turned_deg: float
     moved_mm: float
+    place_sd_mm: float = 0.0
     doubts: tuple[str, ...] = ()
 
     @property
@@ -123,7 +126,7 @@ def reduce_fracture(
     """Find where the fragments of a bone belong.
 
     The mirrored healthy side is fitted to the main fragment, which stays; the others are fitted into it, one by one; then
-    all together, their fracture surfaces against each other's.
+    their fracture surfaces against each other's (`reduction_neighbours`).
 
     Parameters
     ----------
@@ -182,29 +185,15 @@ def reduce_fracture(
         seed = wish.seed + 7 * (k + 1)
         fits[name] = fit_into(fragments[name], whole, into.motion_ras, wish.widest_deg, wish.farthest_mm, seed)
     progress(0.8, "Fracture surfaces to each other")
-    fits = _together(fragments, fits, whole, chosen)
+    fits = put_together(fragments, fits, whole, chosen, 1.5 * wish.farthest_mm)
     back = invert_rigid(fits[chosen].motion_ras)
-    done = [_described(name, fragments[name], fits[name], back, is_main=name == chosen) for name in (chosen, *others)]
+    done = [
+        _described(name, fragments[name], fits[name], fits[chosen], is_main=name == chosen)
+        for name in (chosen, *others)
+    ]
     done = _without_overlap(done)
     progress(1.0, "Done")
     return Reduction(tuple(done), template.transformed(back))
-
-
-def _together(fragments: Mapping[str, Mesh], fits: dict[str, Fit], whole: DepthField, main: str) -> dict[str, Fit]:
-    """Fit the fracture surfaces to each other: each fragment's, in turn, to those of all others."""
-    if len(fragments) < 2:
-        return fits
-    fields = {n: depth_of_mesh(m, _FIELD_STEP_MM, 6.0, n) for n, m in fragments.items()}
-    samples = {n: SurfaceSample.of(m, 1200, 3) for n, m in fragments.items()}
-    found = dict(fits)
-    for _ in range(_ROUNDS):
-        for name in fragments:
-            if name == main or not np.isfinite(found[name].residual_mm):
-                continue
-            others = [(fields[o], found[o].motion_ras) for o in fragments if o != name]
-            motion = refine_with_neighbours(samples[name], whole, found[name].motion_ras, others)
-            found[name] = replace(found[name], motion_ras=motion)
-    return found
 
 
 def _without_overlap(fragments: list[ReducedFragment]) -> list[ReducedFragment]:
@@ -225,9 +214,10 @@ def _without_overlap(fragments: list[ReducedFragment]) -> list[ReducedFragment]:
     return out
 
 
-def _described(name: str, mesh: Mesh, fit: Fit, back: FloatArray, *, is_main: bool) -> ReducedFragment:
-    motion = np.eye(4) if is_main else back @ fit.motion_ras
+def _described(name: str, mesh: Mesh, fit: Fit, main: Fit, *, is_main: bool) -> ReducedFragment:
+    motion = np.eye(4) if is_main else invert_rigid(main.motion_ras) @ fit.motion_ras
     middle = mesh.vertices_ras.mean(axis=0)
+    place_sd = 0.0 if is_main else place_sd_mm(fit, main, transform_points(fit.motion_ras, middle))
     doubts = []
     if fit.matched_share < _LEAST_MATCHED:
         doubts.append(f"only {100 * fit.matched_share:.0f} % of its surface fit the healthy side")
@@ -235,9 +225,12 @@ def _described(name: str, mesh: Mesh, fit: Fit, back: FloatArray, *, is_main: bo
         doubts.append(f"what fits does so only to {fit.residual_mm:.1f} mm")
     if fit.rival_score_mm - fit.score_mm < _CLEARLY_MM:
         doubts.append("another place fits about as well")
-    if fit.turn_sd_deg > _TURN_SD_DEG or fit.shift_sd_mm > _SHIFT_SD_MM:
+    if fit.turn_sd_deg > _TURN_SD_DEG or place_sd > _PLACE_SD_MM:
         doubts.append(
-            f"its shape leaves it free by {fit.turn_sd_deg:.1f} degrees or {fit.shift_sd_mm:.1f} mm (a smooth shaft, a flat piece)"
+            f"shapes leave it free by {2 * fit.turn_sd_deg:.1f} degrees or {2 * place_sd:.1f} mm to the main fragment (95 %; a smooth shaft, "
+            "a flat piece, or far away)"
         )
     moved = float(np.linalg.norm(transform_points(motion, middle) - middle))
-    return ReducedFragment(name, mesh, motion, fit, rotation_angle_deg(motion[:3, :3]), moved, tuple(doubts))
+    return ReducedFragment(
+        name, mesh, motion, fit, rotation_angle_deg(motion[:3, :3]), moved, place_sd, doubts=tuple(doubts)
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
 
@@ -30,8 +31,6 @@ _KEPT = 0.75
 _CAP_MM = 3.0
 #: Two poses are two answers where they are so far apart.
 _APART_DEG, _APART_MM = 5.0, 4.0
-#: Fracture surfaces look at each other up to this distance.
-_FACING_MM = 5.0
 #: Points of a surface are not independent: so many count as one.
 _POINTS_AS_ONE = 10.0
 
@@ -73,8 +72,9 @@ class Fit:
         Mean misfit, capped: what poses are compared by.
     rival_score_mm
         The score of the best pose that is another answer; infinite where every start came to the same.
-    turn_sd_deg, shift_sd_mm
-        Standard deviation of the pose in its weakest direction, from how the surface is shaped.
+    covariance, centre_ras
+        How sure the pose is, from how the surface is shaped: of a small turn (rad) about `centre_ras` and a shift (mm), both
+        in the whole bone, (6, 6); infinite where too little of the surface fits.
     """
 
     motion_ras: FloatArray
@@ -82,8 +82,46 @@ class Fit:
     matched_share: float
     score_mm: float
     rival_score_mm: float
-    turn_sd_deg: float
-    shift_sd_mm: float
+    covariance: FloatArray
+    centre_ras: FloatArray
+
+    @property
+    def is_known(self) -> bool:
+        """Whether enough of the surface fits to say anything."""
+        return bool(np.isfinite(self.covariance).all())
+
+    @property
+    def turn_sd_deg(self) -> float:
+        """Standard deviation of the turn about its weakest axis."""
+        return float(np.degrees(np.sqrt(_largest(self.covariance[:3, :3]))))
+
+    @property
+    def shift_sd_mm(self) -> float:
+        """Standard deviation of the shift in its weakest direction."""
+        return float(np.sqrt(_largest(self.covariance[3:, 3:])))
+
+    @property
+    def loosest_ras(self) -> FloatArray:
+        """Unit direction (3,) in the whole bone along which the shift is least sure."""
+        return np.asarray(np.linalg.eigh(self.covariance[3:, 3:])[1][:, -1])
+
+    def place_covariance(self, point_ras: ArrayLike) -> FloatArray:
+        """Return the covariance (3, 3) in mm2 of where a point of the whole bone lies: of its shift, and its turn at a distance."""
+        x, y, z = np.asarray(point_ras, dtype=np.float64) - self.centre_ras
+        lever = np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])
+        jacobian = np.concatenate([lever, np.eye(3)], axis=1)
+        return np.asarray(jacobian @ self.covariance @ jacobian.T)
+
+
+def place_sd_mm(fit: Fit, to: Fit, point_ras: ArrayLike) -> float:
+    """Return the standard deviation, in its weakest direction, of how a point of one fragment lies to another fragment."""
+    if not (fit.is_known and to.is_known):
+        return np.inf
+    return float(np.sqrt(_largest(fit.place_covariance(point_ras) + to.place_covariance(point_ras))))
+
+
+def _largest(covariance: FloatArray) -> float:
+    return float(np.linalg.eigvalsh(covariance)[-1]) if np.isfinite(covariance).all() else np.inf
 
 
 def fit_into(
@@ -118,26 +156,30 @@ def fit_into(
     return _judged(fine, whole, best, best_score, float(rival))
 
 
-def refine(
-    sample: SurfaceSample, whole: DepthField, start_ras: FloatArray, steps: int, kept: float = _KEPT
-) -> FloatArray:
+def refine(sample: SurfaceSample, whole: DepthField, start_ras: FloatArray, steps: int) -> FloatArray:
     """Return the pose after some robust Gauss-Newton steps on the signed depth."""
     motion = start_ras
     for n in range(steps):
         at = transform_points(motion, sample.points_ras)
         depth = whole.depth_mm(at)
         outward = whole.outward_ras(at)
-        alike = np.einsum("ij,ij->i", outward, sample.normals_ras @ motion[:3, :3].T)
-        size = np.abs(depth) + np.where(alike > 0.3, 0.0, _CAP_MM)
-        limit = max(float(np.quantile(size, kept)), 0.3)
-        # Tukey's weights, the limit coming nearer as the fit gets better.
-        weight = np.maximum(1 - (size / (1.5 * limit)) ** 2, 0) ** 2
+        weight = surface_weights(depth, outward, sample.normals_ras @ motion[:3, :3].T)
         centre = at.mean(axis=0)
-        change = _step(at - centre, outward, depth, weight)
-        motion = _moved(motion, centre, change)
+        change = small_step(at - centre, outward, depth, weight)
+        motion = moved_by(motion, centre, change)
         if n > 5 and np.abs(change[3:]).max() < 0.003 and np.abs(change[:3]).max() < 1e-4:
             break
     return motion
+
+
+def surface_weights(
+    depth_mm: FloatArray, outward_ras: FloatArray, normals_ras: FloatArray, widest_mm: float = np.inf
+) -> FloatArray:
+    """Return how much each point (N,) counts as natural surface: Tukey's weights, the limit nearer as the fit gets better."""
+    alike = np.einsum("ij,ij->i", outward_ras, normals_ras)
+    size = np.abs(depth_mm) + np.where(alike > 0.3, 0.0, _CAP_MM)
+    limit = min(max(float(np.quantile(size, _KEPT)), 0.3), widest_mm)
+    return np.asarray(np.maximum(1 - (size / (1.5 * limit)) ** 2, 0) ** 2)
 
 
 def score(sample: SurfaceSample, whole: DepthField, motion_ras: FloatArray) -> float:
@@ -149,7 +191,7 @@ def score(sample: SurfaceSample, whole: DepthField, motion_ras: FloatArray) -> f
     return float(np.minimum(misfit, _CAP_MM).mean())
 
 
-def _step(arm: FloatArray, outward: FloatArray, depth: FloatArray, weight: FloatArray) -> FloatArray:
+def small_step(arm: FloatArray, outward: FloatArray, depth: FloatArray, weight: FloatArray) -> FloatArray:
     """Return the small turn (rad) and shift (mm) that bring weighted depths to 0."""
     jacobian = np.concatenate([np.cross(arm, outward), outward], axis=1)
     left = (jacobian * weight[:, None]).T @ jacobian
@@ -160,7 +202,8 @@ def _step(arm: FloatArray, outward: FloatArray, depth: FloatArray, weight: Float
     return np.asarray(change * min(1.0, 0.3 / max(turn, 1e-12), 8.0 / max(shift, 1e-12)))
 
 
-def _moved(motion: FloatArray, centre: FloatArray, change: FloatArray) -> FloatArray:
+def moved_by(motion: FloatArray, centre: FloatArray, change: FloatArray) -> FloatArray:
+    """Return a pose after a small turn (rad) about a centre and a shift (mm)."""
     turn = Rotation.from_rotvec(change[:3]).as_matrix()
     return rigid(turn, centre - turn @ centre + change[3:]) @ motion
 
@@ -191,67 +234,9 @@ def _judged(sample: SurfaceSample, whole: DepthField, motion: FloatArray, own: f
     alike = np.einsum("ij,ij->i", outward, sample.normals_ras @ motion[:3, :3].T)
     fits = (np.abs(depth) < 1.5) & (alike > 0.5)
     if fits.sum() < 20:
-        return Fit(motion, np.inf, float(fits.mean()), own, rival, np.inf, np.inf)
+        return Fit(motion, np.inf, float(fits.mean()), own, rival, np.full((6, 6), np.inf), at.mean(axis=0))
     residual = float(np.sqrt(np.mean(depth[fits] ** 2)))
-    arm = at[fits] - at[fits].mean(axis=0)
-    jacobian = np.concatenate([np.cross(arm, outward[fits]), outward[fits]], axis=1)
+    centre = at[fits].mean(axis=0)
+    jacobian = np.concatenate([np.cross(at[fits] - centre, outward[fits]), outward[fits]], axis=1)
     spread = np.linalg.pinv(jacobian.T @ jacobian / _POINTS_AS_ONE, rcond=1e-12) * max(residual, 0.3) ** 2
-    turn = float(np.degrees(np.sqrt(np.linalg.eigvalsh(spread[:3, :3])[-1])))
-    shift = float(np.sqrt(np.linalg.eigvalsh(spread[3:, 3:])[-1]))
-    return Fit(motion, residual, float(fits.mean()), own, rival, turn, shift)
-
-
-def refine_with_neighbours(
-    sample: SurfaceSample,
-    whole: DepthField,
-    start_ras: FloatArray,
-    neighbours: list[tuple[DepthField, FloatArray]],
-    steps: int = 15,
-) -> FloatArray:
-    """Return the pose that also brings fracture surfaces to face those of the neighbours, all at one distance.
-
-    What lies within the whole bone and looks at a neighbour is a fracture surface. How much of both was worn away is not
-    known: the middle of the distances found is taken to be the gap all over, so that they are only made even.
-
-    Parameters
-    ----------
-    neighbours
-        Depth in each, and its pose (4x4) in the whole bone.
-    """
-    motion = start_ras
-    for _ in range(steps):
-        at = transform_points(motion, sample.points_ras)
-        normal = sample.normals_ras @ motion[:3, :3].T
-        depth, outward = whole.depth_mm(at), whole.outward_ras(at)
-        alike = np.einsum("ij,ij->i", outward, normal)
-        size = np.abs(depth) + np.where(alike > 0.3, 0.0, _CAP_MM)
-        limit = max(float(np.quantile(size, _KEPT)), 0.3)
-        weight = np.maximum(1 - (size / (1.5 * min(limit, 2.0))) ** 2, 0) ** 2
-        rows, targets, weights = [outward], [depth], [weight]
-        places = [at]
-        for field, pose in neighbours:
-            own = np.linalg.inv(pose)
-            local = transform_points(own, at)
-            away = -field.depth_mm(local)
-            facing = -np.einsum("ij,ij->i", field.outward_ras(local) @ pose[:3, :3].T, normal)
-            near = (depth > 2.0) & (np.abs(away) < _FACING_MM) & (facing > 0.7)
-            if near.sum() < 15:
-                continue
-            gap = float(np.clip(np.median(away[near]), 0.0, _FACING_MM))
-            rows.append(field.outward_ras(local[near]) @ pose[:3, :3].T)
-            # Towards larger distance is along the neighbour's outward normal: a distance that is too large is lessened.
-            targets.append(away[near] - gap)
-            weights.append(0.5 * np.maximum(1 - ((away[near] - gap) / 3.0) ** 2, 0) ** 2)
-            places.append(at[near])
-        points = np.concatenate(places)
-        centre = at.mean(axis=0)
-        change = _step(points - centre, np.concatenate(rows), _signed(targets), np.concatenate(weights))
-        motion = _moved(motion, centre, change)
-        if np.abs(change[3:]).max() < 0.003 and np.abs(change[:3]).max() < 1e-4:
-            break
-    return motion
-
-
-def _signed(targets: list[FloatArray]) -> FloatArray:
-    """Return how far points must go along their directions: by their depth, or back by what the gap is too wide."""
-    return np.concatenate([targets[0], *(-t for t in targets[1:])])
+    return Fit(motion, residual, float(fits.mean()), own, rival, spread, centre)

@@ -1,0 +1,52 @@
+"""Fragments beside each other: a piece that its shape leaves free finds its place between its neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from core.guide_shapes import box_mesh
+
+from MSKFusionLib.frames import rigid
+from MSKPlannerLib.bone.mesh_depth import depth_of_mesh
+from MSKPlannerLib.osteotomy.reduction_fit import Fit, place_sd_mm
+from MSKPlannerLib.osteotomy.reduction_neighbours import put_together
+
+#: A shaft of 200 mm in three pieces, 1 mm worn off each fracture surface: gaps of 2 mm at z = -40 and 35.
+_PIECES = {"lower": (-100.0, -41.0), "middle": (-39.0, 34.0), "upper": (36.0, 100.0)}
+_ALONG = np.array([0.0, 0.0, 1.0])
+
+
+def _piece(low: float, high: float):
+    return box_mesh((26.0, 22.0, high - low), (0.0, 0.0, 0.5 * (low + high)))
+
+
+def _fit(shift_mm: float, sd_mm: float) -> Fit:
+    covariance = np.diag([1e-5, 1e-5, 1e-5, 0.01, 0.01, sd_mm**2])
+    return Fit(rigid(translation=shift_mm * _ALONG), 0.2, 0.9, 0.1, np.inf, covariance, np.zeros(3))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return depth_of_mesh(_piece(-100.0, 100.0), 1.5, 25.0, "healthy side")
+
+
+@pytest.mark.parametrize("shift_mm", [-26.0, 3.0])
+def test_a_piece_of_a_shaft_is_slid_to_the_middle_of_its_gap(whole, shift_mm: float) -> None:
+    pieces = {name: _piece(*ends) for name, ends in _PIECES.items()}
+    fits = {"lower": _fit(0.0, 0.1), "middle": _fit(shift_mm, 2.0), "upper": _fit(0.0, 0.1)}
+    found = put_together(pieces, fits, whole, "lower", 40.0)
+    np.testing.assert_array_equal(found["lower"].motion_ras, np.eye(4))
+    for name in ("middle", "upper"):
+        np.testing.assert_allclose(found[name].motion_ras, np.eye(4), atol=0.3)
+
+
+def test_a_turn_counts_at_its_distance() -> None:
+    turn_sd_rad, shift_sd_mm = 0.005, 0.1
+    covariance = np.diag([turn_sd_rad**2, 0.0, 0.0, *[shift_sd_mm**2] * 3])
+    here, sure = (Fit(np.eye(4), 0.2, 0.9, 0.1, np.inf, c, np.zeros(3)) for c in (covariance, np.zeros((6, 6))))
+    # Across the axis of the turn the arm counts, along it nothing but the shift.
+    assert place_sd_mm(here, sure, [0.0, 0.0, 300.0]) == pytest.approx(np.hypot(300.0 * turn_sd_rad, shift_sd_mm))
+    assert place_sd_mm(sure, here, [300.0, 0.0, 0.0]) == pytest.approx(shift_sd_mm)
+    unknown = Fit(np.eye(4), np.inf, 0.0, 0.1, np.inf, np.full((6, 6), np.inf), np.zeros(3))
+    assert place_sd_mm(here, unknown, [0.0, 0.0, 0.0]) == np.inf
+    assert unknown.shift_sd_mm == unknown.turn_sd_deg == np.inf
