@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         _run,
         _register,
         _segment,
+        _segment_mr,
         _combine,
         _screws,
         _guide,
@@ -149,6 +150,19 @@ def _segment(commands: argparse._SubParsersAction) -> None:
         help="also write how sure the bones' surfaces are: an image of the half width in mm of the band in which the true "
         "surface lies nine times out of ten",
     )
+    segment.add_argument("--force", action="store_true", help="replace an existing file")
+    segment.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _segment_mr(commands: argparse._SubParsersAction) -> None:
+    segment = _command(commands, "segment-mr", "find vertebral bodies, discs and canal in an MR, without a network")
+    segment.add_argument("image", metavar="MR", help=_IMAGE)
+    segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
+    segment.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    segment.add_argument(
+        "--click", **_THREE, help="a point in any vertebral body, RAS mm (default: the spine is looked for)"
+    )
+    segment.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 

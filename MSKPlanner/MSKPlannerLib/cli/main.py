@@ -32,6 +32,7 @@ _OWN_FILE = (
     "check",
     "cutguide",
     "reduce",
+    "segment-mr",
 )
 
 
@@ -77,8 +78,9 @@ def _told_to_stop() -> Iterator[None]:
 
 def _command(name: str) -> Callable[..., int]:
     # Each command brings its imports along only when it is called: --help stays quick.
-    own_file = f".{name}" if name in _OWN_FILE else ".commands"
-    found: Callable[..., int] = getattr(importlib.import_module(own_file, __package__), name)
+    function = name.replace("-", "_")
+    own_file = f".{function}" if name in _OWN_FILE else ".commands"
+    found: Callable[..., int] = getattr(importlib.import_module(own_file, __package__), function)
     return found
 
 

@@ -1,0 +1,5 @@
+"""Structures of MR without a network: the spine."""
+
+from .spine import segment_spine_mr
+
+__all__ = ["segment_spine_mr"]

@@ -1,0 +1,37 @@
+"""`mskplanner segment-mr`: labels written with names, and what it cannot do said in one line."""
+
+import json
+
+import pytest
+from core.mr_blocks import block_spine, dice
+
+from MSKFusionLib.segmentation.files import read_segmentation
+from MSKFusionLib.volume import write_image
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mr") / "blocks.nrrd"
+    mr, truth = block_spine()
+    write_image(mr, path)
+    return path, truth
+
+
+def test_labels_are_written_and_read_back(mskplanner, blocks, tmp_path):
+    path, truth = blocks
+    out = tmp_path / "mr.seg.nrrd"
+    done = mskplanner("segment-mr", path, "--click", 0, 8, 0, "--level", "L3@0,8,0", "--out", out, "--json")
+    assert done.status == 0, done.err
+    assert {"L2", "L3", "L4", "disc L3/L4", "spinal_canal"} <= {s["name"] for s in json.loads(done.out)["segments"]}
+    read = read_segmentation(out)
+    assert dice(read.mask("L3"), truth == 2) > 0.87
+    again = mskplanner("segment-mr", path, "--out", out)
+    assert again.status == 2
+    assert "--force" in again.error
+
+
+def test_a_click_beside_the_spine_writes_nothing(mskplanner, blocks, tmp_path):
+    done = mskplanner("segment-mr", blocks[0], "--click", 0, 38, 0, "--out", tmp_path / "x.seg.nrrd")
+    assert done.status == 2
+    assert "Click into the middle of a vertebral body" in done.error
+    assert not list(tmp_path.iterdir())
