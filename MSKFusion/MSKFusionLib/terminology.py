@@ -67,6 +67,11 @@ def structure_term(name: str, kind: str = "") -> Term | None:
     return None if found is None else _with_side(found, key)
 
 
+def coded_structure(scheme: str, value: str) -> str:
+    """Return what a code means, in lower case (``aorta``, ``bone``, ``l4 vertebra``); empty for codes not known here."""
+    return next((t.type[2].casefold() for t in _terms().values() if t.type[:2] == (scheme, value)), "")
+
+
 def _with_side(term: Term, key: str) -> Term:
     side = next((code for word, code in _SIDES.items() if word in key.split()), None)
     return term if side is None else replace(term, side=side)

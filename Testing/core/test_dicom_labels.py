@@ -1,5 +1,7 @@
 """DICOM segmentations read: what highdicom wrote comes back voxel by voxel; what cannot be labels is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -117,6 +119,42 @@ def test_what_highdicom_writes_comes_back(tmp_path):
         assert np.array_equal(found.mask(segment.name), plan.bones.mask(segment.name))
         assert found[segment.name].kind == segment.kind
     assert found.labels.same_grid(plan.ct, 1e-6)
+
+
+def test_what_a_code_says_is_not_bone_is_not_bone(tmp_path):
+    """A vessel of another program must keep screws off, not hold them."""
+    ds = dataset()
+    codes = {1: ("SCT", "11994002"), 2: ("SCT", "272673000"), 3: ("SCT", "15825003")}  # L4, bone, aorta
+    for segment in ds.SegmentSequence:
+        scheme, value = codes[segment.SegmentNumber]
+        segment.SegmentedPropertyTypeCodeSequence = sequence(CodingSchemeDesignator=scheme, CodeValue=value)
+        segment.SegmentDescription = "anything"
+    ds.SegmentSequence[0].SegmentLabel, ds.SegmentSequence[2].SegmentLabel = "vertebrae_L4", "Ao"
+    found = read_segmentation(save(ds, tmp_path / "a.dcm"))
+    assert [s.kind for s in found.segments] == ["vertebra", "bone", "aorta"]
+    assert [s.name for s in found.bones] == ["L4", "hip bone, left"]
+
+
+def test_our_own_kinds_come_back_and_what_has_no_term_is_not_called_bone(tmp_path):
+    pytest.importorskip("highdicom", reason="writing needs highdicom: pip install 'mskplanner[dicom]'")
+    from core.dicom_plan import make_dicom_plan
+
+    from MSKFusionLib.dicom.source import read_source
+    from MSKPlannerLib.export.dicom_labels import labels_object
+    from MSKPlannerLib.export.dicom_study import DicomStudy
+
+    plan = make_dicom_plan(tmp_path)
+    one, other = plan.bones.segments
+    bones = replace(
+        plan.bones, segments=(replace(one, name="plate", kind="implant"), replace(other, name="X", kind="canal"))
+    )
+    study = DicomStudy.of(plan.plan, read_source(plan.ct_folder))
+    ds = labels_object(study, bones)
+    types = [s.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for s in ds.SegmentSequence]
+    assert types == ["Anatomical Structure", "Spinal canal"]
+    study.write(ds, tmp_path / "a.dcm")
+    found = read_segmentation(tmp_path / "a.dcm")
+    assert {s.name: s.kind for s in found.segments} == {"plate": "implant", "X": "canal"}
 
 
 def overlapping(ds):

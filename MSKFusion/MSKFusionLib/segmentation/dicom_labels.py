@@ -16,9 +16,32 @@ from pydicom.uid import UID
 
 from ..errors import InputError, MSKError
 from ..frames import FloatArray, flip_ras_lps
+from ..terminology import coded_structure
 from ..volume import Modality, Provenance, Volume
 from .labels import VERTEBRA_VALUES
 
+#: Who wrote a file whose `SegmentDescription` is the kind of our table; other programs may say anything there.
+OUR_NAME = "MSK Planner"
+#: What a coded structure may be and still count as bone; what else is known by its code keeps its meaning as kind.
+_BONES = frozenset(
+    [
+        "bone",
+        "sacrum",
+        "femur",
+        "patella",
+        "tibia",
+        "fibula",
+        "humerus",
+        "radius",
+        "ulna",
+        "hip",
+        "rib",
+        "sternum",
+        "scapula",
+        "clavicle",
+        "skull",
+    ]
+)
 #: Frames lie on a common grid to so much of a step, or of a voxel.
 _OFF_GRID = 0.02
 #: Values of structures that have no number of their own.
@@ -33,8 +56,10 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def read_dicom_labels(path: Path) -> tuple[dict[int, str], Volume]:
-    """Return the names by label value, and the labels on the grid of the frames that are there.
+def read_dicom_labels(path: Path) -> tuple[dict[int, tuple[str, str]], Volume]:
+    """Return name and kind by label value, and the labels on the grid of the frames that are there.
+
+    A kind is empty where the name alone must say it.
 
     Vertebrae get their numbers in the VerSe convention, other structures values from 200 on, in the file's order.
 
@@ -57,7 +82,7 @@ def read_dicom_labels(path: Path) -> tuple[dict[int, str], Volume]:
         ) from error
 
 
-def _read(ds: Dataset, path: Path) -> tuple[dict[int, str], Volume]:
+def _read(ds: Dataset, path: Path) -> tuple[dict[int, tuple[str, str]], Volume]:
     where = str(path)
     if ds.get("Modality") != "SEG":
         what = f"this DICOM file is of modality {ds.get('Modality') or 'unknown'}, not a segmentation"
@@ -134,20 +159,38 @@ def _slices(
     return np.rint(slices).astype(np.int64), step
 
 
-def _named(ds: Dataset) -> tuple[dict[int, str], dict[int, int]]:
-    """Return the names by label value, and the label value of each segment number."""
-    names: dict[int, str] = {}
+def _named(ds: Dataset) -> tuple[dict[int, tuple[str, str]], dict[int, int]]:
+    """Return name and kind by label value, and the label value of each segment number."""
+    names: dict[int, tuple[str, str]] = {}
     values: dict[int, int] = {}
-    free = _FIRST_FREE_VALUE
+    free, used = _FIRST_FREE_VALUE, set()
     for segment in ds.SegmentSequence:
         number = int(segment.SegmentNumber)
-        name = str(segment.get("SegmentLabel") or f"segment {number}").strip()
-        name = name if name not in names.values() else f"{name} {number}"
+        name = " ".join(str(segment.get("SegmentLabel") or f"segment {number}").split())
+        level = _meaning(segment).removesuffix(" vertebra").upper()
+        if level in VERTEBRA_VALUES:  # the code is the standard word, whatever the label calls it
+            name = level
+        name = name if name not in used else f"{name} ({number})"
+        used.add(name)
         value = VERTEBRA_VALUES.get(name, 0)
         if not value:
             value, free = free, free + 1
-        names[value], values[number] = name, value
+        names[value], values[number] = (name, _kind(ds, segment)), value
     return names, values
+
+
+def _kind(ds: Dataset, segment: Dataset) -> str:
+    if ds.get("Manufacturer") == OUR_NAME and segment.get("SegmentDescription"):
+        return str(segment.SegmentDescription)
+    meaning = _meaning(segment)
+    return "" if meaning in _BONES or meaning.endswith(" vertebra") else meaning
+
+
+def _meaning(segment: Dataset) -> str:
+    codes = segment.get("SegmentedPropertyTypeCodeSequence")
+    if not codes:
+        return ""
+    return coded_structure(str(codes[0].get("CodingSchemeDesignator")), str(codes[0].get("CodeValue")))
 
 
 def _frames(ds: Dataset, count: int, rows: int, columns: int) -> Iterator[NDArray[Any]]:

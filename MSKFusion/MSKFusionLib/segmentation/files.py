@@ -143,6 +143,7 @@ def decode_segment(text: str) -> Segment | None:
 
 
 def _read(path: Path) -> tuple[dict[str, str], Volume]:
+    keys: dict[str, str] = {}
     if path.is_file() and path.name.lower().endswith(".seg.nrrd"):
         try:
             image = sitk.ReadImage(str(path))
@@ -158,11 +159,12 @@ def _read(path: Path) -> tuple[dict[str, str], Volume]:
         source = Provenance(source=path.name)
         volume = Volume.from_sitk(image, modality=Modality.LABEL, name=path.name.split(".")[0], provenance=source)
     elif is_dicom(path):
-        names, volume = read_dicom_labels(path)
-        keys = {f"Segment{n}_LabelValue": str(value) for n, value in enumerate(names)}
-        keys.update({f"Segment{n}_Name": name for n, name in enumerate(names.values())})
+        named, volume = read_dicom_labels(path)
+        for n, (value, (name, kind)) in enumerate(named.items()):
+            keys |= {f"Segment{n}_LabelValue": str(value), f"Segment{n}_Name": name}
+            keys |= {f"Segment{n}_Kind": kind} if kind else {}
     else:
-        keys, volume = {}, read_image(path, modality=Modality.LABEL)
+        volume = read_image(path, modality=Modality.LABEL)
     if volume.voxels.dtype.kind == "f":
         if np.any(volume.voxels != np.round(volume.voxels)):
             raise InputError("the voxels are not whole numbers: this is no labelmap", where=str(path))
@@ -187,7 +189,8 @@ def _named_in_file(keys: dict[str, str], present: list[int], name: str) -> tuple
         if stored is not None:  # the user may have renamed it in Slicer; the name in the file holds
             ours.append(replace(stored, value=value, name=title))
         elif value in present:
-            others.append(Segment(value, title, _kind(title), source=f"file {name}"))
+            kind = keys.get(f"Segment{n}_Kind") or _kind(title)
+            others.append(Segment(value, title, kind, source=f"file {name}"))
     return ours, others
 
 

@@ -113,7 +113,7 @@ def _without_identity(study: DicomStudy, thickness_mm: float) -> list[Dataset]:
 def _describe(hd: Any, study: DicomStudy, segment: Segment, number: int) -> Any:
     from pydicom.sr.coding import Code
 
-    term = structure_term(segment.name, segment.kind) or structure_term("bone")
+    term = structure_term(segment.name, segment.kind)
     category, kind, side = (term.category, term.type, term.side) if term else (_ANATOMY, _ANATOMY, None)
     colour = hd.color.CIELabColor.from_rgb(*(round(255 * c) for c in structure_colour(segment.name, segment.kind)))
     description = hd.seg.SegmentDescription(
@@ -130,6 +130,7 @@ def _describe(hd: Any, study: DicomStudy, segment: Segment, number: int) -> Any:
         tracking_uid=derived_uid("segment", study.plan_sha256, study.source.series_uid, segment.name),
         display_color=colour,
     )
+    description.SegmentDescription = segment.kind  # what our reader knows it by again
     # highdicom asks for the family of algorithms, which is not known; the element itself is optional.
     del description.SegmentationAlgorithmIdentificationSequence
     if side is not None:

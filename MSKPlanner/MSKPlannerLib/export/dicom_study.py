@@ -21,12 +21,12 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from MSKFusionLib import __version__
 from MSKFusionLib.dicom.source import IDENTITY, SourceSeries
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.segmentation.dicom_labels import OUR_NAME
 from MSKFusionLib.whole_file import whole_file
 
 from ..plan import Plan
 from ..plan_file import plan_sha256
 
-_MAKER = "MSK Planner"
 _UUID_SPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "mskplanner")
 #: Longest texts of the value representations used here (PS3.5 6.2).
 LONG_STRING, SHORT_TEXT = 64, 1024
@@ -112,7 +112,7 @@ class DicomStudy:
         ds.InstanceNumber = number
         ds.FrameOfReferenceUID = self.source.frame_of_reference_uid
         ds.PositionReferenceIndicator = ""
-        ds.Manufacturer = ds.ManufacturerModelName = _MAKER
+        ds.Manufacturer = ds.ManufacturerModelName = OUR_NAME
         ds.DeviceSerialNumber = f"plan {self.plan_sha256[:12]}"
         ds.SoftwareVersions = __version__
         ds.ContentDate = f"{self.created:%Y%m%d}"
