@@ -16,7 +16,7 @@ _MENDED = ("open_edges", "degenerate_facets", "edges_fixed", "facets_removed", "
            "backwards_edges")  # fmt: skip
 #: A long bone is larger than any bed; in the patient's frame a guide may stand on a point, hence the raft.
 _BED = ("--bed-shape", "0x0,600x0,600x600,0x600", "--max-print-height", "600")
-_LAYERS = ("--layer-height", "0.3", "--first-layer-height", "0.3", "--support-material", "--raft-layers", "2")
+_LAYERS = ("--layer-height", "0.3", "--first-layer-height", "0.3", "--raft-layers", "2")
 _NO_COMPLAINT = (re.compile(r"^\d+ => "), re.compile(r"^Slicing result exported to "), re.compile(r"\[trace\]"))
 
 

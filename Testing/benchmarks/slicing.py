@@ -76,18 +76,18 @@ def main() -> int:
 
 def samples(args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], Part]]]:
     """Name each body and say how it is made."""
+    for seed in range(1, max(args.drill, args.cut) + 1):
+        for kind in ("drill", "cut"):
+            if seed <= getattr(args, kind):
+                yield f"{kind}_{seed}", lambda k=kind, s=seed: Part(f"{k} {s}", "guide", CASES[k](s)[2]().mesh)
+    for seed in range(1, args.bones + 1):
+        kind = ("drill", "cut")[seed % 2]
+        yield f"bone_{seed}", lambda k=kind, s=seed: Part(f"bone {s}", "bone", CASES[k](s)[0])
     for path in args.labels:
         bones = read_segmentation(path)
         plan = Plan("p", "now", {}, segmentation=describe_segmentation(bones))
         for part in bone_parts(plan, bones):
             yield f"{path.name.split('.')[0]}_{part.file_stem}", lambda p=part: p
-    for seed in range(1, args.bones + 1):
-        kind = ("drill", "cut")[seed % 2]
-        yield f"bone_{seed}", lambda k=kind, s=seed: Part(f"bone {s}", "bone", CASES[k](s)[0])
-    for seed in range(1, max(args.drill, args.cut) + 1):
-        for kind in ("drill", "cut"):
-            if seed <= getattr(args, kind):
-                yield f"{kind}_{seed}", lambda k=kind, s=seed: Part(f"{k} {s}", "guide", CASES[k](s)[2]().mesh)
 
 
 def judge(name: str, make: Callable[[], Part]) -> Iterator[dict]:
