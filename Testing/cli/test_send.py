@@ -37,7 +37,10 @@ REGISTRATION = {"method": "rigid: x", "verdict": "accepted", "fixed_to_moving_ra
 #: Waits until all devices have spoken, and prints what it was told.
 _PEER = """
 import json, sys, time, pyigtl
-server = pyigtl.OpenIGTLinkServer(port=int(sys.argv[1]), local_server=True)
+if sys.argv[3] == "listens":
+    server = pyigtl.OpenIGTLinkServer(port=int(sys.argv[1]), local_server=True)
+else:
+    server = pyigtl.OpenIGTLinkClient(host="127.0.0.1", port=int(sys.argv[1]))
 print("ready", flush=True)
 wanted, found, until = int(sys.argv[2]), {}, time.time() + 60
 while len(found) < wanted and time.time() < until:
@@ -58,10 +61,12 @@ def free_port() -> int:
 
 
 class Peer:
-    def __init__(self, devices):
+    """A process with pyigtl's server (``listens``) or client (``calls``)."""
+
+    def __init__(self, devices, how="listens"):
         self.port = free_port()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PEER, str(self.port), str(devices)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _PEER, str(self.port), str(devices), how], stdout=subprocess.PIPE, text=True
         )
         assert self.process.stdout.readline() == "ready\n"
 
@@ -117,12 +122,12 @@ def test_lps_and_rejected_ones_only_on_demand(mskplanner, plan_folder):
     assert json.loads(heard["MSKPlanner"]["string"])["trajectories"][2]["verdict"] == "rejected"
 
 
-def test_needle_paths_are_sent_too(mskplanner, tmp_path):
+def test_needle_paths_are_sent_to_a_peer_that_calls(mskplanner, tmp_path):
     document = {"schema": "mskplanner-paths/1", "verdict": "accepted", "request": {"needle_mm": 1.8},
                 "paths": [{"entry_ras": [1, 2, 3], "target_ras": [1, 80, 3]}]}  # fmt: skip
     (tmp_path / "paths.json").write_text(json.dumps(document))
-    peer = Peer(3)
-    run = mskplanner("send", tmp_path, f"127.0.0.1:{peer.port}")
+    peer = Peer(3, "calls")
+    run = mskplanner("send", tmp_path, f"127.0.0.1:{peer.port}", "--listen", "--timeout", "60")
     heard = peer.heard()
     assert run.status == 0, run.err
     assert heard["path 1"]["positions"] == [[1, 2, 3], [1, 80, 3]]
@@ -166,8 +171,13 @@ def test_a_receiver_that_talks_back_still_gets_everything():
 def test_nobody_there_is_said_in_one_line(mskplanner, plan_folder):
     run = mskplanner("send", plan_folder, f"127.0.0.1:{free_port()}")
     assert run.status == 2
-    assert "nothing could be sent there" in run.error
+    assert "nothing could be sent" in run.error
     assert "OpenIGTLinkIF" in run.error
+
+
+def test_nobody_who_calls_is_said_too():
+    with pytest.raises(InputError, match=r"timed out.*connector as Client"):
+        send_messages([], "127.0.0.1", free_port(), listen=True, timeout_s=0.1)
 
 
 def test_names_of_devices_are_short_ascii_and_different():

@@ -481,6 +481,7 @@ def _send(commands: argparse._SubParsersAction) -> None:
     send.add_argument(
         "address", metavar="HOST:PORT", help="where the receiver listens (port 18944 where none is given)"
     )
+    send.add_argument("--listen", action="store_true", help="wait at HOST:PORT for a receiver that calls instead")
     send.add_argument("--registration", action="store_true", help="also the transform from the MR to the CT")
     send.add_argument(
         "--frame",

@@ -30,6 +30,8 @@ from .status import DONE, REJECTED
 def send(args: argparse.Namespace, progress: Progress) -> int:
     """Send screws or needle paths, and the registration where it is wished."""
     load_pyigtl()
+    if not 0.0 < args.timeout < 86400.0:
+        raise InputError("the time to wait is no time", "Give seconds, for example --timeout 10.", where="--timeout")
     host, port = parse_address(args.address)
     trajectories, mr_to_ct, about = _read(Path(args.plan), registration=args.registration)
     rejected = [t.name for t in trajectories if t.verdict is Verdict.REJECTED]
@@ -41,14 +43,14 @@ def send(args: argparse.Namespace, progress: Progress) -> int:
             where=args.plan,
         )
     messages = navigation_messages(going, frame=args.frame.upper(), mr_to_ct_ras=mr_to_ct, about=about)
-    progress(0.2, f"Sending to {host}:{port}")
-    send_messages(messages, host, port, timeout_s=args.timeout)
+    progress(0.2, f"Waiting for a call at {host}:{port}" if args.listen else f"Sending to {host}:{port}")
+    send_messages(messages, host, port, listen=args.listen, timeout_s=args.timeout)
     progress(1.0, "Sent")
     rows = [[t.name, *(_place(p) for p in (t.entry_ras, t.tip_ras)), str(t.verdict)] for t in going]
     rows += [["MR to CT", "", "", "accepted"]] if mr_to_ct is not None else []
     left_out = [] if args.allow_rejected else rejected
     words = [table(["Sent", "Entry RAS mm", "Tip RAS mm", "Verdict"], rows)]
-    words += [f"{len(messages)} messages in {args.frame.upper()} mm to {host}:{port}."]
+    words += [f"{len(messages)} messages in {args.frame.upper()} mm {'from' if args.listen else 'to'} {host}:{port}."]
     words += [f"Rejected and left out: {', '.join(left_out)}."] if left_out else []
     result = {
         **about,

@@ -174,26 +174,49 @@ def navigation_messages(
     return [igtl.StringMessage(said, device_name="MSKPlanner"), *messages]
 
 
-def send_messages(messages: Sequence[Any], host: str, port: int, *, timeout_s: float = 10.0) -> None:
-    """Send messages to an OpenIGTLink peer that listens (Slicer: a connector as Server), all or none of them.
+def send_messages(
+    messages: Sequence[Any], host: str, port: int, *, listen: bool = False, timeout_s: float = 10.0
+) -> None:
+    """Send messages to an OpenIGTLink peer, all or none of them.
+
+    Parameters
+    ----------
+    listen
+        Wait at this address for the peer to call (Slicer: a connector as Client). Otherwise the peer listens there (a
+        connector as Server) and is called.
+    timeout_s
+        How long to wait for the peer.
 
     Raises
     ------
     InputError
-        When nobody listens there or the line breaks.
+        When there is no peer in time, the address cannot be listened at, or the line breaks.
     """
     content = b"".join(m.pack() for m in messages)
     try:
-        with socket.create_connection((host, port), timeout=timeout_s) as line:
+        with _connected(host, port, listen, timeout_s) as line:
+            line.settimeout(timeout_s)
             line.sendall(content)
             line.shutdown(socket.SHUT_WR)
             _let_read(line)
     except OSError as error:
+        receiver = (
+            "Let the receiver call here meanwhile (in Slicer: OpenIGTLinkIF, a connector as Client, Active)"
+            if listen
+            else "Let the receiver listen first (in Slicer: OpenIGTLinkIF, a connector as Server, Active)"
+        )
         raise InputError(
-            f"nothing could be sent there ({error.strerror or error})",
-            "Let the receiver listen first (in Slicer: OpenIGTLinkIF, a connector as Server, Active).",
-            where=f"{host}:{port}",
+            f"nothing could be sent ({error.strerror or error})", f"{receiver}.", where=f"{host}:{port}"
         ) from error
+
+
+def _connected(host: str, port: int, listen: bool, timeout_s: float) -> socket.socket:
+    if not listen:
+        return socket.create_connection((host, port), timeout=timeout_s)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=1) as server:
+        server.settimeout(timeout_s)
+        return server.accept()[0]
 
 
 def _let_read(line: socket.socket) -> None:
