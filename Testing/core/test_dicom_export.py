@@ -108,6 +108,16 @@ def test_the_patient_stays_out_unless_asked_for(source, exported, tmp_path):
         assert ds.SOPInstanceUID != pydicom.dcmread(exported / path.name).SOPInstanceUID  # another content
 
 
+def test_a_wrong_value_in_the_header_is_not_repeated_in_a_warning(source, tmp_path, recwarn):
+    origin = read_source(source.ct_folder)
+    origin.headers[0].PatientBirthDate = "1950-12-24?"
+    recwarn.clear()
+    study = DicomStudy.of(source.plan, origin, with_patient=True)
+    study.write(stl_object(study, [Part("g", "guide", source.guide)], FileNotes(), 1), tmp_path / "a.dcm")
+    assert not [w for w in recwarn if "1950" in str(w.message)]
+    assert b"1950-12-24?" in (tmp_path / "a.dcm").read_bytes()
+
+
 def test_a_name_typed_into_a_part_is_taken_out_too(source):
     study = DicomStudy.of(source.plan, read_source(source.ct_folder))
     part = Part("Guide Klothilde GRÜNEWALD", "guide", source.guide)

@@ -157,6 +157,21 @@ def test_our_own_kinds_come_back_and_what_has_no_term_is_not_called_bone(tmp_pat
     assert {s.name: s.kind for s in found.segments} == {"plate": "implant", "X": "canal"}
 
 
+def test_surfaces_are_made_of_its_segments(tmp_path):
+    """Not of its frames as if they were the slices of one image, as image readers take them."""
+    from MSKPlannerLib.cli.surface_input import read_surfaces
+
+    values = np.zeros(SHAPE, dtype=np.uint8)
+    values[1:5, 2:7, 2:8], values[1:5, 2:7, 8:10] = 1, 3
+    found = read_surfaces(save(dataset(values), tmp_path / "a.dcm"))
+    assert list(found.meshes) == ["L4", "tumour"]
+    voxel = 0.7 * 0.9 * 1.5
+    assert found.meshes["L4"].volume_mm3 == pytest.approx((values == 1).sum() * voxel, rel=0.25)
+    assert found.meshes["tumour"].volume_mm3 == pytest.approx((values == 3).sum() * voxel, rel=0.35)
+    middle = image().ijk_to_ras @ [4.5, 4.0, 2.5, 1.0]
+    assert found.meshes["L4"].bounds_ras.mean(0) == pytest.approx(middle[:3], abs=0.4)
+
+
 def overlapping(ds):
     ds.PixelData = b"\xff" * len(ds.PixelData)
 

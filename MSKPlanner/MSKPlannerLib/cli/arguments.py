@@ -15,7 +15,7 @@ _LEVEL = (
     "names the vertebrae from one of them: L3@R,A,S (a RAS point in mm inside L3), L5@lowest or T9@highest "
     "(of those in view); without it they are numbered V1, V2, ... from head to foot"
 )
-_SURFACE = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI)"
+_SURFACE = "a mesh (STL, PLY, ...; LPS as Slicer writes it) or a label map (NRRD, NIfTI, DICOM)"
 _THREE: dict[str, Any] = {"nargs": 3, "type": float, "metavar": ("R", "A", "S")}
 
 

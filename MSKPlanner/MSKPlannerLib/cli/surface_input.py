@@ -9,6 +9,7 @@ import numpy as np
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.isosurface import zero_surface
+from MSKFusionLib.segmentation.dicom_labels import is_dicom
 from MSKFusionLib.segmentation.files import read_segmentation
 from MSKFusionLib.volume import Modality, Volume, read_image
 
@@ -63,7 +64,7 @@ def read_surfaces(path: str | Path) -> Surfaces:
         return Surfaces(p, {p.stem: read_mesh(p)})
     if not p.is_file():
         raise InputError("there is no such file", "Give a mesh (STL, ...) or a label map (NRRD, NIfTI).", str(p))
-    if p.name.lower().endswith(".seg.nrrd"):
+    if p.name.lower().endswith(".seg.nrrd") or is_dicom(p):
         bones = read_segmentation(p)
         named = {s.name: bones.mask(s.name) for s in bones.segments}
         grid = bones.labels

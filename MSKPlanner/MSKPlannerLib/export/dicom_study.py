@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -94,8 +97,9 @@ class DicomStudy:
         """
         ds.SpecificCharacterSet = "ISO_IR 192"
         ds.SOPClassUID = sop_class
-        for keyword in IDENTITY:
-            setattr(ds, keyword, self.source.identity(keyword) if self.with_patient else "")
+        with _silent():
+            for keyword in IDENTITY:
+                setattr(ds, keyword, self.source.identity(keyword) if self.with_patient else "")
         for keyword in ("IssuerOfPatientID", "StudyDescription"):  # not to be there empty
             if not ds.get(keyword):
                 delattr(ds, keyword)
@@ -134,16 +138,25 @@ class DicomStudy:
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         content = io.BytesIO()
-        pydicom.dcmwrite(content, ds, implicit_vr=False, little_endian=True, enforce_file_format=False)
+        with _silent():
+            pydicom.dcmwrite(content, ds, implicit_vr=False, little_endian=True, enforce_file_format=False)
         uid = derived_uid("instance", self.plan_sha256, hashlib.sha256(content.getvalue()).hexdigest())
         ds.SOPInstanceUID = uid
         meta = ds.file_meta
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, UID(uid)
         meta.ImplementationClassUID = UID(derived_uid("implementation"))
         meta.ImplementationVersionName = f"MSKPLANNER_{__version__}"[:16]
-        with whole_file(path) as draft:
+        with _silent(), whole_file(path) as draft:
             ds.save_as(draft, enforce_file_format=True)
         return uid
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep pydicom from warning of values that the CT's header has wrong: its words repeat them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:
