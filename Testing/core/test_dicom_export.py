@@ -16,6 +16,8 @@ from MSKFusionLib.dicom import read_series
 from MSKFusionLib.dicom.source import read_source
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import flip_ras_lps, transform_points
+from MSKFusionLib.registration import deformable, piecewise, rigid
+from MSKFusionLib.segmentation.files import read_segmentation
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, write_image
 from MSKPlannerLib.cli.arguments import build_parser
@@ -27,6 +29,7 @@ from MSKPlannerLib.export.dicom_stl import stl_object
 from MSKPlannerLib.export.dicom_study import DicomStudy
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.export.parts import FileNotes, Part
+from MSKPlannerLib.export.rigid_registration import moving_to_fixed_ras
 from MSKPlannerLib.plan import Plan
 from MSKPlannerLib.plan_file import plan_to_json
 
@@ -195,6 +198,16 @@ def test_a_registration_that_is_not_one_trusted_rigid_motion_is_refused(source, 
     mr = read_source(source.mr_folder, modality=Modality.MR)
     with pytest.raises(InputError, match=words):
         registration_object(study, mr, {**source.plan.registration, **change})
+
+
+def test_what_our_registrations_call_themselves_is_told_apart(source):
+    def entry(method):
+        return {**source.plan.registration, "method": method}
+
+    assert moving_to_fixed_ras(entry(rigid.METHOD)).shape == (4, 4)
+    for method in (piecewise.METHOD, deformable.METHOD + rigid.METHOD):
+        with pytest.raises(InputError, match="one rigid motion"):
+            moving_to_fixed_ras(entry(method))
 
 
 def test_another_patients_mr_is_refused(source):
@@ -390,6 +403,11 @@ def test_labels_of_a_tilted_ct_lie_on_the_straight_grid(real_data, tmp_path):
     assert volume == pytest.approx(mask.sum() * ct.voxel_mm3, rel=1e-6)  # decimals of 16 characters
     expected = transform_points(ct.ijk_to_ras, np.stack([i, j, k], -1).astype(float)).mean(0)
     assert centre == pytest.approx(flip_ras_lps(expected), abs=1e-4)
+    back = read_segmentation(tmp_path / "seg.dcm", reference=ct)
+    assert np.array_equal(back.mask("ball"), mask)
+    if shutil.which("dciodvfy"):
+        run = subprocess.run(["dciodvfy", tmp_path / "seg.dcm"], capture_output=True, text=True, check=False)
+        assert "Error" not in run.stdout + run.stderr
 
 
 def test_labels_of_an_enhanced_ct(tmp_path):
