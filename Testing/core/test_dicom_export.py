@@ -140,6 +140,9 @@ def test_the_same_plan_gives_the_same_bytes_and_another_plan_others(source, expo
     assert export_dicom(source, tmp_path / "b", "guides,screws,registration", "--mr", source.mr_folder) == 0
     for path in exported.glob("*.dcm"):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    # A screw is the same object whatever else is written with it.
+    assert export_dicom(source, tmp_path / "c", "screws") == 0
+    assert (exported / "L4_left_screw.dcm").read_bytes() == (tmp_path / "c" / "L4_left_screw.dcm").read_bytes()
     here = DicomStudy.of(source.plan, read_source(source.ct_folder))
     other = DicomStudy.of(replace(source.plan, notes=("seen",)), read_source(source.ct_folder))
     part = Part("L4 guide", "guide", source.guide)

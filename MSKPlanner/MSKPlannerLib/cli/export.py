@@ -56,7 +56,7 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
             for ending in endings:
                 file = out / f"{stem}.{'dcm' if ending == _DICOM else ending}"
                 if dicom is not None and ending == _DICOM:
-                    dicom.write_parts(members, file, says, n + 1)
+                    dicom.write_parts(members, file, says, parts[:n])
                 else:
                     write_parts(members, file, frame=args.frame.upper(), notes=says)
                 rows.append((file.name, [p.name for p in members], sum(len(p.mesh.faces) for p in members)))

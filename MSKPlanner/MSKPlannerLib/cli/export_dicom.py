@@ -23,6 +23,9 @@ from ..plan import Plan
 
 #: What only DICOM holds, by the word for `--what`.
 DICOM_ONLY = ("labels", "registration")
+#: Numbers of the instances in the series of models.
+_FIRST_NUMBER = {"guide": 1, "bone": 1001, "fragment": 2001, "screw": 3001}
+_MERGED_NUMBER = 9001
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,14 @@ class DicomExport:
             registration_object(study, mr, plan.registration)  # refused now, not when half is written
         return cls(plan, study, mr)
 
-    def write_parts(self, parts: Sequence[Part], path: Path, notes: FileNotes, number: int) -> None:
-        """Write bodies as one encapsulated STL."""
+    def write_parts(self, parts: Sequence[Part], path: Path, notes: FileNotes, earlier: Sequence[Part]) -> None:
+        """Write bodies as one encapsulated STL.
+
+        Its number in the series goes by its kind and the bodies of that kind that came before (`earlier`), so that a
+        guide is the same object whatever else is written with it.
+        """
+        kind = parts[0].kind
+        number = _FIRST_NUMBER[kind] + sum(p.kind == kind for p in earlier) if len(parts) == 1 else _MERGED_NUMBER
         self.study.write(stl_object(self.study, parts, notes, number), path)
 
     def write_labels(self, bones: Segmentation, path: Path) -> None:
