@@ -38,15 +38,19 @@ class Seen:
 
 
 def look_at(path: Path) -> Seen:
-    """Read a mesh file by ``--info``."""
+    """Read a mesh file by ``--info``, which tells of each object of a 3MF on its own; here they are taken together."""
     run = subprocess.run([SLICER, "--info", path], capture_output=True, text=True, timeout=300, check=True)
-    found = dict(re.findall(r"^(\w+) *= *(\S+)$", run.stdout, flags=re.MULTILINE))
+    found: dict[str, list[str]] = {}
+    for key, value in re.findall(r"^(\w+) *= *(\S+)$", run.stdout, flags=re.MULTILINE):
+        found.setdefault(key, []).append(value)
+    low, high = (np.array([found[f"{end}_{a}"] for a in "xyz"], dtype=float) for end in ("min", "max"))
+    size = high.max(axis=1) - low.min(axis=1)
     return Seen(
-        tuple(float(found[f"size_{a}"]) for a in "xyz"),
-        float(found["volume"]),
-        int(found["number_of_parts"]),
-        found["manifold"] == "yes",
-        {k: found[k] for k in _MENDED if k in found},
+        tuple(float(v) for v in size),
+        sum(float(v) for v in found["volume"]),
+        sum(int(v) for v in found["number_of_parts"]),
+        set(found["manifold"]) == {"yes"},
+        {k: ", ".join(found[k]) for k in _MENDED if k in found},
     )
 
 
