@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from core.bone_shapes import moved, pose, schematic_vertebra, vertebra_segmentation
+from core.bone_shapes import capsule, moved, pose, schematic_vertebra, union, vertebra_segmentation
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rotation_about
@@ -144,3 +144,24 @@ def test_a_real_vertebra_on_permuted_axes(real_data):
     for side, sign in (("left", -1), ("right", 1)):
         assert 6 < frame.pedicles[side].width_mm < 12
         assert frame.to_frame(frame.pedicles[side].centre_ras)[0] * sign > 8
+
+
+def test_in_a_small_body_thick_articular_pillars_are_not_taken_for_it():
+    # As in the upper thoracic spine: a body of 17 mm depth and 16 mm height, pillars nearly as thick.
+    def body(p):
+        q = np.sqrt((p[..., 0] / 14) ** 2 + (p[..., 1] / 8.5) ** 2)
+        return np.minimum((1 - q) * 8.5, 8 - np.abs(p[..., 2]))
+
+    parts = [body, capsule((0, -32, -2), (0, -46, -10), 3.5)]
+    for side in (-1, 1):
+        parts.append(capsule((side * 11, -4, 3), (side * 14, -20, 3), 3.6))
+        parts.append(capsule((side * 16, -24, -9), (side * 16, -24, 9), 7.0))
+        parts.append(capsule((side * 13, -26, 0), (0, -32, -2), 3.6))
+        parts.append(capsule((side * 15, -24, 2), (side * 30, -30, 4), 4.0))
+    to_ras = pose(pitch_deg=8.0)
+    bones = vertebra_segmentation(moved(union(*parts), to_ras), to_ras[:3, 3], name="T2")
+    frame = vertebra_frame(bones, "T2")
+    assert np.linalg.norm(frame.centre_ras - to_ras[:3, 3]) < 1.5
+    assert np.degrees(np.arccos(np.clip(frame.superior_ras @ to_ras[:3, 2], -1, 1))) < 4
+    assert set(frame.pedicles) == {"left", "right"}
+    assert frame.pedicles["left"].width_mm == pytest.approx(7.2, abs=0.8)

@@ -209,8 +209,12 @@ def _bone_points(bone: DepthField) -> FloatArray:
 
 
 def _body_core(bone: DepthField) -> FloatArray:
-    """Return the middle of the thickest part: the inside of the body."""
-    kji = np.argwhere(bone.depth > 0.6 * bone.depth.max())
+    """Return the middle of the thickest part: the inside of the body.
+
+    In small bodies of the upper thoracic spine the articular pillars are more than half as thick: they are other parts.
+    """
+    parts, _ = ndimage.label(bone.depth > 0.6 * bone.depth.max())
+    kji = np.argwhere(parts == parts.ravel()[int(bone.depth.argmax())])
     return np.asarray(transform_points(bone.ijk_to_ras, kji.mean(axis=0)[::-1]))
 
 
