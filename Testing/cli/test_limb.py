@@ -199,3 +199,23 @@ def test_bones_from_a_labelmap(bones, tmp_path, capsys):
     assert record["side"] == "right"
     assert values["HKA"] == pytest.approx(truth.hka_deg, abs=0.3)
     assert values["MPTA"] == pytest.approx(truth.mpta_deg, abs=0.6)
+    # A vessel behind the upper tibia: how near the cut comes to it is said, and stands in the plan.
+    behind = np.array([[-4.0, low[1], -75], [4.0, low[1] + 4, -35]])
+    low_voxel, high_voxel = np.round((behind - low) / 2.0).astype(int)
+    box = tuple(slice(a, b) for a, b in zip(low_voxel[::-1], high_voxel[::-1], strict=True))
+    assert not labels[box].any()
+    labels[box] = 3
+    segments = (*segments, Segment(3, "popliteal artery", "vessel"))
+    write_segmentation(Segmentation(volume.with_voxels(labels), segments), tmp_path / "with_vessel.seg.nrrd")
+    call = ["--bones", tmp_path / "with_vessel.seg.nrrd", "--target", "hka:0", "--out", tmp_path / "near"]
+    assert main(["limb", *map(str, call)]) == 0
+    assert "Structures by the cuts: popliteal artery" in capsys.readouterr().out
+    cut = read_plan(tmp_path / "near").osteotomies[0]
+    # The truth from the fragment: its sawn corners ahead of the hinge, and the box of the vessel's voxels.
+    corners = read_mesh(tmp_path / "near" / "tibia_staying.stl").vertices_ras
+    hinge, normal = np.array(cut.hinge.point_ras), np.array(cut.planes[0].normal_ras)
+    ahead = (corners - hinge) @ np.cross(-np.array(cut.hinge.axis_ras), normal) >= 0
+    sawn = corners[(np.abs((corners - hinge) @ normal) < 1e-3) & ahead]
+    vessel = low + 2.0 * (np.array([low_voxel, high_voxel]) - 0.5)
+    off = np.linalg.norm(np.maximum(0, np.maximum(vessel[0] - sawn, sawn - vessel[1])), axis=1)
+    assert cut.structures_mm["popliteal artery"] == pytest.approx(off.min(), abs=1.0)

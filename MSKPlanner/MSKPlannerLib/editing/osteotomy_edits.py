@@ -25,6 +25,7 @@ from ..osteotomy.plane_split import cut_face
 from ..osteotomy.planned import AskedCut, asked_of, landmarks_of, limb_after, limb_record, plan_cuts
 from ..osteotomy.target import CutLevel, Target, neutral_axis
 from ..pipeline import Case
+from ..plan import Plan
 from ..plan_osteotomy import Osteotomy
 from .cut_bones import role_of, surface_of, with_leg
 from .screw_edits import judged_again
@@ -224,7 +225,7 @@ def reviewed(case: Case, name: str, mark: bool) -> Case:
 
 def carried_over(case: Case, before: Case | None) -> Case:
     """Return a case made anew on the same bones with the osteotomies of the one before it."""
-    if before is None or not before.plan.osteotomies or case.plan.plan_id != before.plan.plan_id:
+    if before is None or not before.plan.osteotomies or _images(case.plan) != _images(before.plan):
         return case
     plan = replace(case.plan, limb=before.plan.limb)
     return replace(case, plan=judged_again(plan, plan.screws, plan.guides, before.plan.osteotomies))
@@ -285,6 +286,11 @@ def _with_cuts(case: Case, asked: Sequence[AskedCut], *, solids: bool = True, ch
         made = [with_structures(r, bones[r.bone], case.segmentation) for r in made]
     records = [replace(r, reviewed=r.name in marked and _looks(r) == _looks(marked[r.name])) for r in made]
     return replace(case, plan=judged_again(case.plan, case.plan.screws, case.plan.guides, records))
+
+
+def _images(plan: Plan) -> tuple[Any, ...]:
+    """Return what tells the images and bones of one plan from those of another."""
+    return (*(i.get("voxels_sha256") for i in plan.inputs), (plan.segmentation or {}).get("labels_sha256"))
 
 
 def _looks(record: Osteotomy) -> tuple[Any, ...]:
