@@ -211,9 +211,14 @@ def _bone_points(bone: DepthField) -> FloatArray:
 def _body_core(bone: DepthField) -> FloatArray:
     """Return the middle of the thickest part: the inside of the body.
 
-    In small bodies of the upper thoracic spine the articular pillars are more than half as thick: they are other parts.
+    In small bodies of the upper thoracic spine the articular pillars are more than half as thick, and the middle of it all lies in
+    the canal: then it is the middle of the piece with the deepest point.
     """
-    parts, _ = ndimage.label(bone.depth > 0.6 * bone.depth.max())
+    thick = bone.depth > 0.6 * bone.depth.max()
+    middle = np.asarray(transform_points(bone.ijk_to_ras, np.argwhere(thick).mean(axis=0)[::-1]))
+    if float(bone.depth_mm(middle)) > 0.6 * float(bone.depth.max()):
+        return middle
+    parts, _ = ndimage.label(thick)
     kji = np.argwhere(parts == parts.ravel()[int(bone.depth.argmax())])
     return np.asarray(transform_points(bone.ijk_to_ras, kji.mean(axis=0)[::-1]))
 
