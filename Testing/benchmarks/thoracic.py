@@ -81,7 +81,7 @@ def run(level: str, seed: int) -> list[dict[str, Any]]:
     size = thoracic_size(level, rng)
     turn = rotation_about([1, 0, 0], rng.normal(0, 10)) @ rotation_about([0, 1, 0], rng.normal(0, 5))
     shape = vertebra_shape(size, rigid(turn @ rotation_about([0, 0, 1], rng.normal(0, 5)), rng.uniform(-20, 20, 3)))
-    half = np.array([46.0, 62.0, 42.0])
+    half = np.array([52.0, 70.0, 50.0])
     count = np.ceil(2 * half / _SPACING).astype(int)
     volume = Volume(
         np.zeros(count[::-1], np.uint8),
