@@ -194,17 +194,18 @@ def test_a_head_or_a_shaft_out_of_view_is_said(rough):
 
 @pytest.mark.slow
 def test_a_socket_grown_together_with_the_head_and_a_hole_in_it_are_said(rough):
-    volume = rough.labels
+    pad = 12
+    volume = replace(
+        rough.labels,
+        voxels=np.pad(rough.labels.voxels, pad),
+        origin_ras=transform_points(rough.labels.ijk_to_ras, np.full(3, -float(pad))),
+    )
     k, j, i = np.indices(volume.voxels.shape)
     ras = transform_points(volume.ijk_to_ras, np.stack([i, j, k], axis=-1).astype(float))
     bowl = sphere(FEMUR.head_radius + 9.0)(ras - FEMUR.centre) > 0
     bowl &= (ras - FEMUR.centre) @ FEMUR.axis > -6.0
     merged = Segmentation(volume.with_voxels(np.where(bowl, 1, volume.voxels).astype(np.uint8)), rough.segments)
-    found = plan_sites(None, merged, [SiteRequest("femoral_neck", ("right",))], options=NO_RISK)
-    # The ball that is left is the socket's: at the best no screw, never one that ends in the pelvis.
-    for screw in found.screws:
-        rim = grown(screw, 0.0)[-1]
-        assert (FEMUR.head_radius - np.linalg.norm(rim - FEMUR.centre, axis=-1)).min() > 0
+    assert "rather a socket" in refused(merged)
     hollow = sphere(14.0)(ras - FEMUR.neck_middle) > 0
     holed = Segmentation(volume.with_voxels(np.where(hollow, 0, volume.voxels).astype(np.uint8)), rough.segments)
     assert "holes of" in refused(holed)

@@ -20,6 +20,8 @@ from .sphere_fit import Ball, find_ball
 #: What a user may place instead of what is found.
 LANDMARKS = ("head_centre", "neck_centre", "shaft_proximal", "shaft_distal", "lesser_trochanter")
 _HEAD_RADIUS_MM = (16.0, 34.0)
+#: Larger heads are rare; where nothing else fits either, it is none.
+_LARGE_HEAD_MM = 30.0
 #: A head shows at least this share of its ball: a bone that has grown together with its socket does not.
 _LEAST_SEEN = 0.5
 #: The part of a femur that is looked at, from its top, mm.
@@ -244,7 +246,7 @@ def _shaft(
     low = (c - points)[:, 2] > 0
     shaft = far & low
     if shaft.sum() < 60:
-        raise _cut_shaft(where)
+        raise _cut_shaft(head, where)
     up = np.array([0.0, 0.0, 1.0])
     if float(np.ptp(points[shaft][:, 2])) > 2 * r:
         axis = principal_axis(points[shaft], area[shaft])
@@ -255,19 +257,25 @@ def _shaft(
         # The bone's end, cut by the image, is no slice of it.
         lowest = min(float(below.max()) - 2.0, _SHAFT_R[1] * r)
         if lowest - _SHAFT_R[0] * r < _SHAFT_LEAST_MM:
-            raise _cut_shaft(where)
+            raise _cut_shaft(head, where)
         levels = np.linspace(_SHAFT_R[0] * r, lowest, max(5, int((lowest - _SHAFT_R[0] * r) / 3.0)))
         rings = [points[np.abs(below - at) < 2.0] for at in levels]
         middles = np.array([ring_middle(ring, up) for ring in rings if len(ring) >= 12])
         if len(middles) < 4:
-            raise _cut_shaft(where)
+            raise _cut_shaft(head, where)
         middle = middles.mean(axis=0)
         way = np.linalg.svd(middles - middle)[2][0]
         up = way if way[2] > 0 else -way
     return middle, up
 
 
-def _cut_shaft(where: str) -> GeometryError:
+def _cut_shaft(head: Ball, where: str) -> GeometryError:
+    if head.radius_mm > _LARGE_HEAD_MM:
+        return GeometryError(
+            f"the roundest part has a radius of {head.radius_mm:.0f} mm: rather a socket in the same label than a head",
+            "Part femur and hip bone, or place 'head_centre'.",
+            where=where,
+        )
     return GeometryError(
         "too little of the shaft below the lesser trochanter is in view to tell its axis",
         "Take a longer image, or place 'shaft_proximal' and 'shaft_distal' on its axis.",
