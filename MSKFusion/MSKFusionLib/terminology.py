@@ -19,6 +19,26 @@ Colour = tuple[float, float, float]
 
 _UNKNOWN: Colour = (0.6, 0.6, 0.6)
 #: Modifiers of a type (DICOM PS3.16, CID 244).
+#: What a structure may be and still count as bone.
+_BONES = frozenset(
+    [
+        "bone",
+        "sacrum",
+        "femur",
+        "patella",
+        "tibia",
+        "fibula",
+        "humerus",
+        "radius",
+        "ulna",
+        "hip",
+        "rib",
+        "sternum",
+        "scapula",
+        "clavicle",
+        "skull",
+    ]
+)
 _SIDES = {"left": ("SCT", "7771000", "Left"), "right": ("SCT", "24028007", "Right")}
 
 
@@ -70,6 +90,18 @@ def structure_term(name: str, kind: str = "") -> Term | None:
 def coded_structure(scheme: str, value: str) -> str:
     """Return what a code means, in lower case (``aorta``, ``bone``, ``l4 vertebra``); empty for codes not known here."""
     return next((t.type[2].casefold() for t in _terms().values() if t.type[:2] == (scheme, value)), "")
+
+
+def named_structure(name: str) -> str:
+    """Return what a name means, in lower case, the side left aside (``left kidney`` is ``kidney``); empty for unknown names."""
+    plain = " ".join(word for word in _key(name).split() if word not in _SIDES)
+    term = structure_term(plain)
+    return "" if term is None else term.type[2].casefold()
+
+
+def means_bone(meaning: str) -> bool:
+    """Tell whether a meaning (`coded_structure`, `named_structure`) is a bone's."""
+    return meaning in _BONES or meaning.endswith("vertebra")
 
 
 def _with_side(term: Term, key: str) -> Term:

@@ -50,6 +50,33 @@ def test_a_rename_in_slicer_holds(segmentation, tmp_path):
     assert [s.name for s in read_segmentation(path).segments] == ["L2", "L4", "S1", "rib"]
 
 
+@pytest.mark.parametrize(
+    ("name", "entry", "kind"),
+    [
+        ("left kidney", "", "kidney"),
+        ("aorta", "", "aorta"),
+        ("Segment_1", "Segmentation category and type~SCT^85756007^Tissue~SCT^15825003^Aorta~^^~~^^~^^", "aorta"),
+        ("Segment_1", "Segmentation category and type~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~~^^~^^", "bone"),
+        ("right femur", "", "bone"),
+        ("fragment 2", "", "bone"),
+        ("L2", "Segmentation category and type~SCT^85756007^Tissue~SCT^85756007^Tissue~^^~~^^~^^", "vertebra"),
+    ],
+)
+def test_what_another_program_named_is_bone_only_where_name_and_code_allow_it(
+    segmentation, tmp_path, name, entry, kind
+):
+    image = segmentation.labels.to_sitk()
+    image.SetMetaData("Segment0_LabelValue", str(segmentation.segments[0].value))
+    image.SetMetaData("Segment0_Name", name)
+    image.SetMetaData("Segment0_Tags", f"TerminologyEntry:{entry}|" if entry else "")
+    for n, segment in enumerate(segmentation.segments[1:], 1):
+        image.SetMetaData(f"Segment{n}_LabelValue", str(segment.value))
+        image.SetMetaData(f"Segment{n}_Name", segment.name)
+    sitk.WriteImage(image, str(tmp_path / "other.seg.nrrd"))
+    found = {s.name: s.kind for s in read_segmentation(tmp_path / "other.seg.nrrd").segments}
+    assert found[name] == kind
+
+
 def test_a_labelmap_needs_a_numbering(segmentation, tmp_path):
     path = tmp_path / "labels.nii.gz"
     write_segmentation(segmentation, path)

@@ -16,32 +16,12 @@ from pydicom.uid import UID
 
 from ..errors import InputError, MSKError
 from ..frames import FloatArray, flip_ras_lps
-from ..terminology import coded_structure
+from ..terminology import coded_structure, means_bone
 from ..volume import Modality, Provenance, Volume
 from .labels import VERTEBRA_VALUES
 
 #: Who wrote a file whose `SegmentDescription` is the kind of our table; other programs may say anything there.
 OUR_NAME = "MSK Planner"
-#: What a coded structure may be and still count as bone; what else is known by its code keeps its meaning as kind.
-_BONES = frozenset(
-    [
-        "bone",
-        "sacrum",
-        "femur",
-        "patella",
-        "tibia",
-        "fibula",
-        "humerus",
-        "radius",
-        "ulna",
-        "hip",
-        "rib",
-        "sternum",
-        "scapula",
-        "clavicle",
-        "skull",
-    ]
-)
 #: Frames lie on a common grid to so much of a step, or of a voxel.
 _OFF_GRID = 0.02
 #: Values of structures that have no number of their own.
@@ -183,7 +163,7 @@ def _kind(ds: Dataset, segment: Dataset) -> str:
     if ds.get("Manufacturer") == OUR_NAME and segment.get("SegmentDescription"):
         return str(segment.SegmentDescription)
     meaning = _meaning(segment)
-    return "" if meaning in _BONES or meaning.endswith(" vertebra") else meaning
+    return "" if means_bone(meaning) else meaning
 
 
 def _meaning(segment: Dataset) -> str:

@@ -16,7 +16,14 @@ import SimpleITK as sitk
 
 from ..boxes import Box, label_boxes, touches_border
 from ..errors import InputError
-from ..terminology import structure_colour, structure_term, unnamed_vertebra_value
+from ..terminology import (
+    coded_structure,
+    means_bone,
+    named_structure,
+    structure_colour,
+    structure_term,
+    unnamed_vertebra_value,
+)
 from ..volume import Modality, Provenance, Volume, read_image, resample_to, write_sitk
 from .dicom_labels import is_dicom, read_dicom_labels
 from .labels import VERTEBRA_VALUES, Segment, Segmentation
@@ -189,7 +196,7 @@ def _named_in_file(keys: dict[str, str], present: list[int], name: str) -> tuple
         if stored is not None:  # the user may have renamed it in Slicer; the name in the file holds
             ours.append(replace(stored, value=value, name=title))
         elif value in present:
-            kind = keys.get(f"Segment{n}_Kind") or _kind(title)
+            kind = keys.get(f"Segment{n}_Kind") or _kind(title, tags.get("TerminologyEntry", ""))
             others.append(Segment(value, title, kind, source=f"file {name}"))
     return ours, others
 
@@ -230,10 +237,15 @@ def _in_order(segments: list[Segment]) -> tuple[Segment, ...]:
     return tuple(sorted(segments, key=lambda s: (order.get(s.name, 900), s.value)))
 
 
-def _kind(name: str) -> str:
+def _kind(name: str, entry: str = "") -> str:
+    """Return the kind of a structure: bone, unless its terminology entry in Slicer, or else its name, says otherwise."""
     if name in ("S1", "sacrum"):
         return "sacrum"
-    return "vertebra" if name in VERTEBRA_VALUES or unnamed_vertebra_value(name) is not None else "bone"
+    if name in VERTEBRA_VALUES or unnamed_vertebra_value(name) is not None:
+        return "vertebra"
+    scheme, value, *_ = [*"".join(entry.split("~")[2:3]).split("^"), "", ""]
+    meaning = coded_structure(scheme, value) or named_structure(name)
+    return meaning if meaning and not means_bone(meaning) else "bone"
 
 
 def _short(values: list[int]) -> str:
