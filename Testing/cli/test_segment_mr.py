@@ -35,3 +35,15 @@ def test_a_click_beside_the_spine_writes_nothing(mskplanner, blocks, tmp_path):
     assert done.status == 2
     assert "Click into the middle of a vertebral body" in done.error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lesion_alone(mskplanner, tmp_path):
+    mr, truth = block_spine(lesion_mm=9.0)
+    write_image(mr, tmp_path / "mr.nrrd")
+    out = tmp_path / "lesion.seg.nrrd"
+    done = mskplanner("segment-mr", tmp_path / "mr.nrrd", "--no-spine", "--lesion", 2, 6, 1, "--out", out)
+    assert done.status == 0, done.err
+    assert dice(read_segmentation(out).mask("lesion"), truth == 60) > 0.88
+    nothing = mskplanner("segment-mr", tmp_path / "mr.nrrd", "--no-spine", "--out", tmp_path / "x.seg.nrrd")
+    assert nothing.status == 2
+    assert "--lesion" in nothing.error

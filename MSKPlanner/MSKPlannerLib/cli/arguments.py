@@ -155,7 +155,9 @@ def _segment(commands: argparse._SubParsersAction) -> None:
 
 
 def _segment_mr(commands: argparse._SubParsersAction) -> None:
-    segment = _command(commands, "segment-mr", "find vertebral bodies, discs and canal in an MR, without a network")
+    segment = _command(
+        commands, "segment-mr", "find vertebral bodies, discs, canal and lesions in an MR, without a network"
+    )
     segment.add_argument("image", metavar="MR", help=_IMAGE)
     segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
     segment.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
@@ -163,6 +165,14 @@ def _segment_mr(commands: argparse._SubParsersAction) -> None:
         "--click", **_THREE, help="a point in any vertebral body, RAS mm (default: the spine is looked for)"
     )
     segment.add_argument("--level", metavar="NAME@WHERE", help=_LEVEL)
+    segment.add_argument(
+        "--lesion",
+        action="append",
+        default=[],
+        **_THREE,
+        help="a point in a lesion, RAS mm: it is labelled too; repeat",
+    )
+    segment.add_argument("--no-spine", action="store_true", help="the lesions alone")
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 

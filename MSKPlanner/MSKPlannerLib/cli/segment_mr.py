@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
+from MSKFusionLib.segmentation import Segmentation
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKFusionLib.segmentation.mr import segment_spine_mr
-from MSKFusionLib.volume import Modality
+from MSKFusionLib.segmentation.mr import add_lesion, segment_lesion_mr, segment_spine_mr
+from MSKFusionLib.segmentation.mr.lesion import LESION_FIRST_VALUE
+from MSKFusionLib.volume import Modality, Volume
 
 from ..output_folder import check_files
 from ..records import describe_segmentation
@@ -23,9 +26,16 @@ def segment_mr(args: argparse.Namespace, progress: Progress) -> int:
     target = Path(args.out)
     check_files(target, force=args.force)
     hint = parse_level_hint(args.level)
+    if args.no_spine and not args.lesion:
+        raise InputError("--no-spine leaves nothing to look for", "Give a --lesion, or leave --no-spine out.")
+    if args.no_spine and (args.click is not None or hint is not None):
+        raise InputError("--click and --level are for the spine", "Leave them out, or --no-spine.")
     # In a folder of CT and MR series the modality chooses; a plain file's values tell.
     mr = load_image(args.image, modality=Modality.MR if Path(args.image).is_dir() else None, series=args.series)
-    found = segment_spine_mr(mr, click_ras=args.click, level_hint=hint, progress=part(progress, 0.05, 0.95))
+    found = None
+    if not args.no_spine:
+        found = segment_spine_mr(mr, click_ras=args.click, level_hint=hint, progress=part(progress, 0.05, 0.7))
+    found = _with_lesions(found, mr, args.lesion, part(progress, 0.7, 0.95))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(found, target)
     progress(1.0, "Done")
@@ -41,3 +51,16 @@ def segment_mr(args: argparse.Namespace, progress: Progress) -> int:
     ]
     say("\n".join(words), record, as_json=args.json)
     return DONE
+
+
+def _with_lesions(
+    found: Segmentation | None, mr: Volume, clicks: list[list[float]], progress: Progress
+) -> Segmentation:
+    """Return what was found with the lesion of each click in it."""
+    for n, click in enumerate(clicks):
+        name = "lesion" if len(clicks) == 1 else f"lesion {n + 1}"
+        step = part(progress, n / len(clicks), (n + 1) / len(clicks))
+        one = segment_lesion_mr(mr, click, name=name, value=LESION_FIRST_VALUE + n, progress=step)
+        found = one if found is None else add_lesion(found, one)
+    assert found is not None  # there is a spine or a lesion: both missing was refused
+    return found
