@@ -6,7 +6,8 @@ from core.mr_blocks import BODY_MM, DISC_MM, SHELL_MM, block_spine, dice, true_m
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import transform_points
-from MSKFusionLib.segmentation import LevelHint
+from MSKFusionLib.label_fusion import combine_mapped
+from MSKFusionLib.segmentation import LevelHint, Segmentation
 from MSKFusionLib.segmentation.mr import segment_spine_mr
 from MSKFusionLib.segmentation.mr.body import fit_block
 from MSKFusionLib.segmentation.mr.prepare import prepare_mr
@@ -74,6 +75,20 @@ def test_a_generated_patient(small_patient, weighting, click):
     canal = found.mask("spinal_canal")
     assert (truth[canal] == 90).mean() < 0.12
     assert found["disc L4/L5"].confidence > 0.5
+    # Onto the CT: its bones stay, and of the MR come the discs and the canal.
+    of_ct = small_patient.labels
+    bones = Segmentation(
+        of_ct.labels.with_voxels(
+            np.where(np.isin(of_ct.labels.voxels, [s.value for s in of_ct.bones]), of_ct.labels.voxels, 0)
+        ),
+        of_ct.bones,
+    )
+    both = combine_mapped(
+        bones, found, lambda points: transform_points(small_patient.ct_to_mr_ras, points), 0.5
+    ).segmentation
+    assert np.array_equal(both.mask("L4"), bones.mask("L4"))
+    assert dice(both.mask("disc L4/L5"), of_ct.mask("disc_L4_L5")) > 0.8
+    assert both.mask("spinal_canal").any()
 
 
 def test_what_is_no_spine_in_mr_is_refused():

@@ -26,6 +26,7 @@ from MSKPlannerLib.colours import GUIDE_COLOUR, REJECTED_COLOUR, SCREW_COLOUR
         ("aorta", "artery", "15825003"),
         ("vena_cava", "vein", "64131007"),
         ("pelvis", "bone", "272673000"),
+        ("lesion 2", "lesion", "52988006"),
     ],
 )
 def test_codes(name, kind, code):
