@@ -94,6 +94,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # What the verdicts on show belong to; another choice of images makes them stale.
         self._registered: tuple[Any, ...] = ()
         self._segmented: tuple[Any, ...] = ()
+        self._segmentedMr: tuple[Any, ...] = ()
 
     def setup(self) -> None:
         """Build the panel from its .ui file and connect it."""
@@ -108,6 +109,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.registerButton.connect("clicked(bool)", self.onRegister)
         self.ui.segmentButton.connect("clicked(bool)", self.onSegment)
+        self.ui.segmentMrButton.connect("clicked(bool)", self.onSegmentMr)
         self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
         self.initializeParameterNode()
 
@@ -181,6 +183,12 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if ct is not None
             else _("Choose a CT first.")
         )
+        self.ui.segmentMrButton.enabled = mr is not None
+        self.ui.segmentMrButton.toolTip = (
+            _("Find vertebral bodies, discs and spinal canal in the MR.")
+            if mr is not None
+            else _("Choose an MR first.")
+        )
         if node is not None:
             self.dropStaleVerdicts(ct, mr)
 
@@ -192,6 +200,9 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._segmented != (ct,):
             self._segmented = ()
             self.ui.bonesLabel.text = _("No bones segmented yet.")
+        if self._segmentedMr != (mr,):
+            self._segmentedMr = ()
+            self.ui.mrSpineLabel.text = _("No MR segmented yet.")
 
     def onRegister(self) -> None:
         """Register the MR to the CT."""
@@ -223,6 +234,19 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.bonesLabel.text = bonesText(done[1])
             self.ui.statusLabel.text = _("Done.")
 
+    def onSegmentMr(self) -> None:
+        """Segment the spine in the MR."""
+        node = self._parameterNode
+        mr, level, place = node.mrVolume, node.levelName, node.levelPlace
+        done = self._run(
+            _("The segmentation failed."),
+            lambda report: self.logic.segmentSpineMr(mr, None if level == NO_LEVEL else level, place.value, report),
+        )
+        if done is not None:
+            self._segmentedMr = (mr,)
+            self.ui.mrSpineLabel.text = mrSpineText(done[1])
+            self.ui.statusLabel.text = _("Done.")
+
     def _run(self, failed: str, work: Callable[[Any], Any]) -> Any:
         guard = slicer.util.tryWithErrorDisplay(failed, waitCursor=True)
         result = self.job.run(work, guard, stopped=_("Stopped. Nothing was changed."))
@@ -251,6 +275,12 @@ def bonesText(segmentation: Any) -> str:
     if part:
         lines.append(_("Partly in view: {names}.").format(names=", ".join(part)))
     return " ".join([*lines, *segmentation.notes])
+
+
+def mrSpineText(segmentation: Any) -> str:
+    """Return what was found in an MR, in words."""
+    names = ", ".join(s.name for s in segmentation.segments)
+    return " ".join([_("Found: {names}.").format(names=names), *(f"{note}." for note in segmentation.notes)])
 
 
 class MSKFusionLogic(ScriptedLoadableModuleLogic):
@@ -341,6 +371,35 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         node.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
         place_under(node, ctNode.GetParentTransformNode())
         return node, bones
+
+    def segmentSpineMr(
+        self,
+        mrNode: vtkMRMLScalarVolumeNode,
+        levelName: str | None = None,
+        levelPlace: str = "lowest",
+        progress: Any = None,
+    ) -> tuple[vtkMRMLSegmentationNode, Any]:
+        """Segment vertebral bodies, discs and canal of an MR; the level is given as for `segmentBones`.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            What is wrong with the input, in words.
+        """
+        from MSKFusionLib.mrml import node_to_volume, place_under, segmentation_to_node
+        from MSKFusionLib.progress import no_progress
+        from MSKFusionLib.segmentation import LevelHint
+        from MSKFusionLib.segmentation.mr import segment_spine_mr
+
+        hint = None if levelName is None else LevelHint(levelName, levelPlace)
+        report = progress or no_progress
+        found = segment_spine_mr(node_to_volume(mrNode), level_hint=hint, progress=report)
+        report(1.0, _("Updating the scene"))  # the last chance to cancel
+        scene = mrNode.GetScene()
+        node = segmentation_to_node(scene, found, scene.GenerateUniqueName(f"{mrNode.GetName()} spine"))
+        node.SetReferenceImageGeometryParameterFromVolumeNode(mrNode)
+        place_under(node, mrNode.GetParentTransformNode())
+        return node, found
 
 
 def _place(result: Any, fixed: Any, fixedNode: Any, movingNode: Any) -> Any:

@@ -226,6 +226,28 @@ def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
     assert "1 vertebrae wholly in view: L3. named from the user's level" in panel.ui.bonesLabel.text
 
 
+def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, pair, session, monkeypatch):
+    hints = []
+
+    def segment_spine_mr(mr, *, level_hint, progress):
+        assert mr.modality is Modality.MR
+        hints.append(level_hint)
+        labels = mr.with_voxels((mr.voxels > 100).astype(np.uint8) * 22, modality=Modality.LABEL)
+        return Segmentation(labels, (Segment(22, "L3", "vertebra", complete=False),), ("the canal is not seen",))
+
+    replace_function(monkeypatch, "MSKFusionLib.segmentation.mr.segment_spine_mr", segment_spine_mr)
+    assert not panel.ui.segmentMrButton.enabled
+    choose(panel, pair)
+    panel.ui.levelComboBox.currentText = "L3"
+    press(panel.ui.segmentMrButton)
+    assert hints == [LevelHint("L3", "lowest")]
+    (node,) = nodes_of_class(session.scene, "vtkMRMLSegmentationNode")
+    assert node.GetName() == "T1 of P spine"
+    assert panel.ui.mrSpineLabel.text == "Found: L3. the canal is not seen."
+    panel.ui.mrSelector.setCurrentNode(None)
+    assert panel.ui.mrSpineLabel.text == "No MR segmented yet."
+
+
 def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_errors, monkeypatch):
     def register_rigid(fixed, moving, **_):
         raise InputError("the CT and the MR show no bone in common", "Choose images of one region.", where="CT of P")
