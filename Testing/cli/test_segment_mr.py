@@ -37,8 +37,9 @@ def test_a_click_beside_the_spine_writes_nothing(mskplanner, blocks, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_lesion_alone(mskplanner, tmp_path):
-    mr, truth = block_spine(lesion_mm=9.0)
+    mr, truth = block_spine(bodies=1, lesion_mm=9.0)
     write_image(mr, tmp_path / "mr.nrrd")
     out = tmp_path / "lesion.seg.nrrd"
     done = mskplanner("segment-mr", tmp_path / "mr.nrrd", "--no-spine", "--lesion", 2, 6, 1, "--out", out)

@@ -23,7 +23,7 @@ MIDDLE = np.array([0.0, 8.0, 0.0])
     ],
 )
 def test_a_ball_in_a_body(weighting, noise, spacing, beside):
-    mr, truth = block_spine(weighting, lesion_mm=9.0, noise=noise, spacing=spacing)
+    mr, truth = block_spine(weighting, bodies=1, lesion_mm=9.0, noise=noise, spacing=spacing)
     found = segment_lesion_mr(mr, MIDDLE + beside)
     assert dice(found.mask("lesion"), truth == 60) > 0.88
     lesion = found["lesion"]

@@ -26,8 +26,7 @@ def test_a_border_is_found_where_the_tissue_ends_and_bridged_where_nothing_is_se
     assert border.seen[9, 7] < 0.1 < 0.5 < border.seen[2, 2]
 
 
-@pytest.mark.parametrize("tilt", [0.0, 20.0])
-@pytest.mark.parametrize("weighting", ["T1", "T2"])
+@pytest.mark.parametrize(("weighting", "tilt"), [("T1", 20.0), ("T2", 0.0)])
 def test_a_block_has_its_measures_and_its_tilt(weighting, tilt):
     mr, _ = block_spine(weighting, tilt_deg=tilt)
     image = prepare_mr(mr)
@@ -44,7 +43,7 @@ def test_a_block_has_its_measures_and_its_tilt(weighting, tilt):
     assert np.degrees(np.arccos(block.axes[:, 2] @ [0.0, -s, c])) < 4.0
 
 
-@pytest.mark.parametrize("weighting", ["T1", "T2"])
+@pytest.mark.parametrize("weighting", [pytest.param("T1", marks=pytest.mark.slow), "T2"])
 def test_a_spine_of_blocks_in_order(weighting):
     mr, truth = block_spine(weighting)
     found = segment_spine_mr(mr, level_hint=LevelHint("L4", "lowest"))
