@@ -191,7 +191,7 @@ class GuideRecipe:
     Parameters
     ----------
     kind
-        ``drill`` or ``cut``.
+        ``drill``, ``cut`` or ``skin``.
     screws, cuts
         What it guides, as it was then.
     options
@@ -200,7 +200,7 @@ class GuideRecipe:
         The direction that was asked for; None: it was searched.
     inputs
         What it stands on: SHA-256 of the labels (``labels``), of the CT's voxels (``ct``) where the CT was used, and of
-        a surface (``bone``) that came without labels.
+        a surface (``bone``) that came without labels, or of the image that shows the skin (``image``).
     """
 
     kind: str

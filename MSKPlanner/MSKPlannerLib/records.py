@@ -23,8 +23,9 @@ from .guides.cutting_guide import CuttingGuideSolid
 from .guides.drill_guide import GuideSolid
 from .guides.options import GuideOptions
 from .guides.recipe import mesh_sha256, recipe_of
+from .guides.skin_frame import SkinFrame
 from .mesh import body_labels
-from .plan import Guide, Point, Screw
+from .plan import Guide, GuideRecipe, Point, Screw
 
 
 def plan_id(inputs: Sequence[Mapping[str, Any]], segmentation: Mapping[str, Any]) -> str:
@@ -164,9 +165,6 @@ def describe_guide(
 
 def describe_cutting_guide(name: str, bone: str, solid: CuttingGuideSolid, inputs: Mapping[str, str]) -> Guide:
     """Return the document's entry of a cutting guide; `inputs` names what it stands on (`plan.GuideRecipe`)."""
-    problems = tuple(c.message for c in failed(solid.checks))
-    x, y, z = solid.insertion_direction_ras
-    stem = f"guides/{re.sub(r'[^A-Za-z0-9_-]+', '_', name).strip('_') or 'cut'}"
     recipe = recipe_of(
         "cut", vars(solid.options), inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction
     )
@@ -174,10 +172,42 @@ def describe_cutting_guide(name: str, bone: str, solid: CuttingGuideSolid, input
         f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot",
         f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
     )
+    return _described(name, bone, solid, recipe, said)
+
+
+def describe_skin_frame(
+    name: str, label: str, solid: SkinFrame, inputs: Mapping[str, str], screws: Sequence[Screw] = ()
+) -> Guide:
+    """Return the document's entry of a frame on the skin; `screws` are those of the plan that it leads, if any."""
+    ways = [{"name": w.name, "entry_ras": list(w.entry_ras), "target_ras": list(w.target_ras)} for w in solid.ways]
+    recipe = recipe_of("skin", {**vars(solid.options), "ways": ways}, inputs, screws=screws)
+    said = (
+        *(
+            f"{w.name}: {d:.1f} mm from the end of its tube to the target"
+            for w, d in zip(solid.ways, solid.depth_mm, strict=True)
+        ),
+        f"0.1 mm of gap lets it slide by {solid.stability.slide_mm:.1f} mm along the skin and turn by "
+        f"{solid.stability.turn_deg:.1f} degrees on it: mark where its pads stand",
+        "true only while the patient lies as in the image: the skin moves",
+    )
+    return _described(name, label, solid, recipe, said, tuple(s.name for s in screws))
+
+
+def _described(
+    name: str,
+    level: str,
+    solid: CuttingGuideSolid | SkinFrame,
+    recipe: GuideRecipe,
+    said: Sequence[str],
+    screws: tuple[str, ...] = (),
+) -> Guide:
+    problems = tuple(c.message for c in failed(solid.checks))
+    x, y, z = solid.insertion_direction_ras
+    stem = f"guides/{re.sub(r'[^A-Za-z0-9_-]+', '_', name).strip('_') or 'guide'}"
     return Guide(
         name=name,
-        level=bone,
-        screws=(),
+        level=level,
+        screws=screws,
         file=f"{stem}.stl",
         files=(f"{stem}.stl", f"{stem}.3mf"),
         watertight=solid.mesh.is_closed,

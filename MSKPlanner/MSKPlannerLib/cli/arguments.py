@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         _screws,
         _guide,
         _cutguide,
+        _skinframe,
         _path,
         _resect,
         _reduce,
@@ -268,6 +269,27 @@ def _cutguide(commands: argparse._SubParsersAction) -> None:
     cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
     cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
     _output(cutguide)
+
+
+def _skinframe(commands: argparse._SubParsersAction) -> None:
+    frame = _command(commands, "skinframe", "design a frame on the skin for percutaneous screws, needles and wires")
+    frame.add_argument("image", metavar="IMAGE", help=f"CT or MR that shows the skin: {_IMAGE}")
+    frame.add_argument("--paths", metavar="PATHS", help="what `mskplanner path` wrote (folder or paths.json)")
+    frame.add_argument("--use", metavar="N,N", help="which of its paths, by number (default 1)")
+    frame.add_argument("--plan", metavar="PLAN", help="a plan with screws, in the coordinates of IMAGE")
+    frame.add_argument("--screws", metavar="NAME,NAME", help="which of its screws")
+    frame.add_argument(
+        "--way",
+        action="append",
+        default=[],
+        metavar="NAME=R,A,S:R,A,S",
+        help="a line from outside to its target, RAS mm; repeat",
+    )
+    frame.add_argument("--modality", choices=["ct", "mr"], help="where the file does not tell")
+    frame.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    frame.add_argument("--label", default="1", help="name on the frame (default 1)")
+    frame.add_argument("--preset", default="skin", metavar="NAME", help="frame preset or .toml file (default skin)")
+    _output(frame)
 
 
 def _path(commands: argparse._SubParsersAction) -> None:

@@ -31,6 +31,7 @@ _OWN_FILE = (
     "send",
     "check",
     "cutguide",
+    "skinframe",
     "reduce",
     "segment-mr",
 )

@@ -53,7 +53,7 @@ def print_sheet(guide: Guide, mesh: Mesh, plan: Plan, *, printer: str = "sla", b
         ["Material", f"{mesh.volume_mm3 / 1000:.2f} cm3"],
         ["Surface", f"{mesh.area_mm2 / 100:.1f} cm2"],
         ["Thinnest wall", f"{guide.min_wall_mm:.2f} mm"],
-        ["Gap to the bone", f"{guide.fit_clearance_mm:.2f} mm"],
+        [f"Gap to the {_stands_on(guide)}", f"{guide.fit_clearance_mm:.2f} mm"],
         ["Insertion direction (RAS)", _direction(guide.insertion_direction_ras)],
         *[["Note", n] for n in guide.notes],
     ]
@@ -106,13 +106,19 @@ def _pictures(guide: Guide, mesh: Mesh, bone: Mesh | None) -> str:
     only = [(mesh, colour)]
     views = [
         (draw(only, out, up), "From outside, against the insertion"),
-        (draw(only, -out, up), "The side that touches the bone"),
+        (draw(only, -out, up), f"The side that touches the {_stands_on(guide)}"),
         (draw(only, side + 0.35 * out, up), "From the side"),
     ]
     if bone is not None:
         both = [(bone, BONE_COLOUR), *only]
-        views.append((draw(both, out + 0.5 * side + 0.3 * up, up, frame_on=_around(mesh)), "On the bone"))
+        views.append(
+            (draw(both, out + 0.5 * side + 0.3 * up, up, frame_on=_around(mesh)), f"On the {_stands_on(guide)}")
+        )
     return figures(views)
+
+
+def _stands_on(guide: Guide) -> str:
+    return "skin" if guide.recipe is not None and guide.recipe.kind == "skin" else "bone"
 
 
 def _around(mesh: Mesh) -> Mesh:

@@ -33,8 +33,8 @@ _THINNEST_MM = 1.6
 _THIN_BALL_MM = 0.9
 #: Sleeves reach this far below the entry, where the bone falls away around it.
 _SLEEVE_BELOW_MM = 1.5
-#: Contact vertices are moved onto the exact clearance from at most this far: what a grid step leaves over.
-_GRID_ERROR_MM = 0.12
+#: Contact vertices are moved onto the exact clearance from at most this share of a grid step: what it leaves over.
+_GRID_ERROR = 0.24
 #: The quick distance, never too small, may be this much too large: so far off vertices are asked for the exact one.
 _DOUBT_MM = 0.5
 #: The highest bone is looked for from here down in so many steps; beside it by less than the last counts.
@@ -222,7 +222,7 @@ def _assembled(
     solid = shell
     for s in sleeves:
         solid = smooth_min(solid, sleeve_field(s, points, -_SLEEVE_BELOW_MM), _FILLET_MM)
-    solid = smooth_min(solid, _plate_field(plate, seat), 1.0)
+    solid = smooth_min(solid, plate_field(plate, seat), 1.0)
     solid = np.maximum(solid, -room)
     solid = above_floor(solid, room, footprint.floor_w, seat)
     return _thick(solid, sleeves, seat, points, options)
@@ -298,7 +298,7 @@ def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOpti
     return Plate(np.array([u, v]), half, min(float(under.min()), high - shell - 3.0), high)
 
 
-def _plate_field(plate: Plate, seat: Seat) -> Field:
+def plate_field(plate: Plate, seat: Seat) -> Field:
     """Return the field of the plate, a little too high: it is cut flat afterwards."""
     across = np.maximum(
         np.abs(seat.u - plate.middle_uv[0])[:, None] - plate.half_uv[0],
@@ -317,6 +317,7 @@ def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field, sampled: Fi
         The distance to the bone on the grid.
     """
     points = mesh.vertices_ras.copy()
+    left_over = _GRID_ERROR * seat.grid.spacing_mm
     # Between nodes the distance is off by less than half a step's diagonal, whatever the bone does there.
     doubt = _DOUBT_MM + np.sqrt(3.0) / 2 * seat.grid.spacing_mm
     near = np.flatnonzero(seat.interpolate(sampled, points) < seat.interpolate(gap, points) + doubt)
@@ -324,8 +325,8 @@ def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field, sampled: Fi
         distance, slope = bone.distance_and_gradient(points[near])
         off = seat.interpolate(gap, points[near]) - distance
         # Too near is never left; too far is contact only where the bone does not overhang.
-        move = (off > 0) | ((off > -_GRID_ERROR_MM) & (slope @ seat.outward_ras > 0.02))
-        points[near] += np.where(move, np.clip(off, -_GRID_ERROR_MM, 1.0), 0.0)[:, None] * slope
+        move = (off > 0) | ((off > -left_over) & (slope @ seat.outward_ras > 0.02))
+        points[near] += np.where(move, np.clip(off, -left_over, 1.0), 0.0)[:, None] * slope
     return _unfolded(mesh, points)
 
 

@@ -8,36 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
-
-from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import FloatArray, rigid
+from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..mesh import Mesh, body_labels
 from ..plan import Check, Point, Screw
-from .body import Body, Plate, make_body, make_seat, without_thin
+from .body import Body, make_body, make_seat, without_thin
 from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, check_guide
 from .insertion import Frame, Insertion, best_insertion, reach_of_guide, straight_frame
-from .lettering import text_solid
+from .openings import CRUMB_MM3, lettered, with_bores
 from .options import GuideOptions
 from .presets import load_printer
 from .sleeve import Sleeve, on_surface, sleeves_of
-from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
+from .solid import from_manifold, printable
 from .thickness import thin_places
 
 __all__ = ["GuideOptions", "GuideSolid", "design_drill_guide"]
 
 #: So often walls that are measured to be thin are taken away, with all that are up to this share of the least allowed.
 _MENDINGS, _THIN_SHARE = 4, 1.1
-#: Dropped pieces larger than this are said, not only dropped.
-_CRUMB_MM3 = 0.5
-#: Letters start this far inside their plate, so that they join it.
-_ROOT_MM = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,8 +162,8 @@ def _finished(
     body: Body, bones: Bones, sleeves: Sequence[Sleeve], insertion: Insertion, options: GuideOptions, level: str
 ) -> tuple[GuideSolid, Mesh]:
     """Return the guide of a body with everything measured on it, and its mesh without letters."""
-    solid, dropped = _with_bores(body, sleeves, level)
-    mesh = printable(_lettered(solid, body, options, level), level)
+    solid, dropped = with_bores(body, sleeves, level)
+    mesh = printable(lettered(solid, body, options, level), level)
     plain = from_manifold(solid)
     seat, outward = body.seat, insertion.outward_ras
     fit = measure_fit(
@@ -190,33 +182,6 @@ def _finished(
         reachable=insertion.reachable,
         min_wall_mm=wall,
         checks=checks,
-        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > _CRUMB_MM3),
+        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in loose if v > CRUMB_MM3),
     )
     return guide, plain
-
-
-def _with_bores(body: Body, sleeves: Sequence[Sleeve], level: str) -> tuple[Any, list[float]]:
-    """Return the solid with flat ends and bores, and the volumes of pieces that came loose."""
-    solid = to_manifold(body.mesh, f"{level}: body of the guide")
-    plate = body.plate
-    over = np.array([*(plate.half_uv + 0.75), 0.0])
-    middle = np.array([*plate.middle_uv, plate.high_w])
-    block = box(middle - over, middle + over + [0, 0, 8.0], body.seat.frame_to_ras)
-    solid = checked(solid - block, f"{level}: flat face of the name plate")
-    for s in sleeves:
-        solid = checked(solid - s.above_end(), f"{level}: flat end of the sleeve of {s.screw}")
-    for s in sleeves:
-        solid = checked(solid - s.bore(), f"{level}: bore of {s.screw}")
-    return largest_body(solid)
-
-
-def _lettered(plain: Any, body: Body, options: GuideOptions, level: str) -> Any:
-    """Return the solid with the level's name, readable from behind with the head up."""
-    plate: Plate = body.plate
-    # Seen from behind the patient's right is on the right hand: x to the right, y up, z to the reader.
-    face = body.seat.frame_to_ras @ rigid(translation=[*plate.middle_uv, plate.high_w])
-    letters = text_solid(level, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
-    solid, loose = largest_body(checked(plain + letters, f"{level}: embossed name"))
-    if any(v > _CRUMB_MM3 for v in loose):
-        raise ProcessingError(f"{level}: a letter of the name stands beside its plate; make the text smaller.")
-    return solid

@@ -201,7 +201,8 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Fie
     The intersection with it is an opening (Serra 1982) with some slack: the surface stays exactly where it was wherever
     the solid is thick enough, square edges included; sharper edges are blunted, thin sheets and loose pieces vanish.
     """
-    core, count = ndimage.label(values < -radius_mm)
+    depth = _depth_mm(values, spacing_mm)
+    core, count = ndimage.label(depth > radius_mm)
     if not count:
         raise ProcessingError(f"No part of the solid is {2 * radius_mm:.1f} mm thick; make its wall thicker.")
     sizes = np.bincount(core.ravel())
@@ -210,6 +211,17 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Fie
     lost = [float(n) * spacing_mm**3 for k, n in enumerate(sizes) if n and k != largest]
     core = core == largest
     outside, nearest = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm, return_indices=True)
-    # The core's border lies between nodes: its nearest node is inside the core by what its own value says.
-    outside -= -values[tuple(nearest)] - radius_mm
+    # The core's border lies between nodes: its nearest node is inside the core by what its own depth says.
+    outside -= depth[tuple(nearest)] - radius_mm
     return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32), lost
+
+
+def _depth_mm(values: Field, spacing_mm: float) -> Field:
+    """Return how deep nodes lie in a solid, 0 outside.
+
+    A fillet's field rises by less than a mm a mm, so that it tells too little; the distance to the nearest node outside, less
+    what that is outside, tells as much where the grid is fine enough.
+    """
+    away, nearest = ndimage.distance_transform_edt(values < 0, sampling=spacing_mm, return_indices=True)
+    counted = away - np.clip(values[tuple(nearest)], 0.0, spacing_mm)
+    return np.where(values < 0, np.maximum(-values, counted), 0.0).astype(np.float32)

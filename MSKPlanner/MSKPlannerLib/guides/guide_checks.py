@@ -19,6 +19,7 @@ from .fit import Fit
 from .mesh_distance import MeshDistance
 from .options import GuideOptions
 from .presets import load_printer
+from .skin_options import SkinFrameOptions
 from .sleeve import Sleeve
 from .solid import overlap_mm3
 
@@ -51,7 +52,7 @@ def check_guide(
     bones: Bones,
 ) -> tuple[tuple[Check, ...], float]:
     """Return all checks of a guide, and its least wall in mm (letters left out)."""
-    checks, wall = seated_checks(guide, without_letters, fit, options, outward_ras, bones, way_off=_way_off)
+    checks, wall = seated_checks(guide, without_letters, fit, options, outward_ras, bones, way_off=way_off_check)
     if not guide.is_closed:
         return tuple(checks), wall
     body = MeshDistance(guide)
@@ -64,7 +65,7 @@ def seated_checks(
     guide: Mesh,
     without_letters: Mesh,
     fit: Fit,
-    options: GuideOptions | CuttingGuideOptions,
+    options: GuideOptions | CuttingGuideOptions | SkinFrameOptions,
     outward_ras: FloatArray,
     bones: Bones,
     *,
@@ -125,7 +126,7 @@ def gap_checks(fit: Fit) -> list[Check]:
     return [area, Check("fit gap", fit.max_error_mm <= GAP_ERROR_MM, fit.max_error_mm, GAP_ERROR_MM, "mm", words)]
 
 
-def _way_off(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray) -> Check:
+def way_off_check(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArray) -> Check:
     """Move the guide off step by step: it must never be nearer to the bone than its clearance, but for the error allowed."""
     limit = max(0.0, fit.asked_mm - GAP_ERROR_MM)
     least, at = nearest_on_way(guide, distance, outward_ras, limit)

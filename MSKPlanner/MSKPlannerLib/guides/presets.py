@@ -12,6 +12,7 @@ from MSKFusionLib.errors import InputError
 from ..preset_files import number, read_preset
 from .cut_options import CuttingGuideOptions
 from .options import GuideOptions
+from .skin_options import SkinFrameOptions
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,27 @@ _CUTTING_KEYS = {
 }
 
 
+#: The same for a frame on the skin.
+_SKIN_KEYS = {
+    ("fit", "clearance_mm"): "fit_clearance_mm",
+    ("pads", "count"): "pads",
+    ("pads", "diameter_mm"): "pad_diameter_mm",
+    ("pads", "thickness_mm"): "pad_thickness_mm",
+    ("frame", "bar_diameter_mm"): "bar_diameter_mm",
+    ("frame", "above_skin_mm"): "bar_above_mm",
+    ("frame", "grid_mm"): "grid_mm",
+    ("incision", "radius_mm"): "incision_radius_mm",
+    ("incision", "height_mm"): "standoff_mm",
+    ("tube", "instrument_diameter_mm"): "drill_diameter_mm",
+    ("tube", "bore_clearance_mm"): "bore_clearance_mm",
+    ("tube", "wall_mm"): "tube_wall_mm",
+    ("tube", "length_mm"): "tube_length_mm",
+    ("lettering", "height_mm"): "text_height_mm",
+    ("lettering", "stroke_mm"): "text_stroke_mm",
+    ("lettering", "relief_mm"): "text_relief_mm",
+}
+
+
 def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
     """Read the options of a drill guide from a preset's name or from a TOML file.
 
@@ -100,6 +122,11 @@ def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
 def load_cutting_options(preset: str | Path = "saw") -> CuttingGuideOptions:
     """Read the options of a cutting guide; as `load_guide_options`."""
     return CuttingGuideOptions(**_chosen(preset, _CUTTING_KEYS))
+
+
+def load_skin_options(preset: str | Path = "skin") -> SkinFrameOptions:
+    """Read the options of a frame on the skin; as `load_guide_options`."""
+    return SkinFrameOptions(**_chosen(preset, _SKIN_KEYS))
 
 
 def _chosen(preset: str | Path, keys: Mapping[tuple[str, str], str]) -> dict[str, Any]:

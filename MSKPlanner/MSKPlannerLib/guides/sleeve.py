@@ -118,6 +118,12 @@ def sleeves_of(screws: Sequence[Screw], options: GuideOptions) -> tuple[Sleeve, 
         )
         for s in screws
     )
+    require_apart(sleeves)
+    return sleeves
+
+
+def require_apart(sleeves: Sequence[Sleeve]) -> None:
+    """Raise a ProcessingError where two sleeves run into each other."""
     for n, one in enumerate(sleeves):
         for other in sleeves[n + 1 :]:
             gap = _axis_distance(one, other) - one.radius_mm - other.bore_radius_mm
@@ -126,7 +132,6 @@ def sleeves_of(screws: Sequence[Screw], options: GuideOptions) -> tuple[Sleeve, 
                     f"The sleeves of {one.screw} and {other.screw} run into each other by {-gap:.1f} mm; "
                     "make the sleeves shorter or thinner, or move an entry."
                 )
-    return sleeves
 
 
 def bore_field(sleeve: Sleeve, grid_points: FloatArray) -> NDArray[np.float32]:
