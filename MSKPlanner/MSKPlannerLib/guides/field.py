@@ -193,15 +193,22 @@ def smooth_max(a: Field, b: Field, radius_mm: float) -> Field:
     return -smooth_min(-a, -b, radius_mm)
 
 
-def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Field, list[float]]:
+def thick_parts(
+    values: Field, spacing_mm: float, radius_mm: float, depth: Field | None = None
+) -> tuple[Field, list[float]]:
     """Return a field that is negative where a solid is at least as thick as a ball, in its largest such piece.
 
     The second result are the volumes in mm3 of the other pieces (of their cores), which are left out.
 
     The intersection with it is an opening (Serra 1982) with some slack: the surface stays exactly where it was wherever
     the solid is thick enough, square edges included; sharper edges are blunted, thin sheets and loose pieces vanish.
+
+    Parameters
+    ----------
+    depth
+        How deep the nodes lie in the solid (`depth_mm`); None: what its own field says, which is too little in fillets.
     """
-    depth = _depth_mm(values, spacing_mm)
+    depth = -values if depth is None else depth
     core, count = ndimage.label(depth > radius_mm)
     if not count:
         raise ProcessingError(f"No part of the solid is {2 * radius_mm:.1f} mm thick; make its wall thicker.")
@@ -216,7 +223,7 @@ def thick_parts(values: Field, spacing_mm: float, radius_mm: float) -> tuple[Fie
     return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32), lost
 
 
-def _depth_mm(values: Field, spacing_mm: float) -> Field:
+def depth_mm(values: Field, spacing_mm: float) -> Field:
     """Return how deep nodes lie in a solid, 0 outside.
 
     A fillet's field rises by less than a mm a mm, so that it tells too little; the distance to the nearest node outside, less

@@ -19,7 +19,7 @@ from ..mesh import Mesh
 from ..plan import Check, Point
 from .body import Body, Plate, Seat, on_clearance, plate_field, seat_points
 from .checks import point
-from .field import Field, Grid, sample_distance, smooth_max, smooth_min, swept, thick_parts
+from .field import Field, Grid, depth_mm, sample_distance, smooth_max, smooth_min, swept, thick_parts
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, bore_checks, seated_checks, way_off_check
 from .lettering import text_size
@@ -217,7 +217,7 @@ def _body(
     pierced = solid
     for s in sleeves:
         pierced = np.maximum(pierced, -bore_field(s, points))
-    thick, lost = thick_parts(pierced, options.grid_mm, _THINNEST_MM / 2)
+    thick, lost = thick_parts(pierced, options.grid_mm, _THINNEST_MM / 2, depth_mm(pierced, options.grid_mm))
     solid = np.maximum(solid, thick)
     for s in sleeves:
         middle = s.at(options.standoff_mm + options.tube_length_mm / 2)
