@@ -24,6 +24,9 @@ from slicer.util import VTKObservationMixin
 
 #: What the list of levels shows where the names in the segmentation hold.
 AS_NAMED = "as it is named"
+#: Of `Resources/Guides` and `Resources/Printers`, and of `MSKPlannerLib.export` (a test compares them).
+GUIDE_PRESETS, PRINTERS = ["standard", "k_wire"], ["sla", "sls", "fdm"]
+FORMATS, FRAMES = ["STL", "3MF", "PLY", "OBJ"], ["LPS", "RAS"]
 LEVELS = [AS_NAMED, *(f"C{n}" for n in range(1, 8)), *(f"T{n}" for n in range(1, 13)), *(f"L{n}" for n in range(1, 7))]
 
 
@@ -51,7 +54,15 @@ class MSKPlannerParameterNode:
     segmentation: vtkMRMLSegmentationNode
     lowestLevel: Annotated[str, Choice(LEVELS)] = AS_NAMED
     levels: str
+    guidePreset: Annotated[str, Choice(GUIDE_PRESETS)] = GUIDE_PRESETS[0]
+    printer: Annotated[str, Choice(PRINTERS)] = PRINTERS[0]
     outputFolder: pathlib.Path
+    exportGuides: bool = True
+    exportBones: bool = False
+    exportScrews: bool = False
+    exportFormat: Annotated[str, Choice(FORMATS)] = FORMATS[0]
+    exportFrame: Annotated[str, Choice(FRAMES)] = FRAMES[0]
+    exportMerged: bool = False
 
 
 class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -68,8 +79,17 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel from its .ui file and connect it."""
         # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
         from MSKFusionLib.panel import JobArea
+        from MSKPlannerLib.add_area import AddArea
         from MSKPlannerLib.cut_area import CutArea
+        from MSKPlannerLib.export_area import ExportArea
+        from MSKPlannerLib.guide_area import GuideArea
+        from MSKPlannerLib.mrml.adding import Adding
+        from MSKPlannerLib.mrml.go_to import go_to_finding
+        from MSKPlannerLib.mrml.plan_shelf import PlanShelf
+        from MSKPlannerLib.mrml.screw_views import ScrewViews
+        from MSKPlannerLib.plans_area import PlansArea
         from MSKPlannerLib.screw_area import ScrewArea
+        from MSKPlannerLib.view_area import ViewArea
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MSKPlanner.ui"))
@@ -80,12 +100,20 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MSKPlannerLogic()
         self.job = JobArea(self.ui, slicer.app.processEvents)
         session = self.logic.session
-        self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, session.select)
+        self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, self.onScrewChosen)
         self.cutUi = self.addOsteotomies()
         self.cuts = CutArea(self.cutUi, makeCell, cutHeadings(), session.edit, session.select)
+        self.views = ViewArea(self.ui, ScrewViews(session))
+        self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
+        self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        self.adding = AddArea(self.ui, Adding(session, self._inputs, self._run, self.screws.choose, runLater))
+        self.guides = GuideArea(self.ui, makeCell, guideHeadings(), lambda f: go_to_finding(session, f))
+        self.ui.problemsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        self.export = ExportArea(self.ui, self.onExportBodies)
         session.listener = self.onPlanChanged
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.ui.planButton.connect("clicked(bool)", self.onPlan)
         self.ui.guidesButton.connect("clicked(bool)", self.onGuides)
         self.ui.exportButton.connect("clicked(bool)", self.onExport)
@@ -110,6 +138,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of the scene."""
         self.job.cancel()
+        self.adding.stop()
+        self.views.stop()
         self.setParameterNode(None)
         self.removeObservers()
         self.logic.session.listener = lambda name: None
@@ -121,18 +151,30 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Stop following the parameter node while another module is shown."""
+        self.adding.stop()
+        self.views.stop()
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the nodes that are about to vanish, and of the plan made on them."""
         self.job.cancel()
+        self.plans.forget()
         self.setParameterNode(None)
         self.ui.statusLabel.text = ""
 
     def onSceneEndClose(self, caller: Any, event: Any) -> None:
         """Start anew where the panel is shown."""
+        self.plans.show(editable=False)
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """Show what the scene that was loaded had chosen: while it was loading its nodes could not be."""
+        basis = self.logic.session.basis
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+            if basis is not None:
+                self._parameterNode.ctVolume, self._parameterNode.segmentation = basis.ct, basis.bones
 
     def initializeParameterNode(self) -> None:
         """Follow the module's parameter node, made where there is none; choose what can only be meant."""
@@ -160,11 +202,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def updateButtons(self, caller: Any = None, event: Any = None) -> None:
         """Enable what can be done, and say what is missing for the rest."""
+        from MSKPlannerLib.editing.chain import chain_in_words
+        from MSKPlannerLib.mrml.updating import can_be_taken_over, chain_of_session
+
         node = self._parameterNode
         ready = node is not None and node.ctVolume is not None and node.segmentation is not None
         planned = ready and self.logic.isCurrent(node.ctVolume, node.segmentation)
         stale = planned and self.logic.outOfDate()
-        history = self.logic.session.history
+        session = self.logic.session
+        history = session.history
+        movable = ready and not planned and can_be_taken_over(session, node.ctVolume, node.segmentation)
         folder = node is not None and str(node.outputFolder) not in ("", ".")
         self.cuts.show_bones(segmentNames(node.segmentation) if node is not None else ())
         missing = _("Choose a CT and the segmented bones first.")
@@ -173,7 +220,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (self.cutUi.addCutButton, ready and bool(self.cuts.bone), missing),
             (self.ui.guidesButton, planned and bool(self.logic.case.plan.screws), _("Plan the screws first.")),
             (self.ui.exportButton, planned and folder, _("Plan the screws and choose a folder first.")),
-            (self.ui.updateButton, bool(stale), _("Nothing in the plan is out of date.")),
+            (self.ui.updateButton, bool(stale or movable), _("Nothing in the plan is out of date.")),
             (self.ui.undoButton, bool(history.undo_label), _("There is nothing to undo.")),
             (self.ui.redoButton, bool(history.redo_label), _("There is nothing to do again.")),
         ):
@@ -181,10 +228,17 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.toolTip = "" if possible else reason
         for button, label in ((self.ui.undoButton, history.undo_label), (self.ui.redoButton, history.redo_label)):
             button.toolTip = label or button.toolTip
+        self.export.show(possible=bool(planned and folder), stale=bool(stale))
+        self.adding.show(levelsToAdd(self.logic.case, node.segmentation if ready else None), ready=ready)
+        chain = chain_of_session(session, *((node.ctVolume, node.segmentation) if ready else (None, None)))
+        self.ui.chainLabel.text = chain_in_words(chain)
+        self.ui.chainLabel.toolTip = "\n".join(f"{link.name}: {link.why}" for link in chain if link.why)
         self.ui.outOfDateLabel.text = "\n".join(stale.lines) if stale else ""
         self.ui.outOfDateLabel.visible = bool(stale)
         if self.logic.case is not None and ready and not planned:
-            self.ui.screwsLabel.text = _("Out of date: the images or the bones have changed. Plan the screws again.")
+            self.ui.screwsLabel.text = _(
+                "Out of date: the images or the bones have changed. Bring the plan up to date, or plan the screws again."
+            )
 
     def onPlan(self) -> None:
         """Plan screws."""
@@ -211,12 +265,22 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onGuides(self) -> None:
         """Design guides for the planned screws."""
         if self._hasRequirements():
-            self._run(_("The guides could not be designed."), self.logic.designGuides)
+            preset, printer = self._parameterNode.guidePreset, self._parameterNode.printer
+            self._run(_("The guides could not be designed."), lambda r: self.logic.designGuides(r, preset, printer))
 
     def onBringUpToDate(self) -> None:
         """Count the breach risks and design the guides that are out of date."""
-        if not self.logic.outOfDate().guides or self._hasRequirements():
-            self._run(_("The plan could not be brought up to date."), self.logic.bringUpToDate)
+        if not self.logic.case.plan.guides or self._hasRequirements():
+            ct, bones, lowest = self._inputs()
+            self._run(
+                _("The plan could not be brought up to date."),
+                lambda report: self.logic.bringUpToDate(ct, bones, lowest, report),
+            )
+
+    def onScrewChosen(self, name: str) -> None:
+        """Show the handles of the chosen screw, and the slices along it where that is wanted."""
+        self.logic.session.select(name)
+        self.views.show(self.screws.chosen)
 
     def onPlanChanged(self, screw: str | None) -> None:
         """Show what became of the plan, or of the one screw that is dragged."""
@@ -236,9 +300,25 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onExport(self) -> None:
         """Write the plan with everything that belongs to it."""
         folder = self._parameterNode.outputFolder
-        written = self._run(_("The plan could not be exported."), lambda report: self.logic.export(folder, report))
+        outdated = self.export.allow_outdated
+        written = self._run(
+            _("The plan could not be exported."),
+            lambda report: self.logic.export(folder, report, allowOutdated=outdated),
+        )
         if written is not None:
             self.ui.exportLabel.text = _("Written to {folder}.").format(folder=written)
+
+    def onExportBodies(self, choice: Any) -> None:
+        """Write the bodies that were chosen as mesh files."""
+        from MSKPlannerLib.export_area import bodies_folder, written_in_words
+
+        folder, outdated = bodies_folder(self._parameterNode.outputFolder, choice), self.export.allow_outdated
+        files = self._run(
+            _("The bodies could not be exported."),
+            lambda report: self.logic.exportBodies(folder, choice, report, allowOutdated=outdated),
+        )
+        if files is not None:
+            self.ui.exportLabel.text = written_in_words(folder, files, choice.frame)
 
     def showCase(self) -> None:
         """Show the plan's numbers and verdicts."""
@@ -250,6 +330,9 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cuts.show(plan, editable=current)
         self.ui.screwsLabel.text = screwsText(plan)
         self.ui.guidesLabel.text = guidesText(plan)
+        self.guides.show(plan)
+        self.views.show(self.screws.chosen)
+        self.plans.show(editable=current)
         self.ui.exportLabel.text = ""
         self.updateButtons()
 
@@ -261,6 +344,11 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.showCase()
         self.updateButtons()
         return result
+
+    def _inputs(self) -> tuple[Any, Any, str]:
+        """Return CT, bones and the name of the lowest vertebra, empty where the names hold."""
+        node = self._parameterNode
+        return node.ctVolume, node.segmentation, "" if node.lowestLevel == AS_NAMED else node.lowestLevel
 
     def _hasRequirements(self) -> bool:
         """Offer to install the mesh libraries, which Slicer does not ship; tell whether the work can go on."""
@@ -283,6 +371,22 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 def levelNames(text: str) -> tuple[str, ...]:
     """Return the levels in a list with commas or blanks between them."""
     return tuple(part.upper() for part in text.replace(",", " ").split())
+
+
+def levelsToAdd(case: Any, segmentationNode: Any) -> list[str]:
+    """Return the vertebrae that a screw can be planned in: those of the plan in hand, else those that are named so."""
+    if case is not None:
+        return [s.name for s in case.segmentation.vertebrae]
+    if segmentationNode is None:
+        return []
+    content = segmentationNode.GetSegmentation()
+    names = [content.GetNthSegment(n).GetName() for n in range(content.GetNumberOfSegments())]
+    return [level for level in LEVELS if level in names]
+
+
+def runLater(function: Callable[[], None]) -> None:
+    """Call a function when what is being handled is done."""
+    qt.QTimer.singleShot(0, function)
 
 
 def screwHeadings() -> dict[str, str]:
@@ -321,6 +425,11 @@ def segmentNames(segmentationNode: Any) -> tuple[str, ...]:
         return ()
     segmentation = segmentationNode.GetSegmentation()
     return tuple(segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments()))
+
+
+def guideHeadings() -> dict[str, str]:
+    """Return the headings of the table of findings on guides (`MSKPlannerLib.guide_area`)."""
+    return {"Guide": _("Guide"), "Finding": _("Finding")}
 
 
 def makeCell(text: str, colour: str, told: str) -> Any:
@@ -469,7 +578,7 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         self.session.problem = remark.strip()
         return case
 
-    def designGuides(self, progress: Any = None) -> Any:
+    def designGuides(self, progress: Any = None, preset: str = "standard", printer: str = "sla") -> Any:
         """Design a drill guide a vertebra for the accepted screws and put them into the scene; return the case.
 
         Raises
@@ -478,25 +587,25 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             When there are no screws yet, or they are out of date.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.guides.options import GuideOptions
+        from MSKPlannerLib.guides.presets import options_for_printer
         from MSKPlannerLib.pipeline import with_guides
 
-        return self._goOn(
-            _("Design guides"), lambda c, r: with_guides(c, GuideOptions(), progress=r), progress or no_progress
-        )
+        options = options_for_printer(preset, printer)
+        return self._goOn(_("Design guides"), lambda c, r: with_guides(c, options, progress=r), progress or no_progress)
 
-    def bringUpToDate(self, progress: Any = None) -> Any:
-        """Count the breach risks and design the guides that are out of date; return the case.
+    def bringUpToDate(self, ctNode: Any, segmentationNode: Any, lowestLevel: str = "", progress: Any = None) -> Any:
+        """Measure on bones that have changed, count breach risks, design guides that are out of date; return the case.
 
         Raises
         ------
         MSKFusionLib.errors.MSKError
-            When there are no screws yet, or the images or the bones have changed.
+            When there is no plan yet, or it was made on another CT.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.editing.up_to_date import brought_up_to_date
+        from MSKPlannerLib.mrml.updating import bring_up_to_date
 
-        return self._goOn(_("Bring up to date"), brought_up_to_date, progress or no_progress)
+        bring_up_to_date(self.session, ctNode, segmentationNode, lowestLevel, progress or no_progress)
+        return self.case
 
     def _goOn(self, label: str, work: Callable[..., Any], report: Any) -> Any:
         from MSKFusionLib.errors import InputError
@@ -510,8 +619,13 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         self.session.take(label, case, self.session.basis)
         return self.case
 
-    def export(self, folder: Any, progress: Any = None) -> pathlib.Path:
+    def export(self, folder: Any, progress: Any = None, *, allowOutdated: bool = False) -> pathlib.Path:
         """Write the plan document, the scene, the report and the guides' files; return the folder.
+
+        Parameters
+        ----------
+        allowOutdated
+            Also what is out of date; it says so in its files.
 
         Raises
         ------
@@ -521,14 +635,36 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from MSKFusionLib.progress import no_progress
         from MSKPlannerLib.cli.write_case import write_case
         from MSKPlannerLib.editing.up_to_date import require_up_to_date
+        from MSKPlannerLib.export.plan_bodies import require_solids
         from MSKPlannerLib.output_folder import output_folder
 
-        case = self.session.current_case()
-        require_up_to_date(case.plan)
+        case, report = self.session.current_case(), progress or no_progress
+        if not allowOutdated:
+            require_up_to_date(case.plan)
+        require_solids(case)
         self.session.write_document()
+        shown = (slicer.mrmlScene, self.session.nodes)
         with output_folder(folder) as staging:
-            write_case(case, staging, shown=(slicer.mrmlScene, self.session.nodes), progress=progress or no_progress)
+            write_case(case, staging, shown=shown, allow_outdated=allowOutdated, progress=report)
+        self.session.exported = case.plan
         return pathlib.Path(folder)
+
+    def exportBodies(self, folder: Any, choice: Any, progress: Any = None, *, allowOutdated: bool = False) -> Any:
+        """Write bodies of the plan as mesh files (`MSKPlannerLib.export.plan_bodies.BodyChoice`); return what was written.
+
+        Raises
+        ------
+        MSKFusionLib.errors.MSKError
+            When there is no plan, a guide is out of date, there is nothing to write, or the folder cannot be written.
+        """
+        from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.export.plan_bodies import export_bodies
+
+        case = self.session.current_case()
+        report = progress or no_progress
+        files = export_bodies(case, folder, choice, allow_outdated=allowOutdated, progress=report)
+        self.session.exported = case.plan
+        return files
 
 
 class MSKPlannerTest(ScriptedLoadableModuleTest):

@@ -127,9 +127,31 @@ def plan_case(
     found = _plan_screws(ct, bones, fields, asked, implants, part(progress, 0.5, 0.65))
     screws = found.screws
     surfaces, frames = anatomy_of(fields, screws)
+    plan = _document(asked, ct, mr, bones, registration, screws)
+    case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
+    if asked.want_guides:
+        case = with_guides(case, asked.guides, progress=part(progress, 0.65, 1.0))
+    progress(1.0, "Done")
+    return case
+
+
+def empty_case(ct: Volume, bones: Segmentation, options: CaseOptions | None = None) -> Case:
+    """Return a case without screws, which is rejected as long as it has none: what a user adds screws to."""
+    plan = _document(options or CaseOptions(), ct, None, bones, None, ())
+    return Case(ct, None, bones, judge(plan, None), fields=BoneFields(bones, ct))
+
+
+def _document(
+    asked: CaseOptions,
+    ct: Volume,
+    mr: Volume | None,
+    bones: Segmentation,
+    registration: RegistrationResult | None,
+    screws: tuple[Screw, ...],
+) -> Plan:
     inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
     segmentation = describe_segmentation(bones)
-    plan = Plan(
+    return Plan(
         plan_id=plan_id(inputs, segmentation),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=software_versions(),
@@ -140,11 +162,6 @@ def plan_case(
         screws=screws,
         constructs=constructs_of(screws),
     )
-    case = Case(ct, mr, bones, judge(plan, registration, found.skipped), registration, surfaces, frames, fields=fields)
-    if asked.want_guides:
-        case = with_guides(case, asked.guides, progress=part(progress, 0.65, 1.0))
-    progress(1.0, "Done")
-    return case
 
 
 def _plan_screws(

@@ -96,6 +96,13 @@ class ScrewArea:
             self._showing = False
         self._show_chosen()
 
+    def choose(self, name: str) -> None:
+        """Choose a screw's row, as a click on it does."""
+        for row, screw in enumerate(self._plan.screws if self._plan is not None else ()):
+            if screw.name == name:
+                self._ui.screwsTable.setCurrentCell(row, 0)
+                self._on_chosen()
+
     def update(self, plan: Plan, name: str) -> None:
         """Show what became of one screw while it is dragged, and choose it."""
         self._plan = plan

@@ -221,3 +221,20 @@ def test_a_series_of_a_file(tmp_path):
 def test_a_folder_without_dicom(tmp_path):
     write_image(make(1), tmp_path / "a.nrrd")
     assert "nothing here is a DICOM file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("spacing", [0.3125, 0.48828125, 0.5, 0.625, 0.7, 1.0, 1.0005, 2.5])
+def test_the_hash_is_that_of_the_image_however_a_file_rounded_its_matrix(spacing):
+    """Scenes and NRRD headers keep directions and spacing as one product: the last bits differ, the image does not."""
+    turn = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    for directions in (np.eye(3), turn):
+        hashes = {
+            Volume(
+                voxels, np.array([-125.5, 12.3455, 0.00005]) + off, np.full(3, spacing) * (1 + off), directions
+            ).sha256()
+            for off in (-1e-13, 0.0, 1e-13)
+        }
+        assert len(hashes) == 1
+    near = Volume(voxels, np.zeros(3), np.full(3, spacing), np.eye(3))
+    assert near.sha256() != Volume(voxels, np.full(3, 2e-4), np.full(3, spacing), np.eye(3)).sha256()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
+from harness.slicer_source import source_folder
 from MSKFusionLib.errors import Cancelled, InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, node_to_rigid, segmentation_to_node, volume_to_node
@@ -297,4 +298,5 @@ def test_closing_the_scene_leaves_no_stale_observer(panel, pair, session, monkey
     assert len(observed) == 3, "two of the scene, one of the parameter node"
     session.close_panel(panel)
     assert panel.Observations == []
-    assert not panel.logic.getParameterNode().parameterNode.HasObserver("ModifiedEvent")
+    if source_folder() is None:  # Slicer's own wrapper observes its node as long as it lives
+        assert not panel.logic.getParameterNode().parameterNode.HasObserver("ModifiedEvent")

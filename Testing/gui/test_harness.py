@@ -7,6 +7,8 @@ from typing import Annotated
 
 import pytest
 
+from harness.slicer_source import source_folder
+
 
 def test_properties_are_attributes_and_setters(session):
     import qt
@@ -91,8 +93,10 @@ def test_parameter_node_is_typed_and_as_strict_as_slicers(session):
             setattr(node, name, wrong)
     text = qt.QLineEdit()
     text.setProperty("SlicerParameterName", "count")
-    with pytest.raises(RuntimeError, match="cannot connect"):
+    with pytest.raises(RuntimeError, match=r"cannot connect|Unable to create GUI connector"):
         node.connectGui(type("Ui", (), {"__init__": lambda self: setattr(self, "text", text)})())
+    if source_folder() is not None:  # what follows is the stand-in's own limit
+        return
     with pytest.raises(TypeError, match="no list"):
         parameterNodeWrapper(type("Bad", (), {"__annotations__": {"items": list[int]}}))
 

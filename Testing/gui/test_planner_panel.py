@@ -283,7 +283,7 @@ def test_closing_the_scene_forgets_the_plan(panel, inputs, steps, session):
     assert panel.ui.screwsTable.rowCount == 0
     assert panel.ui.screwsLabel.text == "No screws planned yet."
     assert enabled(panel) == (False, False, False)
-    assert len(panel.Observations) == 3, "two of the scene, one of the parameter node"
+    assert len(panel.Observations) == 4, "three of the scene, one of the parameter node"
     assert panel.logic.session.history.undo_label == ""
     session.close_panel(panel)
     assert panel.Observations == []

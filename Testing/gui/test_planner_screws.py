@@ -261,16 +261,6 @@ def test_it_is_said_at_once_that_the_images_or_bones_changed(panel, inputs, what
     assert not panel.ui.diameterSpinBox.enabled
 
 
-def test_of_two_plans_none_is_taken_for_the_one(panel, session, tmp_path):
-    document = panel.logic.session.nodes.plan
-    other = session.scene.CopyNode(document)
-    other.SetAttribute("MSKPlanner.PlanID", "plan-xyz")
-    save_scene(session.scene, tmp_path / "scene.mrb")
-    load_scene(session.scene, tmp_path / "scene.mrb")
-    assert panel.logic.case is None
-    assert "there are 2 plans in the scene" in panel.ui.statusLabel.text
-
-
 def test_closing_the_panel_leaves_no_observer(panel, session):
     nodes = [axis(panel, s.name) for s in SCREWS]
     assert all(n.HasObserver(n.PointModifiedEvent) for n in nodes)

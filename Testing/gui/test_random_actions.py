@@ -9,14 +9,25 @@ import numpy as np
 import pytest
 import vtk
 from core.leg_case import FEMUR, LIMB, TIBIA, leg_images
-from quick_planner import SCREWS, add_inputs, axis, drag, inputs_fixture, of, quick_fixture, raised_fixture  # noqa: F401  used by their names
+from quick_planner import (  # noqa: F401  used by their names
+    SCREWS,
+    add_inputs,
+    axis,
+    click_two_points,
+    drag,
+    inputs_fixture,
+    of,
+    quick_fixture,
+    raised_fixture,
+)
 
-from harness.helpers import replace_function
+from harness.helpers import nodes_of_class, replace_function
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.editing.up_to_date import out_of_date
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.mrml.limb_marks import moved_landmarks, wanted_landmarks
 from MSKPlannerLib.mrml.osteotomy_nodes import is_at, plane_frame
+from MSKPlannerLib.mrml.slice_views import arrange_slice_views
 from MSKPlannerLib.osteotomy.planned import asked_of
 
 ACTIONS = 200
@@ -25,8 +36,8 @@ ACTIONS = 200
 class Monkey:
     """Presses and drags at random, and looks after every action whether panel, plan and scene still say the same."""
 
-    def __init__(self, session, panel, seed):
-        self.session, self.panel, self.random = session, panel, random.Random(seed)
+    def __init__(self, session, panel, seed, folder):
+        self.session, self.panel, self.random, self.folder = session, panel, random.Random(seed), folder
         self.done: list[str] = []
         self.steps = 0
 
@@ -36,6 +47,16 @@ class Monkey:
             self.move: 4,
             self.size: 4,
             self.press_one: 10,
+            self.add_at_site: 2,
+            self.click_two_points: 3,
+            self.leave_clicks_waiting: 1,
+            self.choose_printer: 1,
+            self.go_to_problem: 2,
+            self.export_bodies: 1,
+            self.align_slices: 2,
+            self.slide_across: 1,
+            self.copy_plan: 0.7,
+            self.switch_plan: 2,
             self.undo: 6,
             self.redo: 4,
             self.review: 2,
@@ -65,6 +86,10 @@ class Monkey:
         case = logic.case
         names = [] if case is None else [s.name for s in case.plan.screws]
         assert [table.item(r, 0).text() for r in range(table.rowCount)] == names
+        waiting = [
+            n for n in nodes_of_class(self.session.scene, "vtkMRMLMarkupsLineNode") if n.GetName() == "New screw"
+        ]
+        assert len(waiting) == int(self.panel.ui.placeButton.checked)
         if case is None:
             assert logic.session.history.undo_label == ""
             return
@@ -84,13 +109,20 @@ class Monkey:
             frame = plane_frame(logic.session.cuts.shown.nodes[record.name].plane)
             assert is_at(frame, asked_of(record).shape)
             assert all(f.mesh_sha256 for f in record.fragments)
-        plan = scene_to_plan(self.session.scene)
+        plan_id = case.plan.plan_id
+        held = [n for n in nodes_of_plan(self.session.scene, role="plan") if n.GetAttribute("MSKPlanner.InHand")]
+        assert [n.GetAttribute("MSKPlanner.PlanID") for n in held] == [plan_id]
+        loose = [n for n in nodes_of_plan(self.session.scene, role="screw-axis") if not n.GetLocked()]
+        assert {n.GetAttribute("MSKPlanner.PlanID") for n in loose} <= {plan_id}, "only the plan in hand has handles"
+        plan = scene_to_plan(self.session.scene, plan_id)
         assert plan.osteotomies == case.plan.osteotomies
         assert plan.screws == case.plan.screws
         assert plan.guides == case.plan.guides
-        assert {n.GetAttribute("MSKPlanner.Item") for n in nodes_of_plan(self.session.scene, role="screw")} == set(
-            names
-        )
+        assert {
+            n.GetAttribute("MSKPlanner.Item") for n in nodes_of_plan(self.session.scene, plan_id, role="screw")
+        } == set(names)
+        told = [self.panel.ui.problemsTable.item(r, 1).text() for r in range(self.panel.ui.problemsTable.rowCount)]
+        assert sum("out of date" in t for t in told) == sum(bool(g.out_of_date) for g in case.plan.guides)
         label = self.panel.ui.outOfDateLabel.text
         current = logic.session.basis.holds
         assert (label == "\n".join(out_of_date(case.plan).lines)) or not current
@@ -191,6 +223,51 @@ class Monkey:
     def review(self):
         self.panel.ui.reviewedCheckBox.click()
 
+    def copy_plan(self):
+        if self.panel.ui.plansComboBox.count < 4:
+            self.panel.ui.copyPlanButton.click()
+
+    def switch_plan(self):
+        box = self.panel.ui.plansComboBox
+        box.currentIndex = self.random.randrange(box.count)
+
+    def align_slices(self):
+        self.panel.ui.alignButton.click()
+
+    def slide_across(self):
+        self.panel.ui.acrossSlider.value = self.random.uniform(0, 60)
+
+    def choose_printer(self):
+        box = self.panel.ui.printerComboBox
+        box.currentIndex = self.random.randrange(box.count)
+
+    def go_to_problem(self):
+        table = self.panel.ui.problemsTable
+        if table.rowCount:
+            table.setCurrentCell(self.random.randrange(table.rowCount), 0)
+
+    def export_bodies(self):
+        """Write what there is, also what is out of date where that can be asked for; a refusal is as good."""
+        ui = self.panel.ui
+        ui.outdatedCheckBox.click()
+        ui.screwsCheckBox.checked = self.random.random() < 0.5
+        ui.folderPathLineEdit.currentPath = str(self.folder / str(len(self.done)))
+        ui.exportBodiesButton.click()
+
+    def add_at_site(self):
+        ui = self.panel.ui
+        ui.sideComboBox.currentIndex = self.random.randrange(3)
+        ui.addButton.click()
+
+    def click_two_points(self):
+        if self.panel.ui.placeButton.enabled and not self.panel.ui.placeButton.checked:
+            entry = np.array([self.random.uniform(-25, 25), -4.0, self.random.uniform(30, 210)])
+            click_two_points(self.panel, entry, entry + [self.random.gauss(0, 3), self.random.uniform(1, 60), 0])
+
+    def leave_clicks_waiting(self):
+        """Begin to place a screw and do something else, or give up."""
+        self.panel.ui.placeButton.click()
+
     def undo(self):
         for _ in range(self.random.randrange(1, 8)):
             self.panel.ui.undoButton.click()
@@ -251,9 +328,10 @@ def observed(scene):
 def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypatch):
     replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.surface_of", lambda case, bone: FEMUR)
     monkeypatch.setattr("MSKPlannerLib.mrml.shown_osteotomies.surface_of", lambda case, bone: FEMUR)
+    arrange_slice_views(session.scene, inputs[0], None, np.zeros(3))
     panel = session.open_panel("MSKPlanner")
     panel.ui.planButton.click()
-    monkey = Monkey(session, panel, seed)
+    monkey = Monkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]

@@ -46,6 +46,10 @@ class Application(QtWidgets.QApplication):
     def moduleManager(self) -> ModuleManager:
         return self._module_manager
 
+    def translate(self, context: str, text: str) -> str:
+        """Return the text: there are no translations here."""
+        return text
+
     def layoutManager(self) -> None:
         """Return None, as Slicer does when it runs without a main window."""
 

@@ -1,8 +1,9 @@
-"""Pictures of MSK Planner's panel in the states that the documentation shows.
+"""Pictures of both modules' panels in the states that the documentation shows, and of the views beside them.
 
-    python Testing/harness/panel_pictures.py [--out docs/pictures] [--width 380]
+    python Testing/harness/panel_pictures.py [--out docs/pictures] [--width 380] [--only fusion]
 
-The panel is the real one over the harness, on a generated patient; Slicer's style and its views are not in the pictures.
+The panels are the real ones over the harness, on a generated patient; Slicer's style is not in the pictures. The views are
+Slicer's own, drawn off screen; where nothing can be drawn they are left out, which is said.
 """
 
 from __future__ import annotations
@@ -40,8 +41,29 @@ def take(panel: Any, path: Path, width: int) -> None:
     print(f"{path.name}: {image.width()} x {image.height()}")
 
 
-def make(folder: Path, width: int) -> None:
-    """Go through the panel's states and take a picture of each."""
+def make_fusion(folder: Path, width: int) -> None:
+    """Register and segment in MSK Fusion's panel, and take a picture of each state."""
+    from harness.session import module_session
+    from MSKFusionLib.mrml import volume_to_node
+    from MSKFusionLib.phantom import PatientOptions, generate_patient
+
+    patient = generate_patient(PatientOptions.small(seed=1))
+    with module_session() as session:
+        ct = volume_to_node(session.scene, patient.ct, "CT")
+        mr = volume_to_node(session.scene, patient.mr_t1, "T1")
+        panel = session.open_panel("MSKFusion")
+        panel.ui.ctSelector.setCurrentNode(ct)
+        panel.ui.mrSelector.setCurrentNode(mr)
+        take(panel, folder / "fusion_images.png", width)
+        panel.ui.registerButton.click()
+        panel.ui.levelComboBox.currentText = "S1"
+        panel.ui.segmentButton.click()
+        take(panel, folder / "fusion_done.png", width)
+
+
+def make_planner(folder: Path, width: int) -> None:
+    """Go through the states of MSK Planner's panel and take a picture of each."""
+    from harness.helpers import nodes_of_class
     from harness.session import module_session
     from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
     from MSKFusionLib.phantom import PatientOptions, generate_patient
@@ -61,6 +83,16 @@ def make(folder: Path, width: int) -> None:
         panel.ui.reviewedCheckBox.checked = True
         panel.ui.guidesButton.click()
         take(panel, folder / "planner_planned.png", width)
+        _draw_views(panel, ct, bones, folder)
+        panel.ui.placeButton.click()
+        take(panel, folder / "planner_placing.png", width)
+        clicks = _two_clicks(patient)
+        line = next(n for n in nodes_of_class(session.scene, "vtkMRMLMarkupsLineNode") if n.GetName() == "New screw")
+        for place in clicks:
+            line.AddControlPoint(*place)
+        session.application.processEvents()
+        take(panel, folder / "planner_placed.png", width)
+        panel.ui.undoButton.click()
         screw = panel.logic.case.plan.screws[1]
         line = panel.logic.session.nodes.screws[screw.name].axis
         x, y, z = screw.tip_ras
@@ -72,6 +104,44 @@ def make(folder: Path, width: int) -> None:
         line.InvokeEvent(line.PointEndInteractionEvent)
         panel.ui.exportButton.click()
         take(panel, folder / "planner_out_of_date.png", width)
+        panel.ui.undoButton.click()
+        panel.ui.copyPlanButton.click()
+        panel.ui.screwsTable.setCurrentCell(1, 0)
+        panel.ui.diameterSpinBox.value = 6.5
+        panel.ui.updateButton.click()
+        panel.ui.alignButton.click()
+        take(panel, folder / "planner_compared.png", width)
+
+
+def _draw_views(panel: Any, ct: Any, bones: Any, folder: Path) -> None:
+    """Draw the plan in 3D and in the slices along the chosen screw."""
+    from MSKPlannerLib.mrml import render_scene_3d, render_slices_along_screw
+
+    session, plan = panel.logic.session, panel.logic.case.plan
+    bones.CreateClosedSurfaceRepresentation()
+    levels = {s.level for s in plan.screws}
+    shown = [bones, *(s.model for s in session.nodes.screws.values()), *session.nodes.guides.values()]
+    drawn = [
+        render_scene_3d(
+            session.scene,
+            folder / "planner_view_3d.png",
+            visible=shown,
+            segments=levels,
+            guide_opacity=1.0,
+            size=(760, 560),
+        ),
+        render_slices_along_screw(session.scene, plan.screws[1], folder / "planner_view_slices.png", ct, panel_px=300),
+    ]
+    print("views drawn" if all(drawn) else "nothing can be drawn here: the pictures of the views are left as they are")
+
+
+def _two_clicks(patient: Any) -> tuple[Any, Any]:
+    """Return an entry and a tip (3,), RAS mm, that a hand may click for a screw across the body of L3."""
+    from MSKPlannerLib.anatomy.vertebra import vertebra_frame
+
+    frame = vertebra_frame(patient.labels, "L3")
+    ends = [[frame.body_width_mm / 2 + 4.0, 0.0, 4.0], [-6.0, 6.0, 4.0]]
+    return frame.to_ras(ends[0]), frame.to_ras(ends[1])
 
 
 def main() -> None:
@@ -79,8 +149,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "pictures")
     parser.add_argument("--width", type=int, default=380)
+    parser.add_argument("--only", choices=["fusion", "planner"], help="the pictures of one module")
     arguments = parser.parse_args()
-    make(arguments.out, arguments.width)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, make in (("fusion", make_fusion), ("planner", make_planner)):
+        if arguments.only in (None, name):
+            make(arguments.out, arguments.width)
 
 
 if __name__ == "__main__":

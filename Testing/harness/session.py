@@ -17,7 +17,7 @@ from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from MSKFusionLib.mrml.headless import headless_scene
 
-from . import parameter_node, pythonqt, scripted_module
+from . import parameter_node, pythonqt, scripted_module, slicer_source
 from .application import Application
 from .ui_loader import UiLoader
 from .widgets import REGISTRY, qSlicerScriptedLoadableModuleWidget
@@ -86,19 +86,27 @@ def module_session() -> Iterator[Session]:
     """Give a session; afterwards `slicer` and `sys.modules` are as they were."""
     pythonqt.patch()
     application = QtWidgets.QApplication.instance() or Application()
+    source = slicer_source.source_folder()
     stand_ins = {
         "qt": _qt_module(),
         "ctk": _ctk_module(),
         parameter_node.module().__name__: parameter_node.module(),
         **scripted_module.modules(),
     }
-    attributes = {name.removeprefix("slicer."): m for name, m in stand_ins.items() if name.startswith("slicer.")}
-    attributes.update({name: cls for name, cls in REGISTRY.items() if name.startswith("q")})
+    attributes: dict[str, Any] = {name: cls for name, cls in REGISTRY.items() if name.startswith("q")}
+    if source is not None:
+        attributes.update(slicer_source.other_widgets())
     before = {name: sys.modules.get(name) for name in stand_ins}
     with headless_scene() as scene:
         application.headless = slicer.app
         slicer.app = application
         sys.modules.update(stand_ins)
+        for name, value in attributes.items():
+            setattr(slicer, name, value)
+        if source is not None:
+            stand_ins.update(slicer_source.load(source))
+            sys.modules.update(stand_ins)
+        attributes.update({n.removeprefix("slicer."): m for n, m in stand_ins.items() if n.startswith("slicer.")})
         for name, value in attributes.items():
             setattr(slicer, name, value)
         session = Session(scene, application)
@@ -129,7 +137,7 @@ def _qt_module() -> types.ModuleType:
 
 
 def _ctk_module() -> types.ModuleType:
-    made = types.ModuleType("ctk")
+    made = types.ModuleType("ctk") if slicer_source.source_folder() is None else slicer_source.Unused("ctk")
     for name, cls in REGISTRY.items():
         if name.startswith("ctk"):
             setattr(made, name, cls)

@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from scene_objects import LEVELS, TO_RAS, plan_parts
 
-from MSKFusionLib.frames import transform_points, unit
+from MSKFusionLib.frames import rigid, transform_points, unit
 from MSKPlannerLib.colours import GUIDE_COLOUR
 from MSKPlannerLib.mrml import (
     Camera,
@@ -22,6 +22,7 @@ from MSKPlannerLib.mrml import (
     render_slices_along_screw,
     views,
 )
+from MSKPlannerLib.mrml.offscreen import offscreen_slice
 
 _PANEL = 300
 
@@ -76,6 +77,31 @@ def test_the_screw_is_drawn_where_it_is_planned(scene, nodes, tmp_path):
     ring = np.argwhere(_screw_pixels(picture[:, -_PANEL:]))[:, ::-1] - (_PANEL / 2 - 0.5)
     radius = np.linalg.norm(ring, axis=1) * 50.0 / _PANEL
     assert np.percentile(radius, [2, 98]) == pytest.approx([2.75, 2.75], abs=0.5)
+
+
+@pytest.mark.parametrize("tilt_deg", [0.0, 35.0, 60.0])
+def test_an_oblique_slice_cuts_the_cylinder_where_geometry_says(scene, nodes, tilt_deg):
+    """A plane tilted against the axis cuts a cylinder of radius r in an ellipse of r and r / cos(tilt)."""
+    screw = plan_parts()["plan"].screws[0]
+    entry, tip = np.array(screw.entry_ras), np.array(screw.tip_ras)
+    axis = unit(tip - entry)
+    right = unit(np.cross(axis, [0.3, 0.2, 1.0]))
+    tilt = np.radians(tilt_deg)
+    normal = np.cos(tilt) * axis + np.sin(tilt) * np.cross(right, axis)
+    slice_to_ras = rigid(np.column_stack([right, np.cross(normal, right), normal]), (entry + tip) / 2)
+    others = [n for n in views._drawn(scene) if n is not nodes.screws[screw.name].model]
+    for node in others:
+        node.GetDisplayNode().SetVisibility(False)
+    try:
+        with offscreen_slice(scene, (_PANEL, _PANEL)) as view:
+            view.place(slice_to_ras, 30.0)
+            drawn = np.argwhere(_screw_pixels(view.draw()))
+    finally:
+        for node in others:
+            node.GetDisplayNode().SetVisibility(True)
+    half_mm = np.ptp(drawn, axis=0)[::-1] / 2 * 30.0 / _PANEL
+    radius = screw.diameter_mm / 2
+    assert half_mm == pytest.approx([radius, radius / np.cos(tilt)], abs=0.35)
 
 
 def test_bone_is_bright_and_left_is_right(scene, nodes, tmp_path):

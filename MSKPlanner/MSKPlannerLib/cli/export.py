@@ -13,8 +13,9 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
 from ..export.mesh_files import WRITABLE, write_parts
-from ..export.parts import FileNotes, Part
-from ..export.plan_parts import bone_parts, guide_parts, osteotomy_parts, plan_notes, screw_parts
+from ..export.parts import Part
+from ..export.plan_bodies import WHAT, file_groups, guide_notes
+from ..export.plan_parts import bone_parts, guide_parts, osteotomy_parts, screw_parts
 from ..output_folder import check_output, output_folder
 from ..plan import Plan
 from ..plan_file import plan_sha256, read_plan
@@ -23,7 +24,7 @@ from .console import say, table
 from .export_dicom import DICOM_ONLY, DicomExport
 from .status import DONE
 
-_WHAT = ("guides", "bones", "screws", "fragments", "fragments-before")
+_BODIES = (*WHAT, "fragments", "fragments-before")
 _DICOM = "dicom"
 
 
@@ -31,24 +32,21 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
     """Write the guides, bones and screws of a plan."""
     check_output(args.out, force=args.force)
     endings = _choices(args.format, (*(e[1:] for e in WRITABLE), _DICOM), "--format")
-    what = _choices(args.what, (*_WHAT, *DICOM_ONLY), "--what")
+    what = _choices(args.what, (*_BODIES, *DICOM_ONLY), "--what")
     plan = read_plan(args.plan)
     folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
     _check_call(args, endings, what)
     ct = None if args.ct is None else load_ct(args.ct, args.series)
     dicom = DicomExport.of(plan, args, what, ct) if _DICOM in endings else None
     guides = plan.guides if "guides" in what else ()
-    notes = {g.name: plan_notes(plan, allow_outdated=args.allow_outdated, guides=[g]) for g in guides}
+    notes = guide_notes(plan, guides, allow_outdated=args.allow_outdated)
     bones = None
     if "bones" in what or "labels" in what:
         bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
     parts = _parts(plan, folder, what, bones, ct, part(progress, 0.0, 0.7))
-    plain = FileNotes(plan_sha256(plan))
+    document = plan_sha256(plan)
     warnings = tuple(w for p in parts if p.name in notes for w in notes[p.name].warnings)
-    groups = [("merged", parts, FileNotes(plain.plan_sha256, warnings))] if args.merged and parts else []
-    if not args.merged:
-        groups = [(p.file_stem, [p], notes.get(p.name, plain)) for p in parts]
-        _refuse_same_names([stem for stem, _, _ in groups])
+    groups = file_groups(plan, parts, notes, merged=args.merged)
     rows: list[tuple[str, list[str], int]] = []
     with output_folder(args.out, force=args.force) as out:
         for n, (stem, members, says) in enumerate(groups):
@@ -69,9 +67,9 @@ def export(args: argparse.Namespace, progress: Progress) -> int:
             rows.append(("registration.dcm", ["MR to CT"], 0))
     progress(1.0, "Done")
     listed = table(["File", "Parts", "Triangles"], [[name, ", ".join(names), str(n or "")] for name, names, n in rows])
-    words = f"{len(rows)} files in {args.frame.upper()} mm, plan {plain.plan_sha256[:12]}"
+    words = f"{len(rows)} files in {args.frame.upper()} mm, plan {document[:12]}"
     as_json = {
-        "plan_sha256": plain.plan_sha256,
+        "plan_sha256": document,
         "frame": args.frame.upper(),
         "warnings": list(warnings),
         "files": [{"file": name, "parts": names} for name, names, _ in rows],
@@ -101,7 +99,7 @@ def _parts(
     ct: Volume | None,
     progress: Progress,
 ) -> list[Part]:
-    bodies = [w for w in what if w in _WHAT]
+    bodies = [w for w in what if w in _BODIES]
     parts: list[Part] = []
     if "guides" in bodies:
         parts += guide_parts(plan, folder)
@@ -124,10 +122,3 @@ def _choices(text: str, known: Sequence[str], option: str) -> list[str]:
     if wrong or not chosen:
         raise InputError(f"'{wrong[0] if wrong else text}' is not known", f"Known: {', '.join(known)}.", where=option)
     return chosen
-
-
-def _refuse_same_names(stems: Sequence[str]) -> None:
-    lowered = [s.lower() for s in stems]
-    same = next((s for s in stems if lowered.count(s.lower()) > 1), None)
-    if same:
-        raise InputError(f"two parts would have the file name '{same}'", "Write them into one file with --merged.")

@@ -22,14 +22,18 @@ from ..plan_osteotomy import Osteotomy
 from ..screws.beside import beside
 from ..screws.construct import constructs_of
 from ..screws.evaluate import evaluate_screw
+from ..screws.free_hand import evaluate_free
 from ..screws.measures import gap_mm
 from ..screws.prepared import PreparedLevel, prepare_level
+from ..screws.safety import DepthFunction
+from ..screws.sites.request import FREE, PEDICLE
 from .asked import budget_of, options_of
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 #: A mirrored screw's entry is looked for this far along its axis, either way.
 _SEAT_REACH_MM = 12.0
 _SEAT_STEP_MM = 0.25
+_REJECTED_NOW = "was rejected after the guide was designed"
 _NO_SCREW = "the plan has no screw"
 
 
@@ -73,7 +77,7 @@ def placed(
     same = np.array_equal(screw.entry_ras, entry_ras) and np.array_equal(screw.tip_ras, tip_ras)
     if same and diameter == screw.diameter_mm:
         return case
-    return _with_screw(case, _evaluated(case, screw, entry_ras, tip_ras, diameter, screw.side, risk=risk))
+    return with_screw(case, _evaluated(case, screw, entry_ras, tip_ras, diameter, screw.side, risk=risk))
 
 
 def resized(case: Case, name: str, diameter_mm: float, length_mm: float) -> Case:
@@ -101,7 +105,7 @@ def copied_to_other_side(case: Case, name: str) -> Case:
     MSKError
         When the vertebra has no pedicle there.
     """
-    return _with_screw(case, _mirrored(case, screw_of(case, name)))
+    return with_screw(case, _mirrored(case, _with_other_side(screw_of(case, name))))
 
 
 def with_sides_swapped(case: Case, name: str) -> Case:
@@ -112,12 +116,12 @@ def with_sides_swapped(case: Case, name: str) -> Case:
     MSKError
         When the vertebra has no pedicle there.
     """
-    screw = screw_of(case, name)
+    screw = _with_other_side(screw_of(case, name))
     there = [s for s in case.plan.screws if s.name == _name(screw.level, OTHER_SIDE[screw.side])]
     mirrored = [_mirrored(case, s) for s in (screw, *there)]
     out = case if there else removed(case, name)
     for new in mirrored:
-        out = _with_screw(out, new)
+        out = with_screw(out, new)
     return out
 
 
@@ -125,7 +129,7 @@ def removed(case: Case, name: str) -> Case:
     """Return the case without a screw."""
     screw = screw_of(case, name)
     kept = [s for s in case.plan.screws if s.name != name]
-    return _with_screws(case, _beside_anew(kept, {name}), {screw.level: f"{name} was removed"})
+    return _with_screws(case, _beside_anew(kept, {name}), _for_guides(screw, "was removed"))
 
 
 def without_guide(case: Case, name: str) -> Case:
@@ -172,17 +176,59 @@ def judged_again(
     reasons = (*kept, *nothing, *rejections(screws), *rejections(guides), *rejections(cuts))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     constructs = constructs_of(screws)
+    marked = tuple(_marked(g, screws) for g in guides)
     return replace(
-        plan, screws=tuple(screws), guides=tuple(guides), constructs=constructs, osteotomies=cuts, verdict=verdict,
+        plan, screws=tuple(screws), guides=marked, constructs=constructs, osteotomies=cuts, verdict=verdict,
         reasons=reasons,
     )  # fmt: skip
 
 
+def _marked(guide: Guide, screws: Sequence[Screw]) -> Guide:
+    """Return a guide that says so where a screw that it was made for is rejected now: by another screw that meets it, say."""
+    if guide.recipe is None or (guide.out_of_date and not guide.out_of_date.endswith(_REJECTED_NOW)):
+        return guide
+    made_for = {s.name for s in guide.recipe.screws}
+    bad = [s.name for s in screws if s.name in made_for and s.verdict is Verdict.REJECTED]
+    words = f"{', '.join(bad)} {_REJECTED_NOW}" if bad else ""
+    return guide if words == guide.out_of_date else replace(guide, out_of_date=words)
+
+
+def measured_again(case: Case, screw: Screw) -> Screw:
+    """Return a screw measured where it lies in the bones of a case; it counts as placed by hand there.
+
+    Raises
+    ------
+    MSKError
+        When it cannot be measured.
+    """
+    # What was said of its pedicle holds for the bones of then.
+    bare = replace(screw, notes=(), largest_diameter_mm=None)
+    return _evaluated(case, bare, screw.entry_ras, screw.tip_ras, screw.diameter_mm, screw.side)
+
+
 # ---------------------------------------------------------------------------------------------------- in detail
-def _level(case: Case, level: str) -> PreparedLevel:
+def level_of(case: Case, level: str) -> PreparedLevel:
+    """Return a vertebra of a case, ready to measure screws in.
+
+    Raises
+    ------
+    MSKError
+        When it cannot be measured in.
+    """
+    return prepare_level(bones_of(case), level)
+
+
+def bones_of(case: Case) -> BoneFields:
+    """Return the fields of a case's bones.
+
+    Raises
+    ------
+    InputError
+        When the case was made without.
+    """
     if case.fields is None:
-        raise InputError("the bones of this plan are not at hand", "Plan again.", where=level)
-    return prepare_level(case.fields, level)
+        raise InputError("the bones of this plan are not at hand", "Plan again.", where=case.plan.plan_id)
+    return case.fields
 
 
 def fields_of(case: Case) -> Case:
@@ -209,10 +255,21 @@ def _evaluated(
     *,
     risk: bool = False,
 ) -> Screw:
-    if screw.site != "pedicle":
+    if screw.site == FREE:
+        return evaluate_free(
+            bones_of(case),
+            entry_ras,
+            tip_ras,
+            diameter_mm,
+            screw.name,
+            options=options_of(case.plan),
+            others=case.plan.screws,
+            budget=budget_of(case.plan) if risk else None,
+        )
+    if screw.site != PEDICLE:
         raise InputError(f"a {screw.site} screw cannot be moved by hand yet", "Plan it again.", where=screw.name)
     found = evaluate_screw(
-        _level(case, screw.level),
+        level_of(case, screw.level),
         entry_ras,
         tip_ras,
         diameter_mm,
@@ -225,44 +282,67 @@ def _evaluated(
     return replace(found, by_hand=True)
 
 
+def _with_other_side(screw: Screw) -> Screw:
+    if screw.site != PEDICLE:
+        raise InputError(
+            "only a pedicle screw is mirrored: of other places it is not known what the other side is",
+            "Add a screw there.",
+            where=screw.name,
+        )
+    return screw
+
+
 def _mirrored(case: Case, screw: Screw) -> Screw:
     side = OTHER_SIDE[screw.side]
-    at = _level(case, screw.level)
+    at = level_of(case, screw.level)
     at.side(side)  # refused here, before anything is measured, where there is no pedicle
     flip = np.array([-1.0, 1.0, 1.0])
     ends = at.frame.to_ras(flip * at.frame.to_frame(np.array([screw.entry_ras, screw.tip_ras])))
-    entry, tip = _seated(at, ends[0], ends[1])
+    entry, tip = seated(at, ends[0], ends[1])
     there = next((s for s in case.plan.screws if s.name == _name(screw.level, side)), None)
     before = there or replace(screw, name=_name(screw.level, side), notes=())
     return _evaluated(case, before, entry, tip, screw.diameter_mm, side)
 
 
-def _seated(at: PreparedLevel, entry: FloatArray, tip: FloatArray) -> tuple[FloatArray, FloatArray]:
+def seated(at: PreparedLevel, entry: FloatArray, tip: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return a screw moved along its axis to where that enters the bone; as it is where it does not nearby."""
     axis = unit(tip - entry)
-    along = np.arange(-_SEAT_REACH_MM, _SEAT_REACH_MM, _SEAT_STEP_MM)
-    depth = at.fine.depth_mm(entry + along[:, None] * axis)
+    shift = way_to_surface_mm(at.fine.depth_mm, entry, axis, (-_SEAT_REACH_MM, _SEAT_REACH_MM))
+    return (entry, tip) if shift is None else (entry + shift * axis, tip + shift * axis)
+
+
+def way_to_surface_mm(
+    depth_mm: DepthFunction, point_ras: FloatArray, axis_ras: FloatArray, reach_mm: tuple[float, float]
+) -> float | None:
+    """Return how far along an axis, from a point on, bone is entered nearest to the point; None where it is not in reach."""
+    along = np.arange(*reach_mm, _SEAT_STEP_MM)
+    depth = np.asarray(depth_mm(point_ras + along[:, None] * axis_ras))
     enters = np.flatnonzero((depth[:-1] <= 0) & (depth[1:] > 0))
     if len(enters) == 0:
-        return entry, tip
+        return None
     n = enters[np.abs(along[enters]).argmin()]
-    shift = along[n] + _SEAT_STEP_MM * float(-depth[n] / (depth[n + 1] - depth[n]))
-    return entry + shift * axis, tip + shift * axis
+    return float(along[n] + _SEAT_STEP_MM * -depth[n] / (depth[n + 1] - depth[n]))
 
 
-def _with_screw(case: Case, new: Screw) -> Case:
+def with_screw(case: Case, new: Screw) -> Case:
+    """Return the case with a screw in place of the one of its name, or beside those of its level."""
     screws = [*case.plan.screws]
     at = next((n for n, s in enumerate(screws) if s.name == new.name), None)
     if at is None:
-        # Beside those of its level, left before right, as the planner orders them.
-        after = [n for n, s in enumerate(screws) if s.level == new.level]
+        # Beside those of its level, left before right, as the planner orders them; others at the end.
+        after = [n for n, s in enumerate(screws) if (s.level, s.site, new.site) == (new.level, PEDICLE, PEDICLE)]
         at = len(screws) if not after else after[0] + (new.side != "left")
         screws.insert(at, new)
         what = "was added"
     else:
         screws[at] = new
         what = "was changed"
-    return _with_screws(case, _beside_anew(screws, {new.name}), {new.level: f"{new.name} {what}"})
+    return _with_screws(case, _beside_anew(screws, {new.name}), _for_guides(new, what))
+
+
+def _for_guides(screw: Screw, what: str) -> dict[str, str]:
+    """Return which level's guide no longer fits, and why: guides are made for pedicle screws."""
+    return {screw.level: f"{screw.name} {what}"} if screw.site == PEDICLE else {}
 
 
 def _with_screws(case: Case, screws: Sequence[Screw], changed: Mapping[str, str]) -> Case:

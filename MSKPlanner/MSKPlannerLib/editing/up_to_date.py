@@ -14,6 +14,7 @@ from MSKFusionLib.registration.result import Verdict
 
 from ..pipeline import Case, anatomy_of, with_guides
 from ..plan import Plan
+from ..screws.sites.request import PEDICLE
 from .asked import budget_of, guide_options_of
 from .screw_edits import fields_of, judged_again, with_risk
 
@@ -53,7 +54,7 @@ def out_of_date(plan: Plan) -> OutOfDate:
     guides = [(g.level, g.out_of_date) for g in plan.guides if g.out_of_date]
     if plan.guides:
         have = {g.level for g in plan.guides}
-        usable = dict.fromkeys(s.level for s in plan.screws if s.verdict is Verdict.ACCEPTED)
+        usable = dict.fromkeys(s.level for s in plan.screws if (s.verdict, s.site) == (Verdict.ACCEPTED, PEDICLE))
         guides += [(level, "it is not designed yet") for level in usable if level not in have]
     return OutOfDate(risks, tuple(guides))
 

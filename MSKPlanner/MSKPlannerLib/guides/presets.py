@@ -119,6 +119,24 @@ def load_guide_options(preset: str | Path = "standard") -> GuideOptions:
     return GuideOptions(**_chosen(preset, _GUIDE_KEYS))
 
 
+def options_for_printer(preset: str | Path, printer: str | Path) -> GuideOptions:
+    """Return the options of a drill guide of a preset for a printer: no gap and no stroke finer than it makes.
+
+    Raises
+    ------
+    InputError
+        When there is no such preset or printer.
+    """
+    options, limits = load_guide_options(preset), load_printer(printer)
+    return replace(
+        options,
+        printer=str(printer),
+        fit_clearance_mm=max(options.fit_clearance_mm, limits.clearance_mm),
+        bore_clearance_mm=max(options.bore_clearance_mm, limits.min_hole_mm - options.drill_diameter_mm),
+        text_stroke_mm=max(options.text_stroke_mm, limits.min_wall_mm),
+    )
+
+
 def load_cutting_options(preset: str | Path = "saw") -> CuttingGuideOptions:
     """Read the options of a cutting guide; as `load_guide_options`."""
     return CuttingGuideOptions(**_chosen(preset, _CUTTING_KEYS))

@@ -12,7 +12,7 @@ from MSKFusionLib.errors import InputError, MSKError
 from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
 from MSKFusionLib.segmentation import LevelHint, name_levels
 from MSKFusionLib.segmentation.labels import Segmentation
-from MSKFusionLib.volume import Volume
+from MSKFusionLib.volume import Volume, geometry_bytes
 
 from ..bone.smooth_bone import BoneFields
 from ..pipeline import Case
@@ -81,10 +81,10 @@ def marks_of(ct: Any, bones: Any) -> tuple[Any, ...]:
 
 
 def images_digest(ct: Volume | None, bones: Segmentation) -> str:
-    """Return a hash of voxels, labels and where they lie to the micrometre: the same before and after a scene is saved."""
+    """Return a hash of voxels, labels and where they lie: the same before and after a scene is saved."""
     digest = hashlib.sha256(labels_sha256(bones).encode())
     if ct is not None:
-        digest.update(np.round(ct.ijk_to_ras * 1e3).astype("<i8").tobytes())
+        digest.update(geometry_bytes(ct.ijk_to_ras))
         digest.update(f"{ct.voxels.dtype.kind}{ct.voxels.shape}".encode())
         digest.update(np.ascontiguousarray(ct.voxels).data)
     return digest.hexdigest()

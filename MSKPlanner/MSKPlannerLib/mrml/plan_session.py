@@ -19,6 +19,7 @@ from ..editing.history import History
 from ..pipeline import Case
 from ..plan import Plan
 from ..plan_file import plan_from_json
+from ..plan_variants import variant_of, with_variant
 from .cut_handles import CutHandles
 from .item_nodes import axis_ends
 from .observers import Observers
@@ -28,6 +29,8 @@ from .shown_plan import ShownPlan
 
 #: Told of every change: the name of the one screw that changed, or None where it may be anything.
 Listener = Callable[[str | None], None]
+#: On the document of the plan that is worked on.
+IN_HAND_ATTRIBUTE = "MSKPlanner.InHand"
 _NOT_KEPT = "its printable solid is not kept in a scene; it has to be designed again"
 
 
@@ -37,6 +40,15 @@ class Snapshot:
 
     case: Case
     basis: Basis
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A plan that is in the scene and not in hand: where it stands, the steps to it, and what was exported of it."""
+
+    now: Snapshot
+    history: History[Snapshot]
+    exported: Plan | None
 
 
 class PlanSession:
@@ -53,6 +65,8 @@ class PlanSession:
         self.history: History[Snapshot] = History()
         #: Why the last move by hand was not followed, or the plan in the scene cannot be gone on with; empty where all is well.
         self.problem = ""
+        #: The plan as it was last written to files; None: it was not.
+        self.exported: Plan | None = None
         self._shown = ShownPlan(scene)
         self._now: Snapshot | None = None
         self._dragged: str | None = None
@@ -99,8 +113,9 @@ class PlanSession:
 
     # ------------------------------------------------------------------------------------------------ what is done
     def take(self, label: str, case: Case, basis: Basis) -> None:
-        """Go on with a new case and show it."""
-        self._commit(label, Snapshot(case, basis))
+        """Go on with a new case and show it. A plan that is not the first on its images stays another than that."""
+        own = case if self._now is None else with_variant(case, variant_of(self._now.case.plan.plan_id))
+        self._commit(label, Snapshot(own, basis))
 
     def edit(self, label: str, change: Callable[..., Case], *arguments: Any) -> None:
         """Apply a change (`editing.screw_edits`) to the plan.
@@ -134,7 +149,7 @@ class PlanSession:
                     axis.SetLocked(True)
         self.history.clear()
         self._shown, self._now, self._dragged = ShownPlan(self.scene), None, None
-        self.problem, self._written = "", True
+        self.problem, self._written, self.exported = "", True, None
 
     def close(self) -> None:
         """Let go of the scene as well."""
@@ -142,31 +157,53 @@ class PlanSession:
         self.forget()
 
     def renew(self) -> None:
-        """Follow the scene (again) after `forget`, and go on with the plan that is in it."""
+        """Follow the scene (again) after `forget`, and go on with the plan that is in it, or was in hand when it was saved."""
         if not len(self._observers):
             self._watch_scene()
         documents = nodes_of_plan(self.scene, role="plan")
-        if self._now is not None or not documents:
-            return
+        if self._now is None and documents:
+            held = [d for d in documents if d.GetAttribute(IN_HAND_ATTRIBUTE)]
+            self.open((held or documents)[0])
+
+    def open(self, document: Any, kept: Kept | None = None) -> None:
+        """Go on with a plan that is in the scene: as it was put away, or as its document has it.
+
+        Parameters
+        ----------
+        document
+            The node of its document; nodes of it that are missing are made anew.
+        """
         try:
-            if len(documents) > 1:
-                raise InputError(
-                    f"there are {len(documents)} plans in the scene",
-                    "Delete the nodes of all but the one to go on with, or plan again.",
-                )
-            plan = plan_from_json(documents[0].GetText(), where=f"scene node '{documents[0].GetName()}'")
-            case, basis = recalled(documents[0], plan)
+            if kept is not None:
+                self.history, self.exported = kept.history, kept.exported
+                self._now = snapshot = kept.now
+                plan = snapshot.case.plan
+            else:
+                plan = plan_from_json(document.GetText(), where=f"scene node '{document.GetName()}'")
+                case, basis = recalled(document, plan)
+                guides = tuple(replace(g, out_of_date=g.out_of_date or _NOT_KEPT) if g.file else g for g in plan.guides)
+                self._now = snapshot = Snapshot(replace(case, plan=replace(plan, guides=guides)), basis)
+                self.history.push("Open", snapshot)
         except MSKError as error:
             self.problem = str(error)
             self.listener(None)
             return
-        guides = tuple(replace(g, out_of_date=g.out_of_date or _NOT_KEPT) if g.file else g for g in plan.guides)
-        self._now = Snapshot(replace(case, plan=replace(plan, guides=guides)), basis)
-        self.history.push("Open", self._now)
         self._shown = ShownPlan(self.scene, found_plan_nodes(self.scene, plan))
         self.cuts.shown.find(plan)
-        self._show(plan)
+        self._show(plan if self._shown.nodes is not None else None)
         self.listener(None)
+
+    def put_away(self) -> Kept | None:
+        """Let go of the plan, and return what it takes to go on with it later; None where there is none."""
+        self.write_document()
+        if self._now is None:
+            return None
+        self._mark_in_hand(None)
+        kept = Kept(self._now, self.history, self.exported)
+        self.history = History()
+        self.forget()
+        self._watch_scene()
+        return kept
 
     # ------------------------------------------------------------------------------------------------ the hand on a cut
     def hold(self, case: Case, item: str) -> None:
@@ -386,8 +423,13 @@ class PlanSession:
             self._shown.show(self._now.case, self._now.basis, shown)
             assert self.nodes is not None
             self.cuts.show(self._now.case, self._now.basis, self.nodes.folder)
+            self._mark_in_hand("1")
         self._written, self._held = True, self._now.basis.holds
         self._watch_nodes()
+
+    def _mark_in_hand(self, mark: str | None) -> None:
+        if self.nodes is not None:
+            self.nodes.plan.SetAttribute(IN_HAND_ATTRIBUTE, mark)
 
     @contextmanager
     def _silence(self) -> Iterator[None]:

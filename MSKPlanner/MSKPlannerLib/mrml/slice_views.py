@@ -1,15 +1,19 @@
-"""What the application's three slice views show when a scene is opened."""
+"""What the application's slice views show: when a scene is opened, and when somebody wants to go to a place."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import slicer
+from numpy.typing import ArrayLike
 
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml.volumes import node_to_volume
 
 _VIEWS = (("Red", "Axial", 2), ("Yellow", "Sagittal", 0), ("Green", "Coronal", 1))
+#: The slice views that every layout of the application has.
+LAYOUT_NAMES = tuple(name for name, _, _ in _VIEWS)
 
 
 def arrange_slice_views(scene: Any, background: Any, foreground: Any, centre_ras: FloatArray) -> None:
@@ -38,6 +42,13 @@ def arrange_slice_views(scene: Any, background: Any, foreground: Any, centre_ras
         if foreground is not None:
             layers.SetForegroundVolumeID(foreground.GetID())
             layers.SetForegroundOpacity(0.2)
+
+
+def jump_slices(scene: Any, point_ras: ArrayLike) -> None:
+    """Bring every slice view to a point (3,), RAS mm: its plane through it, however that is turned, and it in the middle."""
+    point = [float(v) for v in np.asarray(point_ras, dtype=np.float64)]
+    for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
+        scene.GetNthNodeByClass(n, "vtkMRMLSliceNode").JumpSliceByCentering(*point)
 
 
 def _view_node(scene: Any, class_name: str, layout_name: str) -> Any:

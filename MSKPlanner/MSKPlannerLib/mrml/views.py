@@ -13,16 +13,15 @@ import slicer
 import vtk
 from numpy.typing import ArrayLike
 
-from MSKFusionLib.frames import FloatArray, rigid, unit
+from MSKFusionLib.frames import FloatArray, unit
 from MSKFusionLib.mrml import inside_application
 
 from ..plan import Screw
+from ..screws.planes import screw_planes
 from .offscreen import OffscreenSlice, offscreen_3d, offscreen_slice, write_png
 from .plan_scene import ITEM_ATTRIBUTE, ROLE_ATTRIBUTE, nodes_of_plan
 from .render_probe import can_render
 
-#: Share of a screw's length, from the entry, at which the cross-section is taken when nobody says where the isthmus is.
-_ISTHMUS_SHARE = 0.35
 _VIEW_ANGLE_DEG = 30.0
 #: How much wider the picture is than what it must show.
 _MARGIN = 1.08
@@ -190,7 +189,7 @@ def render_slices_along_screw(
     """
     if not pictures_possible():
         return None
-    planes = _screw_planes(screw, superior_ras, isthmus_ras)
+    planes = screw_planes(screw, superior_ras, isthmus_ras)
     model = [node for node in nodes_of_plan(scene, role="screw") if node.GetAttribute(ITEM_ATTRIBUTE) == screw.name]
     segmentations = [n for n in _displayable(scene) if n.IsA("vtkMRMLSegmentationNode")]
     panels = []
@@ -206,62 +205,6 @@ def render_slices_along_screw(
     gap = np.full((panel_px, 4, 3), 255, dtype=np.uint8)
     write_png(np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=1), str(path))
     return Path(path)
-
-
-# ---------------------------------------------------------------------- planes of a screw
-def _screw_planes(
-    screw: Screw, superior_ras: ArrayLike, isthmus_ras: ArrayLike | None
-) -> tuple[tuple[str, FloatArray, float], ...]:
-    """Return (title, slice to RAS, width in mm) of the three slices."""
-    entry, tip = np.array(screw.entry_ras), np.array(screw.tip_ras)
-    axis = unit(tip - entry)
-    up = np.asarray(superior_ras, dtype=np.float64)
-    up = unit(up - (up @ axis) * axis)
-    across = np.cross(axis, up)
-    middle = (entry + tip) / 2
-    place = entry + _ISTHMUS_SHARE * (tip - entry)
-    if isthmus_ras is not None:
-        place = entry + ((np.asarray(isthmus_ras) - entry) @ axis) * axis
-    left, anterior = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0])
-    width = float(np.linalg.norm(tip - entry)) + 45.0
-    # In-plane directions are the patient's own as far as the plane allows: nobody has to turn the picture in the head.
-    forward = _towards(anterior - (anterior @ up) * up, axis)
-    side = np.cross(forward, up)
-    axial = _frame(_like(side, left), forward, up, middle)
-    if screw.site != "pedicle" and abs(axis @ left) > abs(axis @ anterior):
-        # A screw from side to side: upright slices along it are coronal, those across it sagittal.
-        return (
-            (f"{screw.name}: along the axis, axial", axial, width),
-            (f"{screw.name}: along the axis, coronal", _frame(_like(axis, left), up, across, middle), width),
-            (f"{screw.name}: across the screw, sagittal", _frame(-_like(across, anterior), up, axis, place), 80.0),
-        )
-    if screw.site != "pedicle" and abs(axis[2]) > np.hypot(axis[0], axis[1]):
-        # An upright screw has no axial slice along it: the letters at the edges say how the two lie.
-        return (
-            (f"{screw.name}: along the axis", axial, width),
-            (f"{screw.name}: along the axis, the other way", _frame(-_like(axis, anterior), up, across, middle), width),
-            (f"{screw.name}: across the screw", _frame(_like(across, left), up, axis, place), 80.0),
-        )
-    where, wide_mm = ("across the pedicle", 50.0) if screw.site == "pedicle" else ("across the screw", 80.0)
-    return (
-        (f"{screw.name}: along the axis, axial", axial, width),
-        (f"{screw.name}: along the axis, sagittal", _frame(-_like(axis, anterior), up, across, middle), width),
-        (f"{screw.name}: {where}", _frame(_like(across, left), up, axis, place), wide_mm),
-    )
-
-
-def _towards(direction: FloatArray, fallback: FloatArray) -> FloatArray:
-    length = float(np.linalg.norm(direction))
-    return direction / length if length > 1e-3 else fallback
-
-
-def _like(direction: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Return the direction or its opposite, whichever is nearer to the wanted one."""
-    return direction if direction @ wanted >= 0 else -direction
-
-
-def _frame(right: FloatArray, up: FloatArray, normal: FloatArray, centre: FloatArray) -> FloatArray:
-    return rigid(np.column_stack([right, up, normal]), centre)
 
 
 def _label(view: OffscreenSlice, title: str, slice_to_ras: FloatArray, width_mm: float, panel_px: int) -> None:

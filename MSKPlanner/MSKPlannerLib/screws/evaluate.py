@@ -75,7 +75,7 @@ def evaluate_screw(
         When no screw has this size.
     """
     wishes = options or ScrewOptions(error_budget="")
-    entry, tip = _checked(at.level, entry_ras, tip_ras, diameter_mm)
+    entry, tip = checked_ends(at.level, entry_ras, tip_ras, diameter_mm)
     place = at.side(side)
     screw = measured_screw(place, entry, tip, float(diameter_mm), budget)
     reasons, notes = list(place.frame.reasons), [*density_note(at.level, screw.body_hu), *screw.notes]
@@ -83,8 +83,8 @@ def evaluate_screw(
         notes[:0] = [note for note in before.notes if note.startswith(WIDEST)]
         largest = before.largest_diameter_mm if before.side == side else None
         screw = replace(screw, name=before.name, largest_diameter_mm=largest)
-    ends = _ends(screw)
-    in_image = _in_image(at.segmentation.labels, ends)
+    ends = ring_ends(entry, tip, diameter_mm)
+    in_image = within_image(at.segmentation.labels, ends)
     if not in_image:  # there the edge's value would be taken
         screw = replace(screw, hu_mean=None, hu_min=None)
     reasons += _beyond(at, ends, in_image)
@@ -106,11 +106,22 @@ def evaluate_screw(
         notes.append(f"the entry lies {sunk_mm:.1f} mm deep in the bone: the head would not come to lie there")
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     screw = replace(screw, verdict=verdict, reasons=tuple(reasons), notes=tuple(notes))
-    screw = beside(screw, {o.name: _gap_mm(screw, o) for o in others if o.name != screw.name})
+    screw = beside(screw, {o.name: gap_between_mm(screw, o) for o in others if o.name != screw.name})
     return with_structures(screw, at.structures) if in_image else screw
 
 
-def _checked(level: str, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float) -> tuple[FloatArray, FloatArray]:
+def checked_ends(
+    level: str, entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return entry and tip as arrays, where a screw of this size can be at all.
+
+    Raises
+    ------
+    GeometryError
+        When they are not two points.
+    InputError
+        When no screw has this size.
+    """
     entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
     if entry.shape != (3,) or tip.shape != (3,) or not (np.isfinite(entry).all() and np.isfinite(tip).all()):
         raise GeometryError("entry and tip are not two points", "Give three numbers each, RAS mm.", where=level)
@@ -164,17 +175,20 @@ def _beyond(at: PreparedLevel, ends_ras: FloatArray, in_image: bool) -> list[str
     return [f"it reaches beyond the part of {at.level} that screws are measured in, and counts as outside bone there"]
 
 
-def _in_image(image: Volume, points_ras: FloatArray) -> bool:
+def within_image(image: Volume, points_ras: FloatArray) -> bool:
+    """Tell whether all points (N, 3) lie in an image."""
     ijk = transform_points(image.ras_to_ijk, points_ras)
     return bool((ijk >= -0.5).all() and (ijk <= np.array(image.shape_ijk) - 0.5).all())
 
 
-def _ends(screw: Screw) -> FloatArray:
-    """Return points of a screw's surface without which none of it lies farther out: the rings at both ends."""
-    entry, axis = np.array(screw.entry_ras), unit(np.subtract(screw.tip_ras, screw.entry_ras))
-    local, _ = cylinder_points(screw.length_mm, screw.diameter_mm, 0.0, step_mm=screw.length_mm)
+def ring_ends(entry_ras: FloatArray, tip_ras: FloatArray, diameter_mm: float) -> FloatArray:
+    """Return points (N, 3) of a screw's surface without which none of it lies farther out: the rings at both ends."""
+    entry, axis = entry_ras, unit(tip_ras - entry_ras)
+    length = float(np.linalg.norm(tip_ras - entry_ras))
+    local, _ = cylinder_points(length, diameter_mm, 0.0, step_mm=length)
     return np.asarray(entry + local @ np.vstack([*perpendicular_axes(axis), axis]))
 
 
-def _gap_mm(one: Screw, other: Screw) -> float:
+def gap_between_mm(one: Screw, other: Screw) -> float:
+    """Return the free distance between two screws; negative where they meet."""
     return gap_mm((one.entry_ras, one.tip_ras, one.diameter_mm), (other.entry_ras, other.tip_ras, other.diameter_mm))

@@ -1,0 +1,86 @@
+"""The part of the planner's panel that adds screws: planned at a site, or marked by two clicks. Knows no toolkit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .screws.sites.description import load_site, site_names
+from .screws.sites.request import PEDICLE
+
+_SIDES = (("both sides", ()), ("left", ("left",)), ("right", ("right",)))
+HINT = "In the views: click the entry on a bone, then the tip within it. Escape gives up."
+IDLE = "A screw between two clicks snaps to the bone; level and side are found."
+
+
+class Adder(Protocol):
+    """What adds the screws (`mrml.adding.Adding`)."""
+
+    ended: Callable[[], None]
+
+    def plan_at(self, site: str, level: str, sides: Sequence[str]) -> None:
+        """Plan the screws of one site."""
+
+    def wait(self, wanted: bool) -> None:
+        """Wait for two clicks, or no longer."""
+
+
+class AddArea:
+    """Site, level and side of a screw to be planned, and the button that takes two clicks.
+
+    Parameters
+    ----------
+    ui
+        The widgets: `siteComboBox`, `newLevelComboBox`, `sideComboBox`, `addButton`, `placeButton`, `placeLabel`.
+    """
+
+    def __init__(self, ui: Any, adder: Adder) -> None:
+        self._ui, self._adder = ui, adder
+        adder.ended = self.stop
+        self._sites = (PEDICLE, *site_names())
+        self._ready = False
+        ui.siteComboBox.addItem("Pedicle")
+        for name in self._sites[1:]:
+            ui.siteComboBox.addItem(load_site(name).title)
+        for text, _ in _SIDES:
+            ui.sideComboBox.addItem(text)
+        ui.siteComboBox.connect("currentIndexChanged(int)", lambda index: self._show_level())
+        ui.addButton.connect("clicked(bool)", self._on_add)
+        ui.placeButton.connect("toggled(bool)", self._on_place)
+        ui.placeLabel.text = IDLE
+
+    def show(self, levels: Sequence[str], *, ready: bool) -> None:
+        """Show the levels there are, the chosen one staying chosen, and whether anything can be added."""
+        box = self._ui.newLevelComboBox
+        if [box.itemText(n) for n in range(box.count)] != list(levels):
+            chosen = box.currentText
+            box.clear()
+            for level in levels:
+                box.addItem(level)
+            if chosen in levels:
+                box.currentIndex = list(levels).index(chosen)
+        self._ui.placeButton.enabled = ready
+        self._ready = ready
+        if not ready:
+            self.stop()
+        self._show_level()
+
+    def stop(self) -> None:
+        """Wait for no clicks any more."""
+        self._ui.placeButton.checked = False
+
+    def _show_level(self) -> None:
+        ui = self._ui
+        pedicle = ui.siteComboBox.currentIndex == 0
+        ui.newLevelComboBox.enabled = pedicle
+        ui.addButton.enabled = self._ready and (not pedicle or ui.newLevelComboBox.count > 0)
+
+    def _on_add(self) -> None:
+        ui = self._ui
+        site = self._sites[ui.siteComboBox.currentIndex]
+        level = ui.newLevelComboBox.currentText if site == PEDICLE else ""
+        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex][1])
+
+    def _on_place(self, checked: bool) -> None:
+        self._ui.placeLabel.text = HINT if checked else IDLE
+        self._adder.wait(checked)

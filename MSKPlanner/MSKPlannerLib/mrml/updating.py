@@ -1,0 +1,66 @@
+"""The plan in hand brought up to date, from the images down."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.progress import Progress, no_progress, part
+
+from ..editing.chain import Link, chain_of
+from ..editing.rebase import taken_over
+from ..editing.screw_edits import with_anatomy
+from ..editing.up_to_date import brought_up_to_date
+from .plan_basis import Basis, read_inputs
+from .plan_session import PlanSession
+
+_OTHER = "other images or bones are chosen than those that the plan was made on"
+
+
+def images_problem(session: PlanSession, ct: Any, bones: Any) -> str:
+    """Return what is wrong with the images and bones of the plan in hand, seen from those that are chosen; empty: nothing."""
+    basis = session.basis
+    if basis is None:
+        return ""
+    if (basis.ct, basis.bones) != (ct, bones):
+        return _OTHER
+    return basis.problem
+
+
+def can_be_taken_over(session: PlanSession, ct: Any, bones: Any) -> bool:
+    """Tell whether the plan in hand can be measured anew on bones: its CT is the one that is chosen, whatever became of it."""
+    basis = session.basis
+    return basis is not None and ct is not None and bones is not None and basis.ct is ct and ct.GetScene() is not None
+
+
+def chain_of_session(session: PlanSession, ct: Any, bones: Any) -> tuple[Link, ...]:
+    """Return the chain of the plan in hand."""
+    plan = None if session.case is None else session.case.plan
+    return chain_of(plan, images_problem(session, ct, bones), session.exported)
+
+
+def bring_up_to_date(
+    session: PlanSession, ct: Any, bones: Any, lowest_level: str = "", progress: Progress = no_progress
+) -> None:
+    """Bring the plan in hand up to date: screws measured on bones that have changed, breach risks counted, guides designed.
+
+    Raises
+    ------
+    MSKError
+        When there is no plan, it was made on another CT, or a step fails; nothing has changed then.
+    """
+    start, basis = session.case, session.basis
+    if start is None or basis is None:
+        raise InputError("there is no plan yet", "Plan the screws first.")
+    case = start
+    if images_problem(session, ct, bones):
+        if not can_be_taken_over(session, ct, bones):
+            raise InputError("the plan was made on another CT", "Plan the screws again.", where=start.plan.plan_id)
+        volume, segmentation = read_inputs(ct, bones, lowest_level)
+        case = taken_over(start, volume, segmentation, part(progress, 0.0, 0.3))
+        basis = Basis.of(ct, bones, case, lowest_level)
+    case = brought_up_to_date(with_anatomy(case), part(progress, 0.3, 1.0))
+    if session.case is not start:
+        raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
+    progress(1.0, "Updating the scene")  # the last chance to cancel
+    session.take("Bring up to date", case, basis)
