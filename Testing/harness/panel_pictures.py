@@ -72,6 +72,8 @@ def make_planner(folder: Path, width: int) -> None:
     with module_session() as session:
         panel = session.open_panel("MSKPlanner")
         take(panel, folder / "planner_empty.png", width)
+        # The spine has no osteotomy: the section is closed, as whoever plans screws would have it.
+        panel.cutUi.osteotomiesCollapsibleButton.collapsed = True
         ct = volume_to_node(session.scene, patient.ct, "CT")
         bones = segmentation_to_node(session.scene, patient.labels, "Bones")
         panel.ui.ctSelector.setCurrentNode(ct)
