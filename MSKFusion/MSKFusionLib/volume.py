@@ -234,14 +234,14 @@ class Volume:
         return digest.hexdigest()
 
 
-def geometry_bytes(ijk_to_ras: FloatArray) -> bytes:
-    """Return where voxels lie, to a tenth of a micrometre, for a hash.
+def geometry_bytes(ijk_to_ras: FloatArray, step_mm: float = 1e-9) -> bytes:
+    """Return where voxels lie, in steps, for a hash.
 
     A file keeps directions and spacing in a form of its own, and so changes a matrix (4x4, mm) in its last bits. The limits
     between two steps lie where no spacing and no origin that anybody writes down comes to lie (0.3125 mm is half a step of
     rounded micrometres: its last bit would decide).
     """
-    return np.floor(np.asarray(ijk_to_ras) * 1e4 + _STEP_OFFSET).astype("<i8").tobytes()
+    return np.floor(np.asarray(ijk_to_ras) / step_mm + _STEP_OFFSET).astype("<i8").tobytes()
 
 
 def guess_modality(voxels: NDArray[Any]) -> Modality:

@@ -91,10 +91,10 @@ def _describe_bone(bone: BonePose) -> dict[str, Any]:
 def labels_sha256(bones: Segmentation) -> str:
     """Return the hash of a segmentation's labels and where they lie.
 
-    It is the same in memory and from a file: integers of any width, places as `geometry_bytes` has them (a file's header
-    keeps directions and spacing as one product).
+    It is the same in memory and from a file: integers of any width, places to the micrometre (a file's header keeps
+    directions and spacing as one product).
     """
-    digest = hashlib.sha256(geometry_bytes(bones.labels.ijk_to_ras))
+    digest = hashlib.sha256(geometry_bytes(bones.labels.ijk_to_ras, 1e-3))
     digest.update(np.ascontiguousarray(bones.labels.voxels.astype("<u2")).tobytes())
     return digest.hexdigest()
 

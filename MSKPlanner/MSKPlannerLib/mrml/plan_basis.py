@@ -84,7 +84,7 @@ def images_digest(ct: Volume | None, bones: Segmentation) -> str:
     """Return a hash of voxels, labels and where they lie: the same before and after a scene is saved."""
     digest = hashlib.sha256(labels_sha256(bones).encode())
     if ct is not None:
-        digest.update(geometry_bytes(ct.ijk_to_ras))
+        digest.update(geometry_bytes(ct.ijk_to_ras, 1e-3))
         digest.update(f"{ct.voxels.dtype.kind}{ct.voxels.shape}".encode())
         digest.update(np.ascontiguousarray(ct.voxels).data)
     return digest.hexdigest()
