@@ -292,6 +292,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.cuts.update(case.plan, screw)
             self.ui.screwsLabel.text = screwsText(case.plan)
             self.ui.guidesLabel.text = guidesText(case.plan)
+            self.guides.show(case.plan)
             self.updateButtons()
         self.ui.statusLabel.text = self.logic.session.problem
         if self.logic.session.incomplete:  # not now: whoever deletes a node may go on to delete the others
