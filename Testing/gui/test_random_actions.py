@@ -344,10 +344,10 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
-def test_random_actions_on_a_leg(session, quick, raised, seed, monkeypatch):
+def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeypatch):
     """The same with a femur and a tibia whose leg is measured: targets, two levels, landmarks."""
 
-    def with_leg(case, bone, progress):
+    def with_leg(case, bone, progress=None):
         return case if case.plan.limb is not None else replace(case, plan=replace(case.plan, limb=LIMB))
 
     surfaces = {"right femur": FEMUR, "right tibia": TIBIA}
@@ -362,7 +362,7 @@ def test_random_actions_on_a_leg(session, quick, raised, seed, monkeypatch):
     monkeypatch.setitem(globals(), "add_inputs", add_leg)
     add_leg(session.scene)
     panel = session.open_panel("MSKPlanner")
-    monkey = Monkey(session, panel, seed)
+    monkey = Monkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]

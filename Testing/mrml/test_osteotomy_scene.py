@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import vtk
-from core.leg_case import FEMUR, LEG, TIBIA, leg_case, leg_images
+from core.leg_case import FEMUR, LEG, LIMB, TIBIA, leg_case, leg_images
 
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
@@ -15,6 +15,8 @@ from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.mrml.osteotomy_nodes import plane_frame
 from MSKPlannerLib.mrml.plan_basis import Basis
 from MSKPlannerLib.mrml.plan_session import PlanSession
+from MSKPlannerLib.mrml.plan_shelf import PlanShelf
+from MSKPlannerLib.mrml.updating import bring_up_to_date
 from MSKPlannerLib.osteotomy.planned import asked_of
 from MSKPlannerLib.osteotomy.target import Target, neutral_axis
 
@@ -304,3 +306,58 @@ def test_the_ct_under_a_transform_takes_all_along(session):
     assert np.subtract(cut(session).planes[0].point_ras, record.planes[0].point_ras) == pytest.approx(
         [0, 0, -2], abs=1e-6
     )
+
+
+def test_on_bones_that_have_changed_a_cut_stays_where_it_is(session, monkeypatch):
+    """Brought up to date: the same plane in another surface, the leg measured anew, placed landmarks kept."""
+    ankle = LEG.ankle_centre + [-3.0, 0, 0]
+    session.edit("Place", osteotomy_edits.landmarks_placed, {"ankle_centre": ankle})
+    before = cut(session)
+    longer = TIBIA.transformed(np.diag([1.1, 1.1, 1.0, 1.0]))
+    surfaces = {"right femur": FEMUR, "right tibia": longer}
+
+    def with_leg(case, bone, progress=None):
+        return replace(case, plan=replace(case.plan, limb=LIMB))
+
+    for place in ("MSKPlannerLib.editing.osteotomy_edits", "MSKPlannerLib.mrml.shown_osteotomies"):
+        monkeypatch.setattr(f"{place}.surface_of", lambda case, bone: surfaces[bone])
+    monkeypatch.setattr("MSKPlannerLib.editing.osteotomy_edits.with_leg", with_leg)
+    labels = session.basis.bones.GetSegmentation().GetNthSegment(1).GetRepresentation("Binary labelmap")
+    labels.GetPointData().GetScalars().SetTuple1(0, 0)
+    labels.Modified()
+    assert session.basis.problem
+    bring_up_to_date(session, session.basis.ct, session.basis.bones)
+    after = cut(session)
+    assert after.planes[0].point_ras == pytest.approx(before.planes[0].point_ras, abs=1e-9)
+    assert after.bone_sha256 != before.bone_sha256
+    assert sum(f.volume_mm3 for f in after.fragments) == pytest.approx(longer.volume_mm3, rel=1e-6)
+    assert session.case.plan.limb.landmarks_ras["ankle_centre"] == pytest.approx(tuple(ankle))
+    assert {m.name: m.after for m in after.measures}["hka_deg"] == pytest.approx(180.0, abs=1e-6)
+    session.undo()
+    assert cut(session) == before
+    # Where the bone is no more where the plane lies, it is said, and the plan is rejected.
+    surfaces["right tibia"] = TIBIA.transformed(shift(0, 0, 900.0))
+    bring_up_to_date(session, session.basis.ct, session.basis.bones)
+    assert session.case.plan.osteotomies == ()
+    assert "cannot be kept" in "; ".join(session.case.plan.reasons)
+    assert session.case.plan.verdict == "rejected"
+
+
+def test_a_copied_plan_has_cuts_of_its_own(session):
+    shelf = PlanShelf(session)
+    first, steps = session.case.plan, session.history.undo_label
+    shelf.copy()
+    assert session.case.plan.osteotomies == first.osteotomies
+    session.edit("Angle", osteotomy_edits.with_angle, NAME, 4.0)
+    second = session.case.plan
+    assert len(nodes_of_plan(session.scene, role="cut-plane")) == 2
+    shelf.open(first.plan_id)
+    assert session.case.plan.osteotomies == first.osteotomies
+    assert session.history.undo_label == steps
+    move(nodes(session).plane, shift(0, 0, -1.0))
+    assert cut(session).angle_deg != 4.0
+    shelf.open(second.plan_id)
+    assert cut(session).angle_deg == 4.0
+    assert all(n.GetAttribute("MSKPlanner.PlanID") == second.plan_id for n in nodes(session).all)
+    assert plane_frame(nodes(session).plane) == pytest.approx(asked_of(cut(session)).shape.to_ras, abs=1e-6)
+    assert len(nodes_of_plan(session.scene, role="fragment")) == 4

@@ -26,7 +26,7 @@ from ..osteotomy.planned import AskedCut, asked_of, landmarks_of, limb_after, li
 from ..osteotomy.target import CutLevel, Target, neutral_axis
 from ..pipeline import Case
 from ..plan import Plan
-from ..plan_osteotomy import Osteotomy
+from ..plan_osteotomy import Limb, Osteotomy
 from .cut_bones import role_of, surface_of, with_leg
 from .screw_edits import judged_again
 
@@ -229,6 +229,31 @@ def carried_over(case: Case, before: Case | None) -> Case:
         return case
     plan = replace(case.plan, limb=before.plan.limb)
     return replace(case, plan=judged_again(plan, plan.screws, plan.guides, before.plan.osteotomies))
+
+
+def on_other_bones(case: Case, limb: Limb | None, records: Sequence[Osteotomy]) -> tuple[Case, tuple[str, ...]]:
+    """Return a case on bones that have changed with osteotomies carried out on them where they lie, and why any could not be.
+
+    The leg is measured anew; landmarks that were placed by hand stay.
+
+    Parameters
+    ----------
+    limb, records
+        Of the plan on the bones as they were.
+    """
+    cuts = [asked_of(o) for o in records]
+    if not cuts:
+        return case, ()
+    try:
+        bone, ready = next((c.bone for c in cuts if c.role), ""), case
+        if limb is not None and bone:
+            ready = with_leg(case, bone)
+            placed = {n: limb.landmarks_ras[n] for n, origin in limb.origin.items() if origin == "placed"}
+            if ready.plan.limb is not None and placed:
+                ready = landmarks_placed(ready, placed)
+        return _with_cuts(ready, cuts), ()
+    except MSKError as error:
+        return case, tuple(f"osteotomy of {c.bone}: it cannot be kept ({error}); cut again" for c in cuts)
 
 
 def default_shape(bone: Mesh) -> CutShape:

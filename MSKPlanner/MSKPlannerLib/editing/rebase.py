@@ -14,6 +14,7 @@ from ..plan import Screw
 from ..records import describe_input, describe_segmentation, plan_id
 from ..screws.sites.request import FREE, PEDICLE
 from .add_screws import planned_at
+from .osteotomy_edits import on_other_bones
 from .screw_edits import fields_of, judged_again, measured_again, with_screw
 
 _NEW_IMAGES = "the images or the bones have changed after the guide was designed"
@@ -23,7 +24,8 @@ def taken_over(case: Case, ct: Volume, bones: Segmentation, progress: Progress =
     """Return the case on another CT and bones; guides and breach risks are out of date, marks of review are gone.
 
     A screw of a pedicle or a free one stays where it is; one of the pelvis' sites is planned again, because its rules hang
-    on the bones. One that cannot be is left out, as are osteotomies, and the plan is rejected for it, with the reason.
+    on the bones. A cut lies where it
+    was in the new surface of its bone. What cannot be is left out, and the plan is rejected for it, with the reason.
 
     Parameters
     ----------
@@ -44,13 +46,15 @@ def taken_over(case: Case, ct: Volume, bones: Segmentation, progress: Progress =
         registration=case.plan.registration if same_ct else None,
     )
     out = fields_of(Case(ct, case.mr if same_ct else None, bones, bare, case.registration if same_ct else None))
-    lost = [f"osteotomy of {o.bone}: it was made on the bones as they were; cut again" for o in case.plan.osteotomies]
+    lost: list[str] = []
     for n, screw in enumerate(case.plan.screws):
         progress(n / len(case.plan.screws), f"Measuring {screw.name} on the new bones")
         try:
             out = _carried(out, screw)
         except MSKError as error:
             lost.append(f"no screw in {screw.level} {screw.side}".rstrip() + f": {screw.name} cannot be kept ({error})")
+    out, cuts_lost = on_other_bones(out, case.plan.limb, case.plan.osteotomies)
+    lost += cuts_lost
     guides = tuple(replace(g, out_of_date=_NEW_IMAGES) for g in case.plan.guides)
     plan = replace(out.plan, reasons=(*(r for r in out.plan.reasons if r not in lost), *lost))
     return replace(out, plan=judged_again(plan, plan.screws, guides), guides=dict(case.guides))
