@@ -556,9 +556,9 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             When the bone cannot be cut.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.editing.cut_bones import empty_case
         from MSKPlannerLib.editing.osteotomy_edits import first_cut
         from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
+        from MSKPlannerLib.pipeline import empty_case
 
         report = progress or no_progress
         start = self.session.current_case() if self.isCurrent(ctNode, segmentationNode) else None

@@ -11,8 +11,8 @@ from core.test_limb_wedge import bar
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
-from MSKPlannerLib.editing.cut_bones import empty_case
 from MSKPlannerLib.osteotomy.planned import limb_record
+from MSKPlannerLib.pipeline import empty_case
 
 LEG = leg("right", varus=8.0, ldfa=92.0, mpta=84.0)
 FEMUR, TIBIA = bar(-14, 380), bar(-380, -6).transformed(rigid(rotation_about([0, 1, 0], 8.0)))

@@ -18,7 +18,7 @@ TIBIA = "right tibia osteotomy"
 
 @pytest.fixture(name="leg_inputs")
 def leg_inputs_fixture(session, monkeypatch):
-    replace_function(monkeypatch, "MSKPlannerLib.editing.cut_bones.empty_case", leg_case)
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", leg_case)
     ct, bones = leg_images()
     return volume_to_node(session.scene, ct), segmentation_to_node(session.scene, bones, "Bones of a leg")
 

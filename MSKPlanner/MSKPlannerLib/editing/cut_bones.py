@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, no_progress
-from MSKFusionLib.segmentation.labels import Segmentation
-from MSKFusionLib.volume import Volume
 
 from ..anatomy.leg import find_leg
-from ..bone.smooth_bone import BoneFields
 from ..bone.surface import surface_of_depth
 from ..mesh import Mesh
 from ..osteotomy.planned import limb_record
 from ..pipeline import Case
-from ..plan import Plan
-from ..records import describe_input, describe_segmentation, plan_id, software_versions
-from .screw_edits import fields_of, judged_again
+from .screw_edits import fields_of
 
 #: Grid of a surface that is cut, mm, as `mskplanner limb` makes it.
 _SURFACE_STEP_MM = 1.2
 LEG_BONES = ("femur", "tibia", "fibula", "talus")
-
-
-def empty_case(ct: Volume, bones: Segmentation) -> Case:
-    """Return a case with nothing planned yet, for cuts to be added to."""
-    inputs, segmentation = (describe_input("ct", ct),), describe_segmentation(bones)
-    plan = Plan(
-        plan_id(inputs, segmentation), datetime.now(UTC).isoformat(timespec="seconds"), software_versions(), inputs,
-        segmentation=segmentation,
-    )  # fmt: skip
-    return Case(ct, None, bones, judged_again(plan, (), ()), fields=BoneFields(bones, ct))
 
 
 def surface_of(case: Case, bone: str) -> Mesh:
