@@ -9,6 +9,7 @@ from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, rigid, transform_points, unit
 from MSKFusionLib.interpolation import interpolate, sample_volume
 from MSKFusionLib.isosurface import zero_surface
+from MSKFusionLib.volume import Modality
 
 from ..mesh import Mesh, split_bodies
 from .skin import Skin
@@ -17,7 +18,8 @@ _STEP_MM = 1.0
 #: Noise of the image is smoothed by this.
 _SIGMA_MM = 0.7
 #: The image tells where the skin lies within this of the border of the mask; deeper is body, farther out is air.
-_TELLS_MM = 3.0
+#: In MR the mask reaches farther out, and no blanket shows.
+_TELLS_MM, _TELLS_IN_MR_MM = 3.0, 5.0
 #: A line from a target to the skin is followed so far.
 _FARTHEST_MM = 300.0
 
@@ -47,7 +49,8 @@ def skin_surface(skin: Skin, centre_ras: FloatArray, reach_mm: float) -> Mesh:
     field = (skin.level - values).astype(np.float32)
     depth = _depth_of_mask(skin, points)
     scale = max(float(np.abs(field).max()), 1.0)
-    field = np.where(depth > _TELLS_MM, -scale, np.where(depth < -_TELLS_MM, scale, field))
+    tells = _TELLS_MM if skin.image.modality is Modality.CT else _TELLS_IN_MR_MM
+    field = np.where(depth > tells, -scale, np.where(depth < -tells, scale, field))
     # Beyond an oblique image nobody knows: it is left out as air.
     ijk = transform_points(skin.image.ras_to_ijk, points)
     field[np.any((ijk < -0.5) | (ijk > last + 0.5), axis=-1)] = scale
