@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -9,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..boxes import label_boxes
+from ..boxes import Box, label_boxes
 
 #: Gaps of the shell of twice the first are closed; of twice the second looked into.
 _GAP_MM, _WIDE_GAP_MM = 1.5, 4.0
@@ -45,9 +47,9 @@ def filled(
     ball = _ball(radius)
     more = round(_WIDE_GAP_MM / spacing_mm)
     pad = radius + 1
-    for value, box in label_boxes(labels, pad).items():
-        if value < first_value:
-            continue
+
+    def marrow(one: tuple[int, Box]) -> NDArray[np.bool_]:
+        value, box = one
         closed = ndimage.binary_closing(np.pad(labels[box] == value, pad), ball)
         planes = np.zeros(closed.shape, dtype=np.uint8)
         for axis in range(3):
@@ -59,8 +61,12 @@ def filled(
             wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
             for _ in range(_PASSES):
                 inner |= _surrounded(closed | inner, wide & ~inner, round(_REACH_MM / spacing_mm))
-        inner = inner[tuple(slice(pad, -pad) for _ in range(3))]
-        out[box][inner & (out[box] == 0)] = value
+        return np.asarray(inner[(slice(pad, -pad),) * 3])
+
+    levels = [(value, box) for value, box in label_boxes(labels, pad).items() if value >= first_value]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for (value, box), inner in zip(levels, pool.map(marrow, levels), strict=True):
+            out[box][inner & (out[box] == 0)] = value
     return out
 
 

@@ -7,6 +7,8 @@ peeled off from outside only, so that marrow stays.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -61,19 +63,26 @@ def on_image_box(
         return None
     part = ct.within(box)
     spacing = float(grid.spacing_mm[0])
-    bone = labels > 0
-    inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
+    with ThreadPoolExecutor(1) as beside:
+        label = beside.submit(_label_there, labels, grid, part)
+        bone = labels > 0
+        inside_mm = -signed_distance_mm(bone, grid.spacing_mm[::-1])
+        # Voxels far from any other label or background are bone whatever their value: marrow.
+        size = 2 * max(1, round(1.2 / spacing)) + 1
+        core = bone & (ndimage.minimum_filter(labels, size) == ndimage.maximum_filter(labels, size))
+        depth = sample_linear(inside_mm, grid, on_grid(part.voxels, part), fill=-99.0)
+        core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
+        keep = _peeled(part, depth, core_there, soft_hu, least_hu)
+        kept = np.where(keep, label.result(), 0).astype(np.uint8)
+    return box, without_crumbs(kept, part.voxel_mm3)
+
+
+def _label_there(labels: NDArray[np.uint8], grid: Volume, part: Volume) -> NDArray[np.uint8]:
+    """Return the label that each voxel of a part of the image gets where it is kept: the nearest one, some mm outside too."""
     spread = labels
-    for _ in range(int(np.ceil(_BAND_MM / spacing)) + 1):
+    for _ in range(int(np.ceil(_BAND_MM / float(grid.spacing_mm[0]))) + 1):
         spread = np.where(spread == 0, ndimage.maximum_filter(spread, 3), spread)
-    # Voxels far from any other label or background are bone whatever their value: marrow.
-    size = 2 * max(1, round(1.2 / spacing)) + 1
-    core = bone & (ndimage.minimum_filter(labels, size) == ndimage.maximum_filter(labels, size))
-    depth = sample_linear(inside_mm, grid, on_grid(part.voxels, part), fill=-99.0)
-    label = sample_nearest(spread, grid, part).astype(np.uint8)
-    core_there = sample_nearest(core.astype(np.uint8), grid, part) > 0
-    keep = _peeled(part, depth, core_there, soft_hu, least_hu)
-    return box, without_crumbs(np.where(keep, label, 0).astype(np.uint8), part.voxel_mm3)
+    return sample_nearest(spread, grid, part).astype(np.uint8)
 
 
 def _peeled(
@@ -85,12 +94,15 @@ def _peeled(
     if spacing.max() < 1.5:
         smooth = ndimage.gaussian_filter(smooth, 0.45 / spacing)
     size = tuple(2 * max(1, round(_PEAK_MM / s)) + 1 if s < 2.5 else 3 for s in spacing)
-    peaks = ndimage.maximum_filter(np.where(depth_mm > -1.0, smooth, np.float32(-1000)), size)
-    # What lies outside: the mean of voxels clearly outside within some mm.
-    outside = ((depth_mm < -1.2) & (smooth > -200)).astype(np.float32)
-    window = tuple(2 * max(1, round(4.0 / s)) + 1 for s in spacing)
-    weights = ndimage.uniform_filter(outside, window)
-    means = ndimage.uniform_filter(outside * np.minimum(smooth, 200), window)
+    with ThreadPoolExecutor(1) as beside:
+        near = np.where(depth_mm > -1.0, smooth, np.float32(-1000))
+        highest = beside.submit(ndimage.maximum_filter, near, size)
+        # What lies outside: the mean of voxels clearly outside within some mm.
+        outside = ((depth_mm < -1.2) & (smooth > -200)).astype(np.float32)
+        window = tuple(2 * max(1, round(4.0 / s)) + 1 for s in spacing)
+        weights = ndimage.uniform_filter(outside, window)
+        means = ndimage.uniform_filter(outside * np.minimum(smooth, 200), window)
+        peaks = highest.result()
 
     band = max(_BAND_MM, 0.6 * float(spacing.max()))
     free = depth_mm < -band
