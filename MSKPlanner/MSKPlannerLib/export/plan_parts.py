@@ -30,7 +30,6 @@ from .parts import FileNotes, Part
 
 #: Corners of a bone's surface nearer than this become one: single precision keeps no triangle between them.
 _SHORT_EDGE_MM = 2e-4
-_BONES = ("vertebra", "sacrum", "bone")
 
 
 def plan_notes(plan: Plan, *, allow_outdated: bool = False, guides: Sequence[Guide] = ()) -> FileNotes:
@@ -101,7 +100,7 @@ def bone_parts(
     if ct is not None:
         check_image(plan, ct, "ct")
     fields, parts = BoneFields(bones, ct), []
-    wanted = [s for s in bones.segments if s.kind in _BONES]
+    wanted = bones.bones
     for n, segment in enumerate(wanted):
         progress(n / len(wanted), f"Surface of {segment.name}")
         mesh = without_short_edges(surface_of_depth(fields.depth(segment.name)), _SHORT_EDGE_MM)

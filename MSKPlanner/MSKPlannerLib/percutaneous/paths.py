@@ -24,7 +24,6 @@ from .skin import Skin
 
 _STEP_MM = 1.5
 _MOST_NODES = 12e6
-_BONE_KINDS = ("bone", "sacrum", "vertebra")
 #: A needle may leave the body by no more than this on its way: the mask's own steps.
 _OUTSIDE_MM = 3.0
 #: The skin on the table: its outward normal is within this of straight down.
@@ -150,7 +149,7 @@ def obstacles_of(segmentation: Segmentation | None, request: PathRequest) -> Obs
     inside = [n for n in holding if n in margins]
     if inside:
         raise InputError(f"the target lies in {inside[0]}, which is to be avoided", "Move the target.", where="path")
-    bones = tuple(s.name for s in segmentation.segments if s.kind in _BONE_KINDS and s.name not in margins)
+    bones = tuple(s.name for s in segmentation.bones if s.name not in margins)
     target_bone = next((n for n in holding if n in bones), "")
     if not target_bone and holding:
         target_bone = _bone_round(segmentation, holding[0], bones)

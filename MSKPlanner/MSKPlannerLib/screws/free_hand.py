@@ -43,7 +43,6 @@ _MOST_NODES = 6e6
 _STEPS_MM = (0.5, 1.0)
 #: Maps of the structures at risk are made for boxes whose corners lie on such a grid, so that a drag does not make them anew.
 _BOX_MM, _AROUND_MM = 20.0, 9.0
-_BONE_KINDS = ("bone", "sacrum", "vertebra")
 
 
 def bones_along(segmentation: Segmentation, entry_ras: ArrayLike, tip_ras: ArrayLike) -> tuple[Segment, ...]:
@@ -62,7 +61,7 @@ def bones_along(segmentation: Segmentation, entry_ras: ArrayLike, tip_ras: Array
     i, j, k = ijk[np.all((ijk >= 0) & (ijk < labels.shape_ijk), axis=1)].T
     values, first, count = np.unique(labels.voxels[k, j, i], return_index=True, return_counts=True)
     met = {int(v): int(f) for v, f, n in zip(values, first, count, strict=True) if n * _STEP_MM >= _LEAST_ALONG_MM}
-    found = [s for s in segmentation.segments if s.value in met and s.kind in _BONE_KINDS]
+    found = [s for s in segmentation.bones if s.value in met]
     return tuple(sorted(found, key=lambda s: met[s.value]))
 
 

@@ -40,7 +40,6 @@ _NERVES = "canal and foramina"
 _WAY_MM = (8.0, 60.0, 0.5)
 #: Room about a screw's axis for its thread.
 _AROUND_MM = 9.0
-_BONE_KINDS = ("bone", "sacrum", "vertebra")
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,7 @@ def with_free_way(screw: Screw, segmentation: Segmentation) -> Screw:
     ijk = np.rint(transform_points(labels.ras_to_ijk, entry - back * unit(tip - entry))).astype(int)
     i, j, k = ijk[np.all((ijk >= 0) & (ijk < labels.shape_ijk), axis=1)].T
     there = set(np.unique(labels.voxels[k, j, i]).tolist())
-    names = [s.name for s in segmentation.segments if s.value in there and s.kind in _BONE_KINDS]
+    names = [s.name for s in segmentation.bones if s.value in there]
     if not names:
         return screw
     reason = f"the straight way of the drill to its entry leads through bone ({', '.join(names)})"

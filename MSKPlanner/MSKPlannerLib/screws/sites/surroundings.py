@@ -25,7 +25,7 @@ def surfaces_of_sites(segmentation: Segmentation, screws: Sequence[Screw]) -> di
     if any(s.site != FREE for s in screws):
         names |= {name for group in pelvic_bones(segmentation).names.values() for name in group}
     labels = segmentation.labels
-    by_value = {s.value: s.name for s in segmentation.segments if s.kind in ("bone", "sacrum", "vertebra")}
+    by_value = {s.value: s.name for s in segmentation.bones}
     for screw in screws:
         along = np.linspace(0.0, 1.0, max(2, int(screw.length_mm)))[:, None]
         ijk = np.rint(
