@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress, no_progress
 
@@ -152,7 +153,12 @@ def design_drill_guide(
         # A grid may leave a thin fin where cuts for several bones meet; what is measured to be thin is taken away.
         progress(0.8, f"{level}: thin walls")
         thin = thin_places(plain, _THIN_SHARE * least_wall)
-        body = without_thin(body, exact, sleeves, wish, thin)
+        try:
+            body = without_thin(body, exact, sleeves, wish, thin)
+        except ProcessingError as error:
+            # More would be lost than a fin: the guide is shown as it is, rejected by its wall.
+            guide = replace(guide, notes=(*guide.notes, str(error)))
+            break
         guide, plain = _finished(body, bones, sleeves, insertion, wish, level)
     progress(1.0, f"{level}: guide done")
     return replace(guide, notes=(*words, *guide.notes), asked_direction=insertion_direction_ras)
