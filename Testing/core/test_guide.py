@@ -138,6 +138,16 @@ def test_a_depth_function_will_do_and_other_dimensions_are_kept(small_guide):
     assert not [c for c in failed(guide.checks) if "bore" in c.name or "overlap" in c.name]
 
 
+def test_of_one_screw_alone_the_bridge_still_goes_to_the_midline(small_guide):
+    v = small_guide[0]
+    guide = design_drill_guide(v.bone, v.frame, v.screws[:1], GuideOptions(grid_mm=0.6))
+    assert failed(guide.checks) == ()
+    aside_mm = (guide.mesh.vertices_ras - v.frame.centre_ras) @ np.asarray(v.frame.right_ras)
+    # The left screw's sleeve on one side; arm and name plate, 10 mm wide and more, reach over the midline.
+    assert aside_mm.min() < -15.0
+    assert 4.0 < aside_mm.max() < 15.0
+
+
 class MeshDepth:
     """A bone that is known by its depth only."""
 

@@ -30,7 +30,11 @@ _REACH_LOW_MM, _REACH_HIGH_MM = np.array([-58.0, -66.0, -24.0]), np.array([58.0,
 
 
 class Frame(Protocol):
-    """The anatomical axes of a vertebra, unit vectors in RAS."""
+    """The anatomical axes of a vertebra, unit vectors in RAS, and a point of its midline."""
+
+    @property
+    def centre_ras(self) -> FloatArray:
+        """The middle of its body."""
 
     @property
     def right_ras(self) -> FloatArray:
@@ -75,9 +79,16 @@ def seat_frame(outward_ras: FloatArray, frame: Frame, origin_ras: FloatArray) ->
 
 
 def straight_frame(frame: Frame, sleeves: Sequence[Sleeve]) -> FloatArray:
-    """Return the 4x4 of a guide that is put on straight from behind: origin amid the entries, z backwards."""
+    """Return the 4x4 of a guide that is put on straight from behind: origin amid the entries, z backwards.
+
+    Of one sleeve alone the origin is the entry's place on the midline, where the bridge goes to.
+    """
     back = -np.asarray(frame.anterior_ras, dtype=np.float64)
-    return seat_frame(back, frame, np.mean([s.entry_ras for s in sleeves], axis=0))
+    origin = np.mean([s.entry_ras for s in sleeves], axis=0)
+    if len(sleeves) == 1:
+        right = np.asarray(frame.right_ras, dtype=np.float64)
+        origin = origin - ((origin - np.asarray(frame.centre_ras)) @ right) * right
+    return seat_frame(back, frame, origin)
 
 
 def reach_of_guide(straight: FloatArray) -> Region:
