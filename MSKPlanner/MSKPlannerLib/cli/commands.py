@@ -39,9 +39,9 @@ from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
 from ..screws.options import ScrewOptions
 from ..screws.sites.request import request_from_table
-from .arguments import parse_level_hint, parse_levels
 from .case_file import options_from_table, read_case_file
 from .console import say, table
+from .level_hint import parse_level_hint, parse_levels
 from .sites import parse_sites
 from .status import DONE, REJECTED
 from .write_case import write_case, write_registered

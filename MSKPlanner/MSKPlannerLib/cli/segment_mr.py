@@ -16,8 +16,8 @@ from MSKFusionLib.volume import Modality, Volume
 
 from ..output_folder import check_files
 from ..records import describe_segmentation
-from .arguments import parse_level_hint
 from .console import say, table
+from .level_hint import parse_level_hint
 from .status import DONE
 
 

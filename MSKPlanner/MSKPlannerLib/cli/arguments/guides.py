@@ -1,0 +1,73 @@
+"""Arguments of the commands that design guides."""
+
+from __future__ import annotations
+
+import argparse
+
+from .shared import IMAGE, THREE, command, output
+
+
+def add_guide(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner guide`."""
+    guide = command(commands, "guide", "design drill guides for a plan")
+    guide.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json and a segmentation.seg.nrrd")
+    guide.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface and the pictures")
+    guide.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    guide.add_argument("--levels", metavar="L3,L4", help="only these (default: every level with screws)")
+    guide.add_argument(
+        "--regenerate",
+        action="store_true",
+        help="make the plan's guides again, each by its own recipe, options and all",
+    )
+    _guide_options(guide)
+    output(guide)
+
+
+def add_cutguide(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner cutguide`."""
+    cutguide = command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
+    cutguide.add_argument("bone", metavar="BONE", help="its closed surface: STL, PLY, OBJ, 3MF or VTK")
+    cutguide.add_argument("--point", **THREE, help="a point of the plane in the bone, RAS mm")
+    cutguide.add_argument("--normal", **THREE, help="the direction across the plane")
+    cutguide.add_argument("--plan", metavar="PLAN", help="take the plane from the osteotomy of a plan instead")
+    cutguide.add_argument("--cut", metavar="NAME", help="which osteotomy of the plan, where it holds several")
+    cutguide.add_argument(
+        "--face", type=int, choices=[1, 2], default=1, help="which face of a closing wedge (1: of the part that stays)"
+    )
+    cutguide.add_argument("--approach", required=True, **THREE, help="the direction from the bone to the surgeon")
+    cutguide.add_argument(
+        "--insertion", **THREE, help="the direction to put it on along, towards the bone (default: searched)"
+    )
+    cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
+    cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
+    output(cutguide)
+
+
+def add_skinframe(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner skinframe`."""
+    frame = command(commands, "skinframe", "design a frame on the skin for percutaneous screws, needles and wires")
+    frame.add_argument("image", metavar="IMAGE", help=f"CT or MR that shows the skin: {IMAGE}")
+    frame.add_argument("--paths", metavar="PATHS", help="what `mskplanner path` wrote (folder or paths.json)")
+    frame.add_argument("--use", metavar="N,N", help="which of its paths, by number (default 1)")
+    frame.add_argument("--plan", metavar="PLAN", help="a plan with screws, in the coordinates of IMAGE")
+    frame.add_argument("--screws", metavar="NAME,NAME", help="which of its screws")
+    frame.add_argument(
+        "--way",
+        action="append",
+        default=[],
+        metavar="NAME=R,A,S:R,A,S",
+        help="a line from outside to its target, RAS mm; repeat",
+    )
+    frame.add_argument("--modality", choices=["ct", "mr"], help="where the file does not tell")
+    frame.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    frame.add_argument("--label", default="1", help="name on the frame (default 1)")
+    frame.add_argument("--preset", default="skin", metavar="NAME", help="frame preset or .toml file (default skin)")
+    output(frame)
+
+
+def _guide_options(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `mskplanner de-options`."""
+    parser.add_argument("--fit-clearance", type=float, metavar="MM", help="gap between guide and bone")
+    parser.add_argument("--drill", type=float, metavar="MM", help="diameter of the drill or wire the sleeves take")
+    parser.add_argument("--printer", metavar="NAME", help="printer preset (default SLA)")
