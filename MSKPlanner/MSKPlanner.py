@@ -260,7 +260,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             lambda report: self.logic.addCut(ct, segmentation, bone, None if lowest == AS_NAMED else lowest, report),
         )
         if added is not None:
-            self.cuts.select(added.plan.osteotomies[-1].name)
+            self.cuts.choose(added.plan.osteotomies[-1].name)
 
     def onGuides(self) -> None:
         """Design guides for the planned screws."""

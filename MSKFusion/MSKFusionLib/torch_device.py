@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError, MissingComponentError
+from .optional import load_optional
 
 #: A torch tensor; torch is imported only where something is computed with it.
 Tensor = Any
@@ -32,14 +33,11 @@ def load_torch(purpose: Purpose = DEFORMABLE) -> Any:
     MissingComponentError
         When it is not installed.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingComponentError(
-            f"{purpose.what} needs PyTorch, which is not installed here. Install it with "
-            f"pip install 'mskplanner[{purpose.extra}]' (in Slicer: the PyTorch extension), or {purpose.instead}."
-        ) from error
-    return torch
+    return load_optional(
+        "torch",
+        missing=f"{purpose.what} needs PyTorch, which is not installed here. Install it with "
+        f"pip install 'mskplanner[{purpose.extra}]' (in Slicer: the PyTorch extension), or {purpose.instead}.",
+    )
 
 
 def choose_device(name: str, purpose: Purpose = DEFORMABLE) -> str:

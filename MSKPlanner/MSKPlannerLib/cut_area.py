@@ -8,21 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from MSKFusionLib.errors import MSKError
-from MSKFusionLib.registration.result import Verdict
-
 from .anatomy.limb_measures import MEASURES
-from .colours import REJECTED_COLOUR, hex_colour
 from .cut_texts import cut_cells, cut_in_words, measure_cells, shown_per_unit
 from .editing import osteotomy_edits
 from .editing.cut_bones import LEG_BONES
 from .osteotomy.cut_shape import CutKind
 from .osteotomy.planned import whole_change
 from .osteotomy.target import Target
-from .pipeline import Case
 from .plan import Plan
 from .plan_osteotomy import BeforeAfter, Osteotomy
-from .screw_area import CellMaker, Editor
+from .table_area import CellMaker, Editor, TableArea, head_table
 
 COLUMNS = ("Bone", "Cut", "Angle", "Gap", "Hinge", "Reviewed")
 MEASURE_COLUMNS = ("Measure", "Before", "After", "Change")
@@ -40,7 +35,7 @@ KINDS = tuple(CutKind)
 _LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
 
 
-class CutArea:
+class CutArea(TableArea[Osteotomy]):
     """Table of osteotomies, what can be done to the one that is chosen, and the leg's measures before and after.
 
     Parameters
@@ -57,14 +52,11 @@ class CutArea:
     def __init__(
         self, ui: Any, make_cell: CellMaker, headings: Mapping[str, str], edit: Editor, choose: Callable[[str], None]
     ) -> None:
-        self._ui, self._make_cell, self._edit, self._choose = ui, make_cell, edit, choose
-        self._plan: Plan | None = None
+        super().__init__(
+            ui, ui.cutsTable, make_cell, [headings[name] for name in COLUMNS], edit, osteotomy_edits.reviewed, choose
+        )
         self._bones: tuple[str, ...] = ()
-        self._editable = self._showing = False
-        for table, columns in ((ui.cutsTable, COLUMNS), (ui.measuresTable, MEASURE_COLUMNS)):
-            table.setColumnCount(len(columns))
-            table.setHorizontalHeaderLabels([headings[name] for name in columns])
-            table.verticalHeader().setVisible(False)
+        head_table(ui.measuresTable, [headings[name] for name in MEASURE_COLUMNS])
         for measure, *_ in TARGETS:
             ui.cutTargetComboBox.addItem(MEASURES[measure].title)
         for box, low, high in (
@@ -73,7 +65,6 @@ class CutArea:
             (ui.cutKerfSpinBox, 0.0, _THICKEST_MM),
         ):
             box.minimum, box.maximum = low, high
-        ui.cutsTable.connect("itemSelectionChanged()", self._on_chosen)
         ui.cutKindComboBox.connect("currentIndexChanged(int)", self._on_kind)
         ui.cutAngleSpinBox.connect("valueChanged(double)", self._on_angle)
         ui.cutGapSpinBox.connect("valueChanged(double)", self._on_gap)
@@ -83,13 +74,6 @@ class CutArea:
         ui.cutReviewedCheckBox.connect("toggled(bool)", self._on_reviewed)
         ui.turnCutButton.connect("clicked(bool)", self._acting("Turn {} over", osteotomy_edits.turned_over))
         ui.removeCutButton.connect("clicked(bool)", self._acting("Remove {}", osteotomy_edits.removed))
-
-    @property
-    def chosen(self) -> Osteotomy | None:
-        """The osteotomy whose row is chosen."""
-        row = self._ui.cutsTable.currentRow()
-        cuts = self._plan.osteotomies if self._plan is not None else ()
-        return cuts[row] if 0 <= row < len(cuts) else None
 
     @property
     def bone(self) -> str:
@@ -110,30 +94,15 @@ class CutArea:
         box.currentIndex = ordered.index(before) if before in ordered else (0 if ordered else -1)
 
     def show(self, plan: Plan | None, *, editable: bool) -> None:
-        """Show the osteotomies of a plan; the chosen one stays chosen as long as there is one of its name."""
-        before = self.chosen
-        self._plan, self._editable = plan, editable
-        cuts = plan.osteotomies if plan is not None else ()
-        table = self._ui.cutsTable
-        self._showing = True
-        try:
-            table.setRowCount(len(cuts))
-            for row, cut in enumerate(cuts):
-                self._fill(row, cut)
-            table.resizeColumnsToContents()
-            names = [c.name for c in cuts]
-            row = names.index(before.name) if before is not None and before.name in names else -1
-            table.setCurrentCell(row, 0 if row >= 0 else -1)
-        finally:
-            self._showing = False
-        self._show_chosen()
+        """Show the osteotomies of a plan, and the leg's measures."""
+        super().show(plan, editable=editable)
         self._show_measures()
 
-    def select(self, name: str) -> None:
-        """Choose the row of an osteotomy."""
-        names = [c.name for c in self._plan.osteotomies] if self._plan is not None else []
-        if name in names:
-            self._ui.cutsTable.setCurrentCell(names.index(name), 0)
+    def _parts(self, plan: Plan) -> tuple[Osteotomy, ...]:
+        return plan.osteotomies
+
+    def _cells(self, part: Osteotomy) -> tuple[str, ...]:
+        return cut_cells(part)
 
     def update(self, plan: Plan, name: str) -> None:
         """Show what becomes of the osteotomies while one of them is dragged, which is chosen, or a landmark of the leg; a screw does not matter."""
@@ -142,16 +111,10 @@ class CutArea:
         self._plan = plan
         for row, cut in enumerate(plan.osteotomies):
             self._fill(row, cut)
-            if cut.name == name and self._ui.cutsTable.currentRow() != row:
-                self._ui.cutsTable.setCurrentCell(row, 0)
+            if cut.name == name and self._table.currentRow() != row:
+                self._table.setCurrentCell(row, 0)
         self._show_chosen()
         self._show_measures()
-
-    def _fill(self, row: int, cut: Osteotomy) -> None:
-        colour = hex_colour(REJECTED_COLOUR) if cut.verdict is Verdict.REJECTED else ""
-        told = f"{cut.name}: {cut.verdict.value}" + (f": {cut.remarks}" if cut.remarks else "")
-        for column, text in enumerate(cut_cells(cut)):
-            self._ui.cutsTable.setItem(row, column, self._make_cell(text, colour, told))
 
     def _show_chosen(self) -> None:
         ui, cut = self._ui, self.chosen
@@ -206,13 +169,6 @@ class CutArea:
         table.resizeColumnsToContents()
 
     # ------------------------------------------------------------------------------------------------ the user's side
-    def _on_chosen(self) -> None:
-        if self._showing:
-            return
-        self._show_chosen()
-        if self.chosen is not None:
-            self._choose(self.chosen.name)
-
     def _on_kind(self, index: int) -> None:
         cut = self.chosen
         if not self._showing and cut is not None and KINDS[index].value != cut.kind:
@@ -263,27 +219,6 @@ class CutArea:
         measure = TARGETS[index][0]
         target = Target(measure, value / shown_per_unit(measure))
         self._act(f"Target of {cut.name}", osteotomy_edits.with_target, cut.name, target)
-
-    def _on_reviewed(self, mark: bool) -> None:
-        cut = self.chosen
-        if not self._showing and cut is not None:
-            label = f"Mark {cut.name} as reviewed" if mark else f"Take the mark off {cut.name}"
-            self._act(label, osteotomy_edits.reviewed, cut.name, mark)
-
-    def _acting(self, label: str, change: Callable[..., Case]) -> Callable[[], None]:
-        def act() -> None:
-            if self.chosen is not None:
-                self._act(label.format(self.chosen.name), change, self.chosen.name)
-
-        return act
-
-    def _act(self, label: str, change: Callable[..., Case], *arguments: Any) -> None:
-        self._ui.statusLabel.text = ""
-        try:
-            self._edit(label, change, *arguments)
-        except MSKError as error:
-            self._ui.statusLabel.text = str(error)
-            self._show_chosen()  # what was typed is not so
 
 
 def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from .colours import REJECTED_COLOUR, hex_colour
 from .guides.problems import Finding, findings
 from .plan import Plan
-from .screw_area import CellMaker
+from .table_area import CellMaker, head_table
 
 COLUMNS = ("Guide", "Finding")
 
@@ -33,9 +33,7 @@ class GuideArea:
         self._findings: tuple[Finding, ...] = ()
         self._showing = False
         table = ui.problemsTable
-        table.setColumnCount(len(COLUMNS))
-        table.setHorizontalHeaderLabels([headings[name] for name in COLUMNS])
-        table.verticalHeader().setVisible(False)
+        head_table(table, [headings[name] for name in COLUMNS])
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self._on_chosen)
 

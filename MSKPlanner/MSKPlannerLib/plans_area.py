@@ -9,7 +9,7 @@ from MSKFusionLib.errors import MSKError
 
 from .plan import Plan
 from .plan_variants import compared, letter_of
-from .screw_area import CellMaker
+from .table_area import CellMaker
 
 _NONE = "no plan yet"
 

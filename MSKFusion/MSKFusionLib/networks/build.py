@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import InputError, MissingComponentError, MSKError
+from ..errors import InputError, MSKError
+from ..optional import load_optional
 from ..torch_device import NETWORKS as PURPOSE
 from ..torch_device import load_torch
 from .allowed import Call
@@ -22,16 +23,14 @@ def load_monai() -> Any:
         When it, or PyTorch, is not installed.
     """
     load_torch(PURPOSE)
-    try:
-        import monai.networks.nets
-        import monai.transforms
-        import nibabel  # noqa: F401  MONAI's Orientation needs it
-    except ImportError as error:
-        raise MissingComponentError(
-            "a network given as a bundle needs MONAI and nibabel, which are not both installed here. Install them with "
-            "pip install 'mskplanner[networks]', or work without a network."
-        ) from error
-    return monai
+    return load_optional(
+        "monai",
+        "monai.networks.nets",
+        "monai.transforms",
+        "nibabel",  # MONAI's Orientation needs it
+        missing="a network given as a bundle needs MONAI and nibabel, which are not both installed here. Install them "
+        "with pip install 'mskplanner[networks]', or work without a network.",
+    )
 
 
 def build_network(call: Call, where: str, *, meta: bool = False) -> Any:

@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from MSKFusionLib import __version__
-from MSKFusionLib.errors import InputError, MissingComponentError
+from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import RAS_LPS
+from MSKFusionLib.optional import load_optional
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.terminology import structure_colour, structure_term
 
@@ -29,14 +30,11 @@ def load_highdicom() -> Any:
     MissingComponentError
         When it is not installed.
     """
-    try:
-        import highdicom
-    except ImportError as error:
-        raise MissingComponentError(
-            "labels as DICOM need highdicom, which is not installed here. Install it with "
-            "pip install 'mskplanner[dicom]' (in Slicer: pip_install('highdicom')), or leave the labels out."
-        ) from error
-    return highdicom
+    return load_optional(
+        "highdicom",
+        missing="labels as DICOM need highdicom, which is not installed here. Install it with "
+        "pip install 'mskplanner[dicom]' (in Slicer: pip_install('highdicom')), or leave the labels out.",
+    )
 
 
 def labels_object(study: DicomStudy, bones: Segmentation) -> Dataset:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from MSKFusionLib.errors import GeometryError, InputError, MissingComponentError
+from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import (
     FloatArray,
     flip_ras_lps,
@@ -27,6 +27,7 @@ from MSKFusionLib.frames import (
     rigid,
     unit,
 )
+from MSKFusionLib.optional import load_optional
 from MSKFusionLib.registration.result import Verdict
 
 from ..colours import SCREW_COLOUR, judged_colour
@@ -255,11 +256,8 @@ def load_pyigtl() -> Any:
     MissingComponentError
         When it is not installed.
     """
-    try:
-        import pyigtl
-    except ImportError as error:
-        raise MissingComponentError(
-            "sending to navigation needs pyigtl, which is not installed here. Install it with "
-            "pip install 'mskplanner[navigation]' (in Slicer: pip_install('pyigtl'))."
-        ) from error
-    return pyigtl
+    return load_optional(
+        "pyigtl",
+        missing="sending to navigation needs pyigtl, which is not installed here. Install it with "
+        "pip install 'mskplanner[navigation]' (in Slicer: pip_install('pyigtl')).",
+    )
