@@ -58,7 +58,7 @@ def test_a_measure_with_a_missing_point_is_not_made():
 
 
 def test_sensitivity_is_that_of_the_geometry():
-    rates = wrist_sensitivity(WristShape().landmarks)
+    rates = wrist_sensitivity(WristShape().landmarks).per_mm
     # A millimetre at the rim, 18 mm from the other one: the tilt turns by 1/18 rad at most, seen along the joint surface.
     assert rates["volar_tilt_deg"]["volar_rim"] == pytest.approx(np.degrees(np.cos(np.radians(11)) / 18), rel=0.02)
     assert rates["ulnar_variance_mm"]["ulnar_head"] == pytest.approx(1.0, abs=1e-6)

@@ -13,13 +13,13 @@ from MSKFusionLib.frames import FloatArray, check_rigid, rigid, transform_points
 
 from .limb_landmarks import spoken
 from .limb_measures import MeasureInfo
+from .sensitivity import Sensitivity, sensitivity_of
 
 #: The styloid lies this far from the ulnar corner of the joint surface, the corners from each other, and the two points of
 #: the shaft, mm: children's bones included.
 _STYLOID_MM, _CORNERS_MM, _SHAFT_MM = (12.0, 55.0), (5.0, 40.0), 8.0
 #: The ulna's head lies within this of the radius' ulnar corner, mm.
 _ULNA_MM = 50.0
-_STEP_MM = 1e-3
 _GARTLAND = "Gartland & Werley 1951, J Bone Joint Surg Am 33:895"
 _NORMAL = (
     "range: mean and 2 SD of 74 radii in CT (Image-based comparison between the bilateral symmetry of the distal radii, J Hand "
@@ -255,16 +255,10 @@ def wrist_in_words(measure: str, value: float) -> str:
     return f"below the usual range: {below}" if value < low else f"above the usual range: {above}"
 
 
-def wrist_sensitivity(points: ForearmLandmarks) -> dict[str, dict[str, float]]:
-    """Return, for each measure and landmark, by how much it changes for each mm that the landmark lies off in the worst direction."""
-    rates: dict[str, dict[str, float]] = {measure: {} for measure in WRIST_MEASURES}
-    for name in FOREARM_POINTS:
-        changes = []
-        for step in np.eye(3) * _STEP_MM:
-            ahead, back = (
-                asdict(wrist_measures_of(replace(points, **{name: getattr(points, name) + s * step}))) for s in (1, -1)
-            )
-            changes.append({m: (ahead[m] - back[m]) / (2 * _STEP_MM) for m in WRIST_MEASURES})
-        for measure in WRIST_MEASURES:
-            rates[measure][name] = float(np.linalg.norm([c[measure] for c in changes]))
-    return rates
+def wrist_sensitivity(points: ForearmLandmarks) -> Sensitivity:
+    """Return how the measures of a wrist follow errors of its landmarks."""
+    return sensitivity_of(
+        lambda name, step: asdict(wrist_measures_of(replace(points, **{name: getattr(points, name) + step}))),
+        FOREARM_POINTS,
+        WRIST_MEASURES,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +16,7 @@ from ..osteotomy.plane import Plane, direction_of
 from ..osteotomy.plane_split import cut_face
 from .bone_end import cut_off_share, facing_patch, principal_axis, smoothed, surface_points
 from .forearm import FOREARM_POINTS, ForearmLandmarks, WristMeasures, measure_wrist
+from .found_points import FoundPoints
 
 #: Faces of the radius' joint surface look out within this angle of the long axis: it is tilted by about 26 degrees, and
 #: smoothing rounds its rim.
@@ -44,30 +44,8 @@ _CUT_OFF = 0.5
 _FAR_MM = 5.0
 
 
-@dataclass(frozen=True, eq=False)
-class ForearmPoints:
-    """The landmarks of a wrist and where each comes from.
-
-    Parameters
-    ----------
-    origin
-        For each known landmark "surface" or "placed".
-    placed_off_mm
-        For each landmark that was placed and found as well: how far apart both lie.
-    measures
-        NaN where landmarks are missing.
-    not_found
-        What the surfaces do not show, and why.
-    notes
-        What was assumed, and placed landmarks that lie far from the found ones.
-    """
-
-    landmarks: ForearmLandmarks
-    origin: Mapping[str, str]
-    placed_off_mm: Mapping[str, float]
-    measures: WristMeasures
-    not_found: tuple[str, ...]
-    notes: tuple[str, ...]
+#: The landmarks of a wrist and where each comes from.
+ForearmPoints = FoundPoints[ForearmLandmarks, WristMeasures]
 
 
 def find_forearm(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +12,7 @@ from MSKFusionLib.frames import FloatArray, unit
 
 from ..mesh import Mesh
 from .femur import FemurPoints, find_femur_points
+from .found_points import FoundPoints
 from .limb_alignment import LimbAlignment, align
 from .limb_landmarks import POINTS, LimbLandmarks, spoken
 from .tibia import TibiaPoints, find_tibia_points
@@ -21,32 +21,8 @@ from .tibia import TibiaPoints, find_tibia_points
 _FAR_MM = 5.0
 
 
-@dataclass(frozen=True, eq=False)
-class LegPoints:
-    """The landmarks of a leg and where each comes from.
-
-    Parameters
-    ----------
-    landmarks
-        Those that are known; see `LimbLandmarks.missing`.
-    origin
-        For each known landmark "surface", "placed", or "estimated".
-    placed_off_mm
-        For each landmark that was placed and found as well: how far apart both lie.
-    measures
-        NaN where landmarks are missing.
-    not_found
-        What the surfaces do not show, and why.
-    notes
-        What was assumed, and placed landmarks that lie far from the found ones.
-    """
-
-    landmarks: LimbLandmarks
-    origin: Mapping[str, str]
-    placed_off_mm: Mapping[str, float]
-    measures: LimbAlignment
-    not_found: tuple[str, ...]
-    notes: tuple[str, ...]
+#: The landmarks of a leg and where each comes from.
+LegPoints = FoundPoints[LimbLandmarks, LimbAlignment]
 
 
 def find_leg(

@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from MSKFusionLib.frames import rigid
+
 from .limb_alignment import LimbAlignment, measures_of
 from .limb_landmarks import POINTS, LimbLandmarks
+from .sensitivity import Sensitivity, sensitivity_of
 
 _PALEY = "Paley 2002, Principles of Deformity Correction, doi 10.1007/978-3-642-59373-4"
 _STRECKER = "Strecker et al. 1997, J Bone Joint Surg Br 79:1019 (CT, 355 adults, mean and 2 SD)"
 #: Landmarks are moved by this to see how a measure follows, mm.
-_STEP_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -172,55 +174,11 @@ def in_words(measure: str, value: float) -> str:
     return f"below the usual range: {below}" if value < low else f"above the usual range: {above}"
 
 
-@dataclass(frozen=True, eq=False)
-class Sensitivity:
-    """How measures follow errors of landmarks.
-
-    Parameters
-    ----------
-    per_mm
-        For each measure and landmark: by how much the measure changes for each mm that the landmark lies off in the
-        worst direction.
-    """
-
-    per_mm: Mapping[str, Mapping[str, float]]
-
-    def worst_landmark(self, measure: str) -> tuple[str, float]:
-        """Return the landmark that a measure follows most, and its change a mm."""
-        name = max(self.per_mm[measure], key=lambda n: np.nan_to_num(self.per_mm[measure][n], nan=-1.0))
-        return name, self.per_mm[measure][name]
-
-    def standard_error(self, measure: str, landmark_sd_mm: float | Mapping[str, float]) -> float:
-        """Return the standard deviation of a measure when landmarks err independently and alike in all directions.
-
-        Parameters
-        ----------
-        landmark_sd_mm
-            Standard deviation along each axis, for all or a landmark.
-        """
-        sd = landmark_sd_mm if isinstance(landmark_sd_mm, Mapping) else dict.fromkeys(POINTS, landmark_sd_mm)
-        return float(np.sqrt(sum((rate * sd[name]) ** 2 for name, rate in self.per_mm[measure].items())))
-
-
 def sensitivity(points: LimbLandmarks) -> Sensitivity:
-    """Return how the measures of a leg follow errors of its landmarks, by central differences."""
-    rates: dict[str, dict[str, float]] = {measure: {} for measure in MEASURES}
-    for name in POINTS:
-        changes = [_change(points, name, step) for step in np.eye(3) * _STEP_MM]
-        for measure in MEASURES:
-            rates[measure][name] = float(np.linalg.norm([c[measure] for c in changes]))
-    return Sensitivity(rates)
-
-
-def _change(points: LimbLandmarks, name: str, step: np.ndarray) -> dict[str, float]:
-    ahead, back = (_values(points, name, sign * step) for sign in (1.0, -1.0))
-    return {measure: (ahead[measure] - back[measure]) / (2 * _STEP_MM) for measure in MEASURES}
-
-
-def _values(points: LimbLandmarks, name: str, shift: np.ndarray) -> dict[str, float]:
-    move = np.eye(4)
-    move[:3, 3] = shift
-    return asdict(measures_of(points.moved(move, (name,))))
+    """Return how the measures of a leg follow errors of its landmarks."""
+    return sensitivity_of(
+        lambda name, step: asdict(measures_of(points.moved(rigid(translation=step), (name,)))), POINTS, MEASURES
+    )
 
 
 def unusual(measures: LimbAlignment) -> tuple[str, ...]:

@@ -6,14 +6,12 @@ import argparse
 import json
 from typing import Any
 
-import numpy as np
-
-from MSKFusionLib import __version__
 from MSKFusionLib.progress import Progress
 
 from ..anatomy.forearm import FOREARM_POINTS, WRIST_MEASURES, WRIST_NEEDS, wrist_in_words, wrist_sensitivity
 from ..anatomy.forearm_search import ForearmPoints, find_forearm
 from ..anatomy.limb_landmarks import spoken
+from ..export.points_record import describe_points
 from ..output_folder import check_output, output_folder
 from .bone_input import markups, read_bones, read_direction, read_placed
 from .console import say, table
@@ -22,8 +20,6 @@ from .status import DONE
 BONES = ("radius", "ulna")
 #: Grid of a surface that is made from a segment, mm: the rims of a wrist are finer than a knee.
 _SURFACE_STEP_MM = 0.8
-#: Standard deviation of a landmark along each axis for which standard errors are given, mm.
-_LANDMARK_SD_MM = 1.0
 
 
 def forearm(args: argparse.Namespace, progress: Progress) -> int:
@@ -45,48 +41,9 @@ def forearm(args: argparse.Namespace, progress: Progress) -> int:
 
 
 def describe_wrist(wrist: ForearmPoints) -> dict[str, Any]:
-    """Return landmarks and measures with what each means and rests on; what cannot be made is None, with the reason."""
+    """Return landmarks and measures of a wrist."""
     rates = wrist_sensitivity(wrist.landmarks)
-    measures = []
-    for name, info in WRIST_MEASURES.items():
-        value = float(getattr(wrist.measures, name))
-        made = bool(np.isfinite(value))
-        lacking = ", ".join(spoken(n) for n in WRIST_NEEDS[name] if n in wrist.landmarks.missing)
-        worst = max(rates[name].items(), key=lambda item: item[1]) if made else None
-        error = _LANDMARK_SD_MM * float(np.linalg.norm(list(rates[name].values()))) if made else None
-        measures.append(
-            {
-                "name": name,
-                "title": info.title,
-                "value": value if made else None,
-                "unit": info.unit,
-                "usual": info.usual,
-                "in_words": wrist_in_words(name, value) if made else f"cannot be made: no {lacking}",
-                "per_mm": None if worst is None else worst[1],
-                "most_sensitive_to": None if worst is None else worst[0],
-                "standard_error_at_1_mm": error,
-                "definition": info.definition,
-                "source": info.source,
-            }
-        )
-    return {
-        "mskplanner": __version__,
-        "side": wrist.landmarks.side,
-        "measures": measures,
-        "landmarks": [
-            {
-                "name": n,
-                "position_ras": [float(v) for v in getattr(wrist.landmarks, n)],
-                "origin": wrist.origin[n],
-                "placed_off_mm": wrist.placed_off_mm.get(n),
-            }
-            for n in FOREARM_POINTS
-            if n in wrist.origin
-        ],
-        "missing": list(wrist.landmarks.missing),
-        "not_found": list(wrist.not_found),
-        "notes": list(wrist.notes),
-    }
+    return describe_points(wrist, rates, WRIST_MEASURES, WRIST_NEEDS, wrist_in_words, FOREARM_POINTS)
 
 
 def _words(record: dict[str, Any]) -> str:

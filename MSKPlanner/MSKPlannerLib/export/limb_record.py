@@ -6,63 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from MSKFusionLib import __version__
 from MSKFusionLib.frames import FloatArray
 
 from ..anatomy.leg import LegPoints
 from ..anatomy.limb_alignment import LimbAlignment
-from ..anatomy.limb_landmarks import POINTS, spoken
+from ..anatomy.limb_landmarks import POINTS
 from ..anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
 from ..osteotomy.limb_turn import LimbTurn
 from ..osteotomy.limb_wedge import LimbWedge
-
-#: Standard deviation of a landmark along each axis for which standard errors are given, mm.
-LANDMARK_SD_MM = 1.0
+from .points_record import describe_points
 
 
 def describe_leg(leg: LegPoints) -> dict[str, Any]:
-    """Return landmarks and measures with what each means and rests on; what cannot be made is None, with the reason."""
-    rates = sensitivity(leg.landmarks)
-    measures = []
-    for name, info in MEASURES.items():
-        value = float(getattr(leg.measures, name))
-        made = bool(np.isfinite(value))
-        lacking = [spoken(n) for n in NEEDS[name] if n in leg.landmarks.missing]
-        worst = rates.worst_landmark(name) if made else None
-        measures.append(
-            {
-                "name": name,
-                "title": info.title,
-                "value": value if made else None,
-                "unit": info.unit,
-                "usual": info.usual,
-                "in_words": in_words(name, value) if made else f"cannot be made: no {', '.join(lacking)}",
-                "per_mm": None if worst is None else worst[1],
-                "most_sensitive_to": None if worst is None else worst[0],
-                "standard_error_at_1_mm": rates.standard_error(name, LANDMARK_SD_MM) if made else None,
-                "estimated": any(leg.origin.get(n) == "estimated" for n in NEEDS[name]),
-                "definition": info.definition,
-                "source": info.source,
-            }
-        )
-    return {
-        "mskplanner": __version__,
-        "side": leg.landmarks.side,
-        "measures": measures,
-        "landmarks": [
-            {
-                "name": n,
-                "position_ras": _numbers(getattr(leg.landmarks, n)),
-                "origin": leg.origin[n],
-                "placed_off_mm": leg.placed_off_mm.get(n),
-            }
-            for n in POINTS
-            if n in leg.origin
-        ],
-        "missing": list(leg.landmarks.missing),
-        "not_found": list(leg.not_found),
-        "notes": list(leg.notes),
-    }
+    """Return landmarks and measures of a leg."""
+    return describe_points(leg, sensitivity(leg.landmarks), MEASURES, NEEDS, in_words, POINTS)
 
 
 def describe_wedge(plan: LimbWedge) -> dict[str, Any]:
