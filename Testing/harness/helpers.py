@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
+import pkgutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -42,6 +44,7 @@ def small_volume(modality: Modality, name: str) -> Volume:
 def replace_function(monkeypatch: Any, target: str, stand_in: Callable[..., Any]) -> None:
     """Put a quick function in place of `package.module.function`; calls that the real one would refuse still fail."""
     module_name, name = target.rsplit(".", 1)
+    _import_whole(module_name.partition(".")[0])
     signature = inspect.signature(getattr(importlib.import_module(module_name), name))
 
     def checked(*arguments: Any, **keywords: Any) -> Any:
@@ -50,3 +53,10 @@ def replace_function(monkeypatch: Any, target: str, stand_in: Callable[..., Any]
 
     checked.__signature__ = signature
     monkeypatch.setattr(target, checked)
+
+
+@functools.cache
+def _import_whole(package: str) -> None:
+    """Import every module of a package: one that is imported first while a stand-in stands would keep it for good."""
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(found.name)
