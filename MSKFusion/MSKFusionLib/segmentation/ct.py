@@ -14,7 +14,7 @@ from ..errors import InputError, ProcessingError
 from ..frames import FloatArray
 from ..label_slices import renumbered, voxel_counts
 from ..progress import Progress, no_progress
-from ..volume import Modality, Provenance, Volume
+from ..volume import Modality, Volume
 from . import regions, separate
 from .bodies import disc_space, half_width_mm
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
@@ -306,10 +306,7 @@ def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _S
 def _segmentation(
     voxels: NDArray[np.uint8], segments: list[Segment], ct: Volume, notes: tuple[str, ...]
 ) -> Segmentation:
-    provenance = Provenance(ct.provenance.source, ct.provenance.sha256, (*ct.provenance.steps, METHOD))
-    volume = Volume(
-        voxels, ct.origin_ras, ct.spacing_mm, ct.directions_ras, Modality.LABEL, f"{ct.name} bones", provenance
-    )
+    volume = ct.with_voxels(voxels, modality=Modality.LABEL, name=f"{ct.name} bones", step=METHOD)
     return Segmentation(volume, tuple(segments), notes)
 
 

@@ -30,6 +30,7 @@ from .parts import FileNotes, Part
 
 #: Corners of a bone's surface nearer than this become one: single precision keeps no triangle between them.
 _SHORT_EDGE_MM = 2e-4
+_MAKE_AGAIN = "Make it again (mskplanner guide PLAN --regenerate)."
 
 
 def plan_notes(plan: Plan, *, allow_outdated: bool = False, guides: Sequence[Guide] = ()) -> FileNotes:
@@ -68,13 +69,7 @@ def guide_parts(plan: Plan, folder: Path) -> list[Part]:
     for guide in plan.guides:
         if not guide.file:
             continue
-        mesh = read_mesh(folder / guide.file)
-        if guide.mesh_sha256 and mesh_sha256(mesh) != guide.mesh_sha256:
-            raise InputError(
-                "this file is not the guide that the plan describes; it was changed or belongs to another plan",
-                "Make it again (mskplanner guide PLAN --regenerate).",
-                where=str(folder / guide.file),
-            )
+        mesh = _described(folder / guide.file, guide.mesh_sha256 or None, "guide", _MAKE_AGAIN)
         parts.append(Part(guide.name, "guide", mesh, judged_colour(GUIDE_COLOUR, guide.verdict)))
     return parts
 
@@ -141,19 +136,25 @@ def osteotomy_parts(plan: Plan, folder: Path, *, planned: bool) -> list[Part]:
         for fragment in osteotomy.fragments:
             if not fragment.file:
                 continue
-            mesh = read_mesh(folder / fragment.file)
-            if mesh_sha256(mesh) != fragment.mesh_sha256:
-                raise InputError(
-                    "this file is not the fragment that the plan describes; it was changed or belongs to another plan",
-                    "Plan again.",
-                    where=str(folder / fragment.file),
-                )
+            mesh = _described(folder / fragment.file, fragment.mesh_sha256, "fragment", "Plan again.")
             goes = planned and fragment.name != "wedge"
             motion = np.array(fragment.image_to_planned_ras) if goes else None
             name = f"{osteotomy.bone} {fragment.name}"
             colour = judged_colour(BONE_COLOUR, osteotomy.verdict)
             parts.append(Part(f"{name} planned" if goes else name, "fragment", mesh, colour, motion))
     return parts
+
+
+def _described(path: Path, described_sha256: str | None, what: str, way_out: str) -> Mesh:
+    """Return the mesh of a plan's file, once it is known to be what the plan describes, where it says what that is."""
+    mesh = read_mesh(path)
+    if described_sha256 is not None and mesh_sha256(mesh) != described_sha256:
+        raise InputError(
+            f"this file is not the {what} that the plan describes; it was changed or belongs to another plan",
+            way_out,
+            where=str(path),
+        )
+    return mesh
 
 
 def fragment_parts(

@@ -19,7 +19,7 @@ from ...errors import InputError, ProcessingError
 from ...frames import FloatArray, transform_points
 from ...interpolation import interpolate
 from ...progress import Progress, no_progress
-from ...volume import Modality, Provenance, Volume
+from ...volume import Modality, Volume
 from ..labels import Segment, Segmentation
 from .prepare import PreparedMR, prepare_mr
 
@@ -257,14 +257,5 @@ def _on_source(
         notes.append("check its border: where it is not seen it may run into its surroundings")
     confidence = round(min(1.0, region.seen) * agreement, 2)
     whole = not touches_border(box, labels.shape)
-    provenance = Provenance(source.provenance.source, source.provenance.sha256, (*source.provenance.steps, METHOD))
-    volume = Volume(
-        labels,
-        source.origin_ras,
-        source.spacing_mm,
-        source.directions_ras,
-        Modality.LABEL,
-        f"{source.name} lesion",
-        provenance,
-    )
+    volume = source.with_voxels(labels, modality=Modality.LABEL, name=f"{source.name} lesion", step=METHOD)
     return Segmentation(volume, (Segment(value, name, "lesion", whole, confidence, METHOD, tuple(notes)),))

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...errors import InputError, ProcessingError
 from ...frames import FloatArray, transform_points
 from ...progress import Progress, no_progress
-from ...volume import Modality, Provenance, Volume
+from ...volume import Modality, Volume
 from ..labels import LEVELS_CRANIAL_TO_CAUDAL, UNNAMED_FIRST_VALUE, Segment, Segmentation
 from ..levels import LevelHint, name_levels
 from .body import Block, fit_block
@@ -167,16 +167,7 @@ def _labelled(image: PreparedMR, found: _Found) -> Segmentation:
     notes += _canal_labelled(image, found, labels, segments)
     present = set(np.unique(labels).tolist())
     notes += [f"{s.name} is smaller than a voxel: not labelled" for s in segments if s.value not in present]
-    provenance = Provenance(source.provenance.source, source.provenance.sha256, (*source.provenance.steps, METHOD))
-    volume = Volume(
-        labels,
-        source.origin_ras,
-        source.spacing_mm,
-        source.directions_ras,
-        Modality.LABEL,
-        f"{source.name} spine",
-        provenance,
-    )
+    volume = source.with_voxels(labels, modality=Modality.LABEL, name=f"{source.name} spine", step=METHOD)
     return Segmentation(volume, tuple(s for s in segments if s.value in present), tuple(notes))
 
 
