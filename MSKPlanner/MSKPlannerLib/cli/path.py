@@ -21,7 +21,8 @@ from ..export.path_report import render_path_report
 from ..output_folder import check_output, output_folder
 from ..percutaneous.ablation import AblationPlan, AblationRequest, plan_ablation
 from ..percutaneous.document import paths_document, write_entry_map, write_markups
-from ..percutaneous.paths import PathPlan, plan_paths
+from ..percutaneous.needle_path import PathPlan
+from ..percutaneous.paths import plan_paths
 from ..percutaneous.request import PathRequest
 from ..percutaneous.skin import find_skin
 from ..records import describe_input

@@ -17,7 +17,7 @@ from MSKFusionLib.terminology import structure_colour
 from MSKFusionLib.volume import Modality, Volume
 
 from ..percutaneous.ablation import AblationPlan
-from ..percutaneous.paths import NeedlePath, PathPlan
+from ..percutaneous.needle_path import NeedlePath, PathPlan
 from .html import bullets, figures, page, png_bytes, table
 
 _PIXEL_MM, _ROOM_MM = 0.7, 30.0

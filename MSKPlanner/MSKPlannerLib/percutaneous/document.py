@@ -15,7 +15,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from MSKFusionLib.frames import FloatArray, flip_ras_lps
 
 from .ablation import AblationPlan, AblationRequest
-from .paths import PathPlan
+from .needle_path import PathPlan
 from .request import PathRequest
 
 SCHEMA = "mskplanner-paths/1"

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from MSKFusionLib.distance_map import signed_distance_mm
-from MSKFusionLib.errors import GeometryError, InputError
+from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import FloatArray, transform_points, unit_rows
 from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from ..screws.structures import margin_mm
+from .measured_path import measured_path
+from .needle_path import NeedlePath, PathPlan
+from .obstacles import Obstacles, labels_at, obstacles_of
 from .request import GAS, GAS_MARGIN_MM, POSITIONS, PathRequest
 from .skin import Skin
 
@@ -28,146 +28,6 @@ _MOST_NODES = 12e6
 _OUTSIDE_MM = 3.0
 #: The skin on the table: its outward normal is within this of straight down.
 _ON_TABLE_COS = np.cos(np.radians(55.0))
-_FINE_MM = 0.5
-#: A lesion lies in a bone that this share of its border touches.
-_HELD_SHARE = 0.25
-#: A needle that meets the cortex flatter than this off its normal may slip along it.
-SLIPS_DEG = 60.0
-
-
-@dataclass(frozen=True)
-class NeedlePath:
-    """One way to the target.
-
-    Parameters
-    ----------
-    entry_ras, target_ras
-        On the skin, and the needle's end, RAS mm; `length_mm` is their distance.
-    table_deg
-        Between the needle and the plane of the table (right-left and head-feet), 90 is upright.
-    axial_deg
-        In the axial plane, how far the needle's outer end leans from upright: towards the patient's left, or for a patient
-        who lies on the side towards anterior.
-    cranial_deg
-        How far the needle's outer end leans out of the axial plane towards the head.
-    skin_deg
-        Between the needle and the skin's normal.
-    bone_mm
-        Length in each bone that is crossed.
-    bone_deg
-        Between the needle and the normal of the first bone's surface; None where none is crossed.
-    structures_mm
-        Free distance from the needle's surface to each structure that is kept away from, nearest first.
-    cost
-        What it was ranked by (see `request.PathWeights`).
-    """
-
-    entry_ras: tuple[float, float, float]
-    target_ras: tuple[float, float, float]
-    length_mm: float
-    table_deg: float
-    axial_deg: float
-    cranial_deg: float
-    skin_deg: float
-    bone_mm: Mapping[str, float]
-    bone_deg: float | None
-    structures_mm: Mapping[str, float]
-    cost: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class PathPlan:
-    """The ways that were found, and the map of all entries.
-
-    Parameters
-    ----------
-    paths
-        Best first, their entries apart from each other.
-    entries_ras, cost
-        (N, 3) places on the skin and the cost (N,) of the way from each, NaN where there is none.
-    why_not
-        How many entries each reason rules out first.
-    message
-        Says in words what is possible.
-    """
-
-    paths: tuple[NeedlePath, ...]
-    entries_ras: FloatArray
-    cost: FloatArray
-    why_not: Mapping[str, int] = field(default_factory=dict)
-    message: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Obstacles:
-    """Bones and structures of a patient near a target, each as a label that distances are measured to.
-
-    Parameters
-    ----------
-    margins_mm
-        Room for every structure, by name.
-    """
-
-    segmentation: Segmentation | None
-    margins_mm: Mapping[str, float]
-    bones: tuple[str, ...]
-    target_bone: str
-    target_in: tuple[str, ...]
-
-    def blocking_bones(self, rule: str) -> tuple[str, ...]:
-        """Return the bones that may not be touched."""
-        if rule == "through":
-            return ()
-        return tuple(b for b in self.bones if rule == "avoid" or b != self.target_bone)
-
-
-def obstacles_of(segmentation: Segmentation | None, request: PathRequest) -> Obstacles:
-    """Return what a path has to keep away from.
-
-    Raises
-    ------
-    InputError
-        When a structure that is asked for is not there, or the target lies in one that is to be avoided.
-    """
-    if segmentation is None:
-        if request.avoid_mm:
-            raise InputError("there are no structures to avoid without labels", "Give --bones.", where="path")
-        return Obstacles(None, {}, (), "", ())
-    names = [s.name for s in segmentation.segments]
-    missing = [n for n in request.avoid_mm if n not in names]
-    if missing:
-        raise InputError(f"there is no segment '{missing[0]}'", f"There are: {', '.join(names)}.", where="path")
-    labels = segmentation.labels
-    ijk = np.rint(transform_points(labels.ras_to_ijk, np.array(request.target_ras))).astype(int)
-    there = 0
-    if np.all((ijk >= 0) & (ijk < labels.shape_ijk)):
-        there = int(labels.voxels[ijk[2], ijk[1], ijk[0]])
-    holding = tuple(s.name for s in segmentation.segments if s.value == there and there)
-    margins = {s.name: m for s in segmentation.segments if (m := margin_mm(s.name, s.kind)) is not None}
-    margins |= request.avoid_mm
-    inside = [n for n in holding if n in margins]
-    if inside:
-        raise InputError(f"the target lies in {inside[0]}, which is to be avoided", "Move the target.", where="path")
-    bones = tuple(s.name for s in segmentation.bones if s.name not in margins)
-    target_bone = next((n for n in holding if n in bones), "")
-    if not target_bone and holding:
-        target_bone = _bone_round(segmentation, holding[0], bones)
-    if request.bone == "avoid" and target_bone:
-        raise InputError(
-            f"the target lies in {target_bone}, and no bone may be touched", "Allow it: bone 'target'.", where="path"
-        )
-    return Obstacles(segmentation, margins, bones, target_bone, holding)
-
-
-def _bone_round(segmentation: Segmentation, name: str, bones: tuple[str, ...]) -> str:
-    """Return the bone that a structure lies in: the one that most of its border touches; empty where none does."""
-    part = segmentation.around(name, 4.0)
-    mask = part.voxels == segmentation[name].value
-    shell = part.voxels[ndimage.binary_dilation(mask, iterations=2) & ~mask]
-    shares = {b: float((shell == segmentation[b].value).mean()) for b in bones} if shell.size else {}
-    best = max(shares, key=lambda b: shares[b], default="")
-    return best if best and shares[best] >= _HELD_SHARE else ""
 
 
 def plan_paths(
@@ -319,120 +179,8 @@ def _bone_lengths(lines: _Lines, rows: NDArray[np.int_], obstacles: Obstacles) -
     """Return the length (N,) of lines in each bone."""
     if obstacles.segmentation is None or not len(rows) or not obstacles.bones:
         return {}
-    there = np.where(lines.counted(rows), _labels_at(obstacles.segmentation, lines.points(rows)), 0)
+    there = np.where(lines.counted(rows), labels_at(obstacles.segmentation, lines.points(rows)), 0)
     return {b: (there == obstacles.segmentation[b].value).sum(axis=1) * _STEP_MM for b in obstacles.bones}
-
-
-def _labels_at(segmentation: Segmentation, points: FloatArray) -> NDArray[np.int_]:
-    labels = segmentation.labels
-    ijk = np.rint(transform_points(labels.ras_to_ijk, points)).astype(int)
-    inside = np.all((ijk >= 0) & (ijk < labels.shape_ijk), axis=-1)
-    i, j, k = np.moveaxis(np.clip(ijk, 0, np.array(labels.shape_ijk) - 1), -1, 0)
-    return np.asarray(np.where(inside, labels.voxels[k, j, i], 0))
-
-
-def measured_path(
-    skin: Skin,
-    obstacles: Obstacles,
-    request: PathRequest,
-    entry: FloatArray,
-    target: FloatArray,
-    skin_deg: float,
-    cost: float,
-) -> NeedlePath | None:
-    """Return a way with all its measures, None where it does not keep its room when it is measured finely."""
-    length = float(np.linalg.norm(target - entry))
-    axis = (target - entry) / length
-    points = entry + np.arange(0.0, length + 0.5 * _FINE_MM, _FINE_MM)[:, None] * axis
-    found = free_distances_mm(skin, obstacles, points, request)
-    rooms = dict(obstacles.margins_mm)
-    rooms[GAS] = request.avoid_mm.get(GAS, GAS_MARGIN_MM)
-    if any(mm < rooms.get(name, request.bone_margin_mm) for name, mm in found.items()):
-        return None
-    bone_mm: dict[str, float] = {}
-    bone_deg, notes = None, []
-    if obstacles.segmentation is not None:
-        there = _labels_at(obstacles.segmentation, points)
-        for bone in obstacles.bones:
-            at = np.flatnonzero(there == obstacles.segmentation[bone].value)
-            if len(at):
-                bone_mm[bone] = float(len(at) * _FINE_MM)
-        if bone_mm:
-            values = [obstacles.segmentation[b].value for b in bone_mm]
-            bone_deg = _bone_angle_deg(obstacles.segmentation, values, points, there, axis)
-            if bone_deg is not None and bone_deg > SLIPS_DEG:
-                notes.append(f"meets the bone {bone_deg:.0f} degrees off its normal: the needle may slip")
-    outer = -axis
-    # The table lies under the patient: across A for one who lies on back or belly, across R for one on the side.
-    upright, aside = (0, 1) if request.position.endswith("side") else (1, 0)
-    (er, ea, es), (tr, ta, ts) = (tuple(float(c) for c in p) for p in (entry, target))
-    return NeedlePath(
-        (er, ea, es),
-        (tr, ta, ts),
-        length,
-        float(np.degrees(np.arcsin(np.clip(abs(axis[upright]), 0, 1)))),
-        float(np.degrees(np.arctan2((1 if aside else -1) * outer[aside], abs(outer[upright])))),
-        float(np.degrees(np.arcsin(np.clip(outer[2], -1, 1)))),
-        skin_deg,
-        bone_mm,
-        bone_deg,
-        found,
-        cost,
-        tuple(notes),
-    )
-
-
-def free_distances_mm(
-    skin: Skin, obstacles: Obstacles, points: FloatArray, request: PathRequest, radius_mm: float | None = None
-) -> dict[str, float]:
-    """Return the free distance of a needle along points (N, 3), half a millimetre apart, to every structure within 40 mm.
-
-    To the border of the label's outermost voxels, true to about half a voxel.
-    """
-    radius = request.needle_mm / 2 if radius_mm is None else radius_mm
-    out: dict[str, float] = {}
-    if skin.gas.any():
-        kji = np.argwhere(skin.gas & ~ndimage.binary_erosion(skin.gas))
-        mm = float(cKDTree(transform_points(skin.grid_to_ras, kji[:, ::-1])).query(points)[0].min())
-        out[GAS] = mm - 0.5 * skin.step_mm - radius
-    segmentation = obstacles.segmentation
-    if segmentation is not None:
-        labels = segmentation.labels
-        ijk = transform_points(labels.ras_to_ijk, points)
-        room = 40.0 / labels.spacing_mm
-        part = labels.cropped(np.floor(ijk.min(axis=0) - room), np.ceil(ijk.max(axis=0) + room) + 1)
-        half = 0.5 * float(labels.spacing_mm.mean())
-        wanted = {name: [name] for name in obstacles.margins_mm}
-        blocking = obstacles.blocking_bones(request.bone)
-        wanted |= {"bone": list(blocking)} if blocking else {}
-        for name, members in wanted.items():
-            mask = np.isin(part.voxels, [segmentation[m].value for m in members])
-            if not mask.any():
-                continue
-            kji = np.argwhere(mask & ~ndimage.binary_erosion(mask))
-            distance = cKDTree(transform_points(part.ijk_to_ras, kji[:, ::-1])).query(points)[0]
-            within = np.isin(_labels_at(segmentation, points), [segmentation[m].value for m in members])
-            out[name] = float(np.where(within, -distance, distance - half).min()) - radius
-    return dict(sorted(((n, v) for n, v in out.items() if v <= 40.0), key=lambda item: item[1]))
-
-
-def _bone_angle_deg(
-    segmentation: Segmentation, values: list[int], points: FloatArray, there: NDArray[np.int_], axis: FloatArray
-) -> float | None:
-    """Return the angle between a needle and the normal of the bone's surface where it first enters."""
-    first = points[int(np.flatnonzero(np.isin(there, values))[0])]
-    labels = segmentation.labels
-    ijk = transform_points(labels.ras_to_ijk, first)
-    room = 8.0 / labels.spacing_mm
-    part = labels.cropped(np.floor(ijk - room), np.ceil(ijk + room) + 1)
-    smooth = ndimage.gaussian_filter(np.isin(part.voxels, values).astype(np.float32), 2.0 / part.spacing_mm[::-1])
-
-    def at(p: FloatArray) -> float:
-        return float(interpolate(smooth, transform_points(part.ras_to_ijk, p)))
-
-    rise = np.array([at(first + e) - at(first - e) for e in np.eye(3)])
-    steep = float(np.linalg.norm(rise))
-    return float(np.degrees(np.arccos(np.clip(rise @ axis / steep, -1, 1)))) if steep > 1e-6 else None
 
 
 def _words(paths: list[NeedlePath], reachable: int, counts: Mapping[str, int]) -> str:
