@@ -22,9 +22,10 @@ from MSKFusionLib.errors import InputError
 from .plan import Plan
 
 #: Raised by one with every change that an older reader cannot follow.
-SCHEMA_VERSION = 4
-#: Versions that are read: what they lack has a default that says so (2 had no recipes of guides, 3 no osteotomies).
-_READABLE_VERSIONS = ("2", "3", "4")
+SCHEMA_VERSION = 5
+#: Versions that are read: what they lack has a default that says so (2 had no recipes of guides, 3 no osteotomies,
+#: 4 no forms of cuts and no resections).
+_READABLE_VERSIONS = ("2", "3", "4", "5")
 _SCHEMA_KEY = "schema"
 _SCHEMA_NAME = "mskplanner-plan"
 

@@ -33,7 +33,7 @@ class HingeLine:
     ----------
     axis_ras
         Turning the moved fragment by a positive angle about it (right-handed) opens the cut; of a derotation the axis of
-        the turn, along the plane's normal.
+        the turn, along the plane's normal; of a dome its axis; of a step, which turns nothing, along the saw's direction.
     bone_left_mm
         Hinge-fracture distance: bone left behind the hinge, where that is most; None for a derotation.
     length_mm
@@ -44,6 +44,32 @@ class HingeLine:
     axis_ras: _Point
     bone_left_mm: float | None = None
     length_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class SawForm:
+    """What of a cut is no single plane, as it lies in the image, RAS mm.
+
+    Parameters
+    ----------
+    name
+        ``biplanar``, ``dome`` or ``step``.
+    saw_direction_ras
+        Along what the saw goes through: every line in this direction stays in the cut.
+    corners_ras
+        The line of the cut: of a biplanar wedge a point of the plane, the corner, and a point of the ascending cut (both go on
+        beyond the bone); of a step all corners, the ends going on; of a dome none.
+    radius_mm
+        Of a dome: the hinge is its axis, the point of its plane its apex.
+    shift_mm
+        Of a step: by how much the part that moves is drawn off along the plane's normal.
+    """
+
+    name: str
+    saw_direction_ras: _Point
+    corners_ras: tuple[_Point, ...] = ()
+    radius_mm: float | None = None
+    shift_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,14 +131,17 @@ class Osteotomy:
     role
         ``femur`` or ``tibia`` where it is that bone of the leg that is measured; else empty.
     kind
-        ``opening wedge``, ``closing wedge`` or ``derotation``.
+        ``opening wedge``, ``closing wedge``, ``derotation``, ``dome`` or ``step lengthening``.
     planes
-        One, or the two faces of a closing wedge; the first is the one that the fragment that stays keeps.
+        One, or the two faces of a closing wedge; the first is the one that the fragment that stays keeps. Of a dome the plane
+        that touches its apex, of a step the one across it.
+    form
+        What of it is no plane; None: nothing.
     angle_deg
-        Positive for a wedge; of a derotation right-handed about the hinge's axis.
+        Positive for a wedge; of a derotation or dome right-handed about the hinge's axis.
     gap_mm
-        Height of the wedge at the cortex where it is widest, as a chord; the blade's thickness not counted. None for a
-        derotation.
+        Height of the wedge at the cortex where it is widest, as a chord; the blade's thickness not counted. Of a step what
+        its ends come apart. None for a derotation or dome.
     removed_mm3
         Bone lost: the wedge, or what the saw takes.
     target
@@ -138,10 +167,17 @@ class Osteotomy:
     measures: tuple[BeforeAfter, ...] = ()
     structures_mm: Mapping[str, float] = field(default_factory=dict)
     bone_sha256: str = ""
+    form: SawForm | None = None
     reviewed: bool = False
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """The kind as it is said: ``biplanar opening wedge``, for example."""
+        biplanar = self.form is not None and self.form.name == "biplanar"
+        return f"biplanar {self.kind}" if biplanar else self.kind
 
     @property
     def remarks(self) -> str:

@@ -12,7 +12,8 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points
 from MSKPlannerLib.anatomy.limb_alignment import align
 from MSKPlannerLib.guides.recipe import recipe_of, why_outdated
-from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape, carried_out
+from MSKPlannerLib.osteotomy.cut_parts import carried_out
+from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.limb_cut import asked_cut, plan_limb_cut, plan_two_levels
 from MSKPlannerLib.osteotomy.limb_wedge import WedgeOptions
 from MSKPlannerLib.osteotomy.planned import AskedCut, asked_of, landmarks_of, limb_record, plan_cuts
@@ -38,7 +39,7 @@ def planned(kind, angle, kerf=0.0):
     return plan_cuts([AskedCut("c", "bone", CutShape(kind, across(100.0), angle, kerf))], {"bone": FEMUR})[0]
 
 
-@pytest.mark.parametrize("kind", list(CutKind))
+@pytest.mark.parametrize("kind", [CutKind.OPENING, CutKind.CLOSING, CutKind.TURN])
 @pytest.mark.parametrize("kerf", [0.0, 1.2])
 def test_volumes_and_gaps_are_those_of_the_closed_form(kind, kerf):
     record, solids = planned(kind, 9.0, kerf).record, planned(kind, 9.0, kerf).solids

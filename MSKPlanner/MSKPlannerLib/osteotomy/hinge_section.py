@@ -55,6 +55,11 @@ class HingeSection:
         places = np.linspace(low, high, count + 2)[1:-1]
         return places, np.array([_span(flat, self.face, across=1, value=float(y))[1] for y in places])
 
+    def depth_at_mm(self, place_mm: float) -> float:
+        """Return how far the bone goes from the hinge to the saw's side at a place along the hinge, mm; 0 beside the bone."""
+        flat = transform_points(invert_rigid(self.to_ras), self.face.vertices_ras)[:, :2]
+        return _span(flat, self.face, across=1, value=place_mm)[1]
+
 
 def section_at_hinge(bone: Mesh, plane: Plane, hinge: Hinge, entry_ras: FloatArray) -> HingeSection:
     """Return what the plane of a cut meets of a closed bone, seen from the hinge.

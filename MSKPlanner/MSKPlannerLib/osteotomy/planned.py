@@ -32,7 +32,9 @@ from ..plan_osteotomy import (
     Matrix,
     Osteotomy,
 )
-from .cut_shape import CutKind, CutParts, CutShape, carried_out, outlined, shape_of_planes
+from .cut_parts import CutParts, carried_out, outlined
+from .cut_shape import CutKind, CutShape, frame_of_planes
+from .form_record import form_of, form_record
 from .hinge import Hinge
 from .limb_bone import AGREE_DEG, AGREE_MM, THIN_HINGE_MM, bone_frame, landmarks_after
 from .plane import Plane
@@ -118,7 +120,7 @@ def plan_cuts(
 def parts_of(bone: Mesh, shape: CutShape) -> CutParts:
     """Return `cut_shape.carried_out`; the last few are kept, for whoever shows what was just planned."""
     place = np.round(shape.to_ras, 9) + 0.0
-    key = (id(bone), shape.kind, place.tobytes(), round(shape.angle_deg, 9), shape.kerf_mm)
+    key = (id(bone), shape.kind, place.tobytes(), round(shape.angle_deg, 9), shape.kerf_mm, shape.form)
     if key not in _MADE:
         # The bone is held with its parts, so that no other mesh gets its id.
         _MADE[key] = (bone, carried_out(bone, shape))
@@ -157,13 +159,14 @@ def whole_change(osteotomies: Sequence[Osteotomy]) -> tuple[BeforeAfter, ...]:
 def asked_of(record: Osteotomy) -> AskedCut:
     """Return what a record of the plan document was asked for: carried out again it gives the same."""
     plane, hinge = record.planes[0], record.hinge
-    shape = shape_of_planes(
-        CutKind(record.kind),
+    kind = CutKind(record.kind)
+    sawn, line = (
         Plane(np.array(plane.point_ras), np.array(plane.normal_ras)),
         Hinge(np.array(hinge.point_ras), np.array(hinge.axis_ras)),
-        record.angle_deg,
-        plane.kerf_mm,
     )
+    to_ras = frame_of_planes(kind, sawn, line)
+    form = None if record.form is None else form_of(record.form, to_ras, line.point_ras)
+    shape = CutShape(kind, to_ras, record.angle_deg, plane.kerf_mm, form)
     target = None if record.target is None else Target(record.target.measure, record.target.value)
     return AskedCut(record.name, record.bone, shape, record.role, target)
 
@@ -198,7 +201,8 @@ def _after(points: LimbLandmarks, cut: AskedCut, shape: CutShape) -> LimbLandmar
         return points
     level = CutLevel(cut.role)
     bone_frame(points, level)
-    hinge = None if shape.kind is CutKind.TURN else shape.to_ras
+    through = shape.kind in (CutKind.TURN, CutKind.DOME, CutKind.STEP)
+    hinge = None if through else shape.to_ras
     return landmarks_after(points, level, shape.plane, shape.motion_ras, hinge)
 
 
@@ -214,6 +218,8 @@ def _planned(
         reasons.append(f"the fragments miss the planned gap by {parts.gap_miss_mm:.2f} mm")
     if parts.section is not None and parts.section.bone_left_mm < THIN_HINGE_MM:
         notes.append(f"only {parts.section.bone_left_mm:.1f} mm of bone are left behind the hinge")
+    if parts.overlap_mm:
+        reasons.append(f"where they are put the parts lie {parts.overlap_mm:.2f} mm deep in each other")
     cut_too = {a.bone for a in asked}
     named = limb.bones if limb is not None and cut.role in _ORDER else {}
     carries = tuple(named[r] for r in _FOLLOWERS.get(cut.role, ()) if r in named and named[r] not in cut_too)
@@ -247,6 +253,7 @@ def _planned(
             target=target,
             measures=measures,
             bone_sha256=mesh_sha256(bone),
+            form=None if in_image.form is None else form_record(in_image.form, in_image.to_ras),
             verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
             reasons=tuple(reasons),
             notes=tuple(notes),
