@@ -4,12 +4,20 @@ A thin shell: the panel and the scene are here, the work is in `MSKFusionLib`.
 """
 
 import enum
+import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import ctk
+import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTransformNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTransformNode,
+)
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
@@ -55,6 +63,22 @@ class RegistrationMethod(enum.Enum):
         return {"RIGID": _("all bones as one"), "PIECEWISE": _("bone by bone")}[self.name]
 
 
+class Engine(enum.Enum):
+    """What finds bones and tissue."""
+
+    RULES = "rules"
+    TOTALSEGMENTATOR = "totalsegmentator"
+    FOLDER = "folder"
+
+    def label(self) -> str:
+        """Return what the list shows."""
+        return {
+            "RULES": _("rules, no network"),
+            "TOTALSEGMENTATOR": _("TotalSegmentator"),
+            "FOLDER": _("a network of mine"),
+        }[self.name]
+
+
 class MSKFusion(ScriptedLoadableModule):
     """What Slicer shows of the module."""
 
@@ -80,6 +104,10 @@ class MSKFusionParameterNode:
     bonesSegmentation: vtkMRMLSegmentationNode
     levelName: Annotated[str, Choice(LEVELS)] = NO_LEVEL
     levelPlace: LevelPlace = LevelPlace.LOWEST
+    ctLandmarks: vtkMRMLMarkupsFiducialNode
+    mrLandmarks: vtkMRMLMarkupsFiducialNode
+    engine: Engine = Engine.RULES
+    networkPath: pathlib.Path
 
 
 class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -98,24 +126,52 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         """Build the panel from its .ui file and connect it."""
+        from MSKFusionLib.background import in_background
+        from MSKFusionLib.check_area import CheckArea
+        from MSKFusionLib.mrml.point_placing import PointPlacing
+        from MSKFusionLib.mrml.registration_check import RegistrationCheck
+
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MSKFusion.ui"))
         self.layout.addWidget(panel)
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
-        self.logic = MSKFusionLogic()
+        self.ui.networkPathLineEdit.filters = ctk.ctkPathLineEdit.Files | ctk.ctkPathLineEdit.Dirs
+        self.ui.ctLandmarksWidget.setNodeBaseName(_("CT landmarks"))
+        self.ui.mrLandmarksWidget.setNodeBaseName(_("MR landmarks"))
+        self.logic = MSKFusionLogic(call=in_background)
         self.job = JobArea(self.ui, slicer.app.processEvents)
+        self.check = RegistrationCheck(slicer.mrmlScene, self._inputs, self.onMoved)
+        self.checkUi = self.addCheck()
+        self.checks = CheckArea(self.checkUi, self.check, self.onRegisterAgain)
+        self.clicking = PointPlacing(slicer.mrmlScene, self.updateButtons, runLater)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.registerButton.connect("clicked(bool)", self.onRegister)
         self.ui.segmentButton.connect("clicked(bool)", self.onSegment)
         self.ui.segmentMrButton.connect("clicked(bool)", self.onSegmentMr)
         self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
+        self.ui.clickLevelButton.connect("clicked(bool)", self.onClickLevel)
+        self.ui.ctLandmarksWidget.connect("markupsNodeChanged()", self.onLandmarks)
+        self.ui.mrLandmarksWidget.connect("markupsNodeChanged()", self.onLandmarks)
         self.initializeParameterNode()
+
+    def addCheck(self) -> Any:
+        """Put the section in which a registration is looked at, which has a file of its own, below that of the registration."""
+        section = slicer.util.loadUI(self.resourcePath("UI/MSKFusionCheck.ui"))
+        layout = self.ui.workArea.layout()
+        layout.insertWidget(layout.indexOf(self.ui.registrationCollapsibleButton) + 1, section)
+        widgets = slicer.util.childWidgetVariables(section)
+        widgets.statusLabel = self.ui.statusLabel
+        widgets.checkCollapsibleButton.collapsed = True
+        return widgets
 
     def cleanup(self) -> None:
         """Let go of the scene."""
         self.job.cancel()
+        self.clicking.stop()
+        self.checks.stop()
+        self.check.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -125,11 +181,14 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Stop following the parameter node while another module is shown."""
+        self.clicking.stop()
+        self.checks.stop()
         self.setParameterNode(None)
 
     def onSceneStartClose(self, caller: Any, event: Any) -> None:
         """Let go of the nodes that are about to vanish."""
         self.job.cancel()
+        self.check.stop()
         self.setParameterNode(None)
         self.dropStaleVerdicts(None, None)
         self.ui.statusLabel.text = ""
@@ -157,6 +216,8 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
+            self.ui.ctLandmarksWidget.setCurrentNode(parameterNode.ctLandmarks)
+            self.ui.mrLandmarksWidget.setCurrentNode(parameterNode.mrLandmarks)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
         self.updateButtons()
 
@@ -166,7 +227,9 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ct, mr = (node.ctVolume, node.mrVolume) if node is not None else (None, None)
         both = ct is not None and mr is not None and ct is not mr
         byBone = node is not None and node.registrationMethod is RegistrationMethod.PIECEWISE
-        self.ui.bonesSelector.enabled = byBone
+        bones = node.bonesSegmentation if node is not None else None
+        self.ui.structureComboBox.enabled = byBone and bones is not None
+        self.showStructures(bones)
         self.ui.registerButton.enabled = both and (not byBone or node.bonesSegmentation is not None)
         if not both:
             tip = _("Choose a CT and an MR first.")
@@ -189,8 +252,55 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if mr is not None
             else _("Choose an MR first.")
         )
+        self.ui.networkPathLineEdit.enabled = node is not None and node.engine is Engine.FOLDER
+        byRules = node is None or node.engine is Engine.RULES
+        known = node is not None and node.levelName != NO_LEVEL
+        self.ui.clickLevelButton.enabled = self.clicking.active or (bones is not None and known)
+        self.ui.clickLevelButton.checked = self.clicking.active
+        self.ui.clickLevelButton.toolTip = (
+            _("Name the vertebrae of the chosen bones by clicking the known one; they are not segmented again.")
+            if self.ui.clickLevelButton.enabled
+            else _("Choose the known vertebra, and the bones of the CT, first.")
+        )
+        self.ui.placeComboBox.enabled = byRules and known
+        self.ui.segmentMrButton.text = _("Segment the spine in the &MR") if byRules else _("Segment the &MR")
         if node is not None:
             self.dropStaleVerdicts(ct, mr)
+        self.checks.update()
+
+    def showStructures(self, bones: Any) -> None:
+        """Offer the bones that the MR can be made to follow; the chosen one stays chosen."""
+        from MSKFusionLib.mrml.segment_names import segment_names
+
+        names = (_("all that is in view"), *segment_names(bones))
+        box = self.ui.structureComboBox
+        if [box.itemText(n) for n in range(box.count)] != list(names):
+            before = box.currentText
+            box.clear()
+            for name in names:
+                box.addItem(name)
+            box.currentIndex = names.index(before) if before in names else 0
+
+    def onLandmarks(self) -> None:
+        """Keep the chosen point lists with the other choices."""
+        from MSKFusionLib.mrml.point_lists import attach_points
+
+        if self._parameterNode is not None:
+            for widget, volume in zip(
+                (self.ui.ctLandmarksWidget, self.ui.mrLandmarksWidget), self._inputs(), strict=False
+            ):
+                if widget.currentNode() is not None and volume is not None:
+                    attach_points(widget.currentNode(), volume)
+            self._parameterNode.ctLandmarks = self.ui.ctLandmarksWidget.currentNode()
+            self._parameterNode.mrLandmarks = self.ui.mrLandmarksWidget.currentNode()
+
+    def onMoved(self) -> None:
+        """Say how far the MR was moved by hand."""
+        self.checks.update()
+
+    def _inputs(self) -> tuple[Any, Any, Any]:
+        node = self._parameterNode
+        return (None, None, None) if node is None else (node.ctVolume, node.mrVolume, node.bonesSegmentation)
 
     def dropStaleVerdicts(self, ct: Any, mr: Any) -> None:
         """Clear the verdicts that belong to other images than those chosen."""
@@ -206,46 +316,106 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onRegister(self) -> None:
         """Register the MR to the CT."""
+        self._register()
+
+    def onRegisterAgain(self) -> None:
+        """Register the MR to the CT, beginning where it lies now."""
+        from MSKFusionLib.mrml.between import rigid_between
+
+        self.checks.stop()
+        self._register(rigid_between(self._parameterNode.ctVolume, self._parameterNode.mrVolume))
+
+    def _register(self, startRas: Any = None) -> None:
+        from MSKFusionLib.fusion_texts import landmarks_in_words, registration_in_words
+
         node = self._parameterNode
-        fixed, moving, bones = node.ctVolume, node.mrVolume, node.bonesSegmentation
+        fixed, moving, bones = self._inputs()
+        points = (node.ctLandmarks, node.mrLandmarks)
+        byBone = node.registrationMethod is RegistrationMethod.PIECEWISE
+        bone = self.ui.structureComboBox.currentText if self.ui.structureComboBox.currentIndex > 0 else None
+        self.clicking.stop()
 
         def work(report: Any) -> Any:
-            if node.registrationMethod is RegistrationMethod.PIECEWISE:
-                return self.logic.registerBoneByBone(fixed, moving, bones, report)
-            return self.logic.registerRigid(fixed, moving, report)
+            if byBone:
+                return self.logic.registerBoneByBone(
+                    fixed, moving, bones, report, startRas=startRas, landmarks=points, bone=bone
+                )
+            return self.logic.registerRigid(fixed, moving, report, startRas=startRas, landmarks=points)
 
         done = self._run(_("The registration failed."), work)
         if done is not None:
             self._registered = (fixed, moving)
-            self.ui.registrationLabel.text = registrationText(done[1])
+            self.check.hold(fixed, moving, done[1])
+            marks = self.logic.landmarks(fixed, moving, points)
+            words = (registration_in_words(done[1]), landmarks_in_words(done[1], marks))
+            self.ui.registrationLabel.text = "\n".join(filter(None, words))
+            self.ui.statusLabel.text = _("Done.")
+            self.checkUi.checkCollapsibleButton.collapsed = False
+            self.updateButtons()
+
+    def onClickLevel(self) -> None:
+        """Wait for a click on the known vertebra, or no longer."""
+        if self.clicking.active:
+            self.clicking.stop()
+            return
+        node = self._parameterNode
+        bones, level = node.bonesSegmentation, node.levelName
+        self.clicking.start(level, lambda point: self.onLevelClicked(bones, level, point), bones)
+        self.updateButtons()
+
+    def onLevelClicked(self, bones: Any, level: str, point: Any) -> None:
+        """Name the vertebrae from the one that was clicked."""
+        from MSKFusionLib.fusion_texts import bones_in_words
+
+        named = self._run(
+            _("The vertebrae could not be named."), lambda report: self.logic.nameLevels(bones, level, point)
+        )
+        if named is not None:
+            self.ui.bonesLabel.text = bones_in_words(named)
+            self._segmented = (self._parameterNode.ctVolume,)
             self.ui.statusLabel.text = _("Done.")
 
     def onSegment(self) -> None:
         """Segment the bones in the CT."""
+        from MSKFusionLib.fusion_texts import bones_in_words, found_in_words
+
         node = self._parameterNode
-        ct, level, place = node.ctVolume, node.levelName, node.levelPlace
+        ct, level, place, network = node.ctVolume, node.levelName, node.levelPlace, self._network()
         done = self._run(
             _("The segmentation failed."),
-            lambda report: self.logic.segmentBones(ct, None if level == NO_LEVEL else level, place.value, report),
+            lambda report: self.logic.segmentBones(
+                ct, None if level == NO_LEVEL else level, place.value, report, network=network
+            ),
         )
         if done is not None:
             node.bonesSegmentation = done[0]
             self._segmented = (ct,)
-            self.ui.bonesLabel.text = bonesText(done[1])
+            self.ui.bonesLabel.text = (bones_in_words if done[1].vertebrae else found_in_words)(done[1])
             self.ui.statusLabel.text = _("Done.")
 
     def onSegmentMr(self) -> None:
         """Segment the spine in the MR."""
+        from MSKFusionLib.fusion_texts import found_in_words
+
         node = self._parameterNode
-        mr, level, place = node.mrVolume, node.levelName, node.levelPlace
+        mr, level, place, network = node.mrVolume, node.levelName, node.levelPlace, self._network()
         done = self._run(
             _("The segmentation failed."),
-            lambda report: self.logic.segmentSpineMr(mr, None if level == NO_LEVEL else level, place.value, report),
+            lambda report: self.logic.segmentSpineMr(
+                mr, None if level == NO_LEVEL else level, place.value, report, network=network
+            ),
         )
         if done is not None:
             self._segmentedMr = (mr,)
-            self.ui.mrSpineLabel.text = mrSpineText(done[1])
+            self.ui.mrSpineLabel.text = found_in_words(done[1])
             self.ui.statusLabel.text = _("Done.")
+
+    def _network(self) -> str | None:
+        """Return what network is chosen: its folder or file, its name, or None for the rules."""
+        node = self._parameterNode
+        if node.engine is Engine.FOLDER:
+            return str(node.networkPath)
+        return None if node.engine is Engine.RULES else str(node.engine.value)
 
     def _run(self, failed: str, work: Callable[[Any], Any]) -> Any:
         guard = slicer.util.tryWithErrorDisplay(failed, waitCursor=True)
@@ -254,46 +424,45 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return result
 
 
-def registrationText(result: Any) -> str:
-    """Return the verdict on a registration, in words."""
-    reasons = "; ".join((*result.reasons, *result.warnings))
-    if result.verdict.value == "rejected":
-        return _("Rejected: {reasons}. The MR was not moved.").format(reasons=reasons)
-    left = [b.name for b in result.bones if b.verdict.value == "rejected"]
-    if left:
-        reasons = "; ".join(filter(None, (reasons, _("not placed: {names}").format(names=", ".join(left)))))
-    error = result.expected_error_mm
-    text = _("Accepted.") if error is None else _("Accepted, expected error {error:.1f} mm.").format(error=error)
-    return f"{text} {reasons}".strip()
-
-
-def bonesText(segmentation: Any) -> str:
-    """Return what was found, in words."""
-    whole = [s.name for s in segmentation.vertebrae if s.complete]
-    part = [s.name for s in segmentation.vertebrae if not s.complete]
-    lines = [_("{count} vertebrae wholly in view: {names}.").format(count=len(whole), names=", ".join(whole) or "-")]
-    if part:
-        lines.append(_("Partly in view: {names}.").format(names=", ".join(part)))
-    return " ".join([*lines, *segmentation.notes])
-
-
-def mrSpineText(segmentation: Any) -> str:
-    """Return what was found in an MR, in words."""
-    names = ", ".join(s.name for s in segmentation.segments)
-    return " ".join([_("Found: {names}.").format(names=names), *(f"{note}." for note in segmentation.notes)])
+def runLater(function: Callable[[], None]) -> None:
+    """Call a function when what is being handled is done."""
+    qt.QTimer.singleShot(0, function)
 
 
 class MSKFusionLogic(ScriptedLoadableModuleLogic):
-    """What the buttons do, without them: nodes in, nodes out. Never opens a dialog."""
+    """What the buttons do, without them: nodes in, nodes out. Never opens a dialog.
+
+    Parameters
+    ----------
+    call
+        Does the long work: the function is called in this process, or by `MSKFusionLib.background.in_background` in another.
+    """
+
+    def __init__(self, call: Callable[..., Any] | None = None) -> None:
+        super().__init__()
+        self.call = call or _here
 
     def getParameterNode(self) -> Any:
         """Return the module's parameter node, typed."""
         return MSKFusionParameterNode(super().getParameterNode())
 
     def registerRigid(
-        self, fixedNode: vtkMRMLScalarVolumeNode, movingNode: vtkMRMLScalarVolumeNode, progress: Any = None
+        self,
+        fixedNode: vtkMRMLScalarVolumeNode,
+        movingNode: vtkMRMLScalarVolumeNode,
+        progress: Any = None,
+        *,
+        startRas: Any = None,
+        landmarks: tuple[Any, Any] = (None, None),
     ) -> tuple[vtkMRMLTransformNode, Any]:
         """Register `movingNode` to `fixedNode`; put it under the transform if the result is accepted.
+
+        Parameters
+        ----------
+        startRas
+            4x4 from the fixed node's own frame to the moving one's, from where the search begins.
+        landmarks
+            Point list nodes of the fixed and of the moving image, or None.
 
         Returns
         -------
@@ -307,14 +476,16 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
             What is wrong with the input, in words.
         """
         from MSKFusionLib.mrml import node_to_volume
+        from MSKFusionLib.mrml.place_pair import place_pair
         from MSKFusionLib.progress import no_progress
         from MSKFusionLib.registration import register_rigid
 
         report = progress or no_progress
-        fixed = node_to_volume(fixedNode)
-        result = register_rigid(fixed, node_to_volume(movingNode), progress=report)
+        fixed, moving = node_to_volume(fixedNode), node_to_volume(movingNode)
+        marks = self.landmarks(fixedNode, movingNode, landmarks)
+        result = self.call(register_rigid, fixed, moving, start_ras=startRas, landmarks=marks, progress=report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
-        return _place(result, fixed, fixedNode, movingNode), result
+        return place_pair(result, fixed, fixedNode, movingNode), result
 
     def registerBoneByBone(
         self,
@@ -322,26 +493,58 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         movingNode: vtkMRMLScalarVolumeNode,
         bonesNode: vtkMRMLSegmentationNode,
         progress: Any = None,
+        *,
+        startRas: Any = None,
+        landmarks: tuple[Any, Any] = (None, None),
+        bone: str | None = None,
     ) -> tuple[vtkMRMLTransformNode, Any]:
         """Register each bone of `bonesNode`, a segmentation of the CT, on its own; see `registerRigid`.
+
+        Parameters
+        ----------
+        bone
+            The bone whose motion the whole moving image follows; None bends it from bone to bone.
 
         Returns
         -------
         transform node, registration result
-            A grid transform; beside it there is a linear one for every bone that was placed.
+            A grid transform; beside it there is a linear one for every bone that was placed. A linear one for one `bone`.
         """
         from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
-        from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.registration import register_piecewise
+        from MSKFusionLib.mrml.place_pair import place_pair
+        from MSKFusionLib.progress import no_progress, part
+        from MSKFusionLib.registration import register_piecewise, register_rigid
+        from MSKFusionLib.registration.one_bone import following
         from MSKFusionLib.volume import Modality
 
         report = progress or no_progress
         fixed, moving = node_to_volume(fixedNode), node_to_volume(movingNode)
         ct = fixed if fixed.modality is Modality.CT else moving
         bones = node_to_segmentation(bonesNode, ct)
-        result = register_piecewise(fixed, moving, bones, progress=report)
+        marks = self.landmarks(fixedNode, movingNode, landmarks)
+        first = None
+        if marks is not None:
+            first = self.call(
+                register_rigid, fixed, moving, start_ras=startRas, landmarks=marks, progress=part(report, 0.0, 0.4)
+            )
+            report = part(report, 0.4, 1.0)
+        result = self.call(register_piecewise, fixed, moving, bones, rigid=first, start_ras=startRas, progress=report)
+        if bone is not None:
+            result = following(result, bone)
         report(1.0, _("Updating the scene"))
-        return _place(result, fixed, fixedNode, movingNode), result
+        return place_pair(result, fixed, fixedNode, movingNode), result
+
+    def landmarks(self, fixedNode: Any, movingNode: Any, nodes: tuple[Any, Any]) -> Any:
+        """Return the landmarks of two images that are placed in point lists; None where there are none."""
+        from MSKFusionLib.mrml.point_lists import landmark_pairs
+
+        return landmark_pairs(fixedNode, movingNode, *nodes)
+
+    def nameLevels(self, bonesNode: vtkMRMLSegmentationNode, levelName: str, pointRas: Any) -> Any:
+        """Name the vertebrae of a segmentation from the one at a point (in its own frame), and return them."""
+        from MSKFusionLib.mrml.level_names import name_levels_from
+
+        return name_levels_from(bonesNode, levelName, pointRas)
 
     def segmentBones(
         self,
@@ -349,8 +552,15 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         levelName: str | None = None,
         levelPlace: str = "lowest",
         progress: Any = None,
+        *,
+        network: str | None = None,
     ) -> tuple[vtkMRMLSegmentationNode, Any]:
         """Segment the bones of a CT; `levelName` names the `levelPlace` ("lowest", "highest") vertebra in view.
+
+        Parameters
+        ----------
+        network
+            What finds them in place of the rules (`MSKFusionLib.networks.segment_with_network`); the level is not used then.
 
         Raises
         ------
@@ -363,7 +573,10 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
         hint = None if levelName is None else LevelHint(levelName, levelPlace)
         report = progress or no_progress
-        bones = segment_bones_ct(node_to_volume(ctNode), level_hint=hint, progress=report)
+        if network is None:
+            bones = self.call(segment_bones_ct, node_to_volume(ctNode), level_hint=hint, progress=report)
+        else:
+            bones = self._byNetwork(ctNode, network, report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         # An earlier segmentation may hold the user's edits: it stays.
         scene = ctNode.GetScene()
@@ -378,8 +591,10 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         levelName: str | None = None,
         levelPlace: str = "lowest",
         progress: Any = None,
+        *,
+        network: str | None = None,
     ) -> tuple[vtkMRMLSegmentationNode, Any]:
-        """Segment vertebral bodies, discs and canal of an MR; the level is given as for `segmentBones`.
+        """Segment vertebral bodies, discs and canal of an MR; level and network are given as for `segmentBones`.
 
         Raises
         ------
@@ -393,7 +608,10 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
         hint = None if levelName is None else LevelHint(levelName, levelPlace)
         report = progress or no_progress
-        found = segment_spine_mr(node_to_volume(mrNode), level_hint=hint, progress=report)
+        if network is None:
+            found = self.call(segment_spine_mr, node_to_volume(mrNode), level_hint=hint, progress=report)
+        else:
+            found = self._byNetwork(mrNode, network, report)
         report(1.0, _("Updating the scene"))  # the last chance to cancel
         scene = mrNode.GetScene()
         node = segmentation_to_node(scene, found, scene.GenerateUniqueName(f"{mrNode.GetName()} spine"))
@@ -401,31 +619,18 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         place_under(node, mrNode.GetParentTransformNode())
         return node, found
 
+    def _byNetwork(self, imageNode: Any, network: str, report: Any) -> Any:
+        from MSKFusionLib.errors import InputError
+        from MSKFusionLib.mrml import node_to_volume
+        from MSKFusionLib.networks import segment_with_network
 
-def _place(result: Any, fixed: Any, fixedNode: Any, movingNode: Any) -> Any:
-    """Put a registration into the scene in place of an earlier one of the same pair; return what the MR is put under."""
-    from MSKFusionLib.mrml import place_registration, place_under
-    from MSKFusionLib.registration.result import Verdict
-
-    scene = fixedNode.GetScene()
-    _removeEarlier(scene, fixedNode, movingNode, onlyRejected=result.verdict is Verdict.REJECTED)
-    name = f"{movingNode.GetName()} to {fixedNode.GetName()}"
-    nodes = place_registration(scene, result, fixed, name, movingNode, fixedNode)
-    # The result holds between the two grids; whatever moves the CT moves both.
-    for node in (nodes.whole, *nodes.bones.values()):
-        place_under(node, fixedNode.GetParentTransformNode())
-    return nodes.whole
+        if network in ("", "."):
+            raise InputError("no network is chosen", "Give its folder or file, or let the rules find the bones.")
+        return self.call(segment_with_network, node_to_volume(imageNode), network, progress=report)
 
 
-def _removeEarlier(scene: Any, fixedNode: Any, movingNode: Any, onlyRejected: bool) -> None:
-    """Remove what registering the same pair left before; a rejected result does not displace an accepted one."""
-    from MSKFusionLib.mrml import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE
-
-    for node in slicer.util.getNodesByClass("vtkMRMLTransformNode", scene):
-        ours = node.GetAttribute(ROLE_ATTRIBUTE) in ("registration", "bone-registration")
-        pair = node.GetNodeReference("fixed") is fixedNode and node.GetNodeReference("moving") is movingNode
-        if ours and pair and (not onlyRejected or node.GetAttribute(VERDICT_ATTRIBUTE) == "rejected"):
-            scene.RemoveNode(node)
+def _here(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    return function(*arguments, **keywords)
 
 
 class MSKFusionTest(ScriptedLoadableModuleTest):

@@ -176,7 +176,7 @@ def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, se
         (Segment(22, "L3", "vertebra"),),
     )
 
-    def register_piecewise(fixed, moving, labels, *, progress):
+    def register_piecewise(fixed, moving, labels, *, progress, **_):
         assert (fixed.name, moving.name) == ("CT of P", "T1 of P")
         assert [s.name for s in labels.segments] == ["L3"]
         progress(0.5, "half")

@@ -99,4 +99,5 @@ def modules() -> dict[str, types.ModuleType]:
     i18n = types.ModuleType("slicer.i18n")
     i18n.tr = lambda text: text
     i18n.translate = lambda context, text: text
+    i18n.getContext = lambda file: Path(file).stem
     return {base.__name__: base, i18n.__name__: i18n}

@@ -17,12 +17,14 @@ from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from MSKFusionLib.mrml.headless import headless_scene
 
-from . import parameter_node, pythonqt, scripted_module, slicer_source
+from . import markups_widgets, parameter_node, pythonqt, scripted_module, slicer_source
 from .application import Application
 from .ui_loader import UiLoader
 from .widgets import REGISTRY, qSlicerScriptedLoadableModuleWidget
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Read for the stand-ins that they put into the registry.
+WIDGET_FAMILIES = (markups_widgets,)
 
 
 class Session:

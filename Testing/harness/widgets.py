@@ -19,7 +19,8 @@ Property, Signal = QtCore.Property, QtCore.Signal
 REGISTRY: dict[str, type[QtWidgets.QWidget]] = {}
 
 
-def _registered(cls: type[QtWidgets.QWidget]) -> type[QtWidgets.QWidget]:
+def registered(cls: type[QtWidgets.QWidget]) -> type[QtWidgets.QWidget]:
+    """Let ``.ui`` files find a stand-in."""
     REGISTRY[cls.__name__] = cls
     return cls
 
@@ -53,7 +54,7 @@ def _passed_on(inner: str, name: str, kind: Any) -> tuple[Any, Any]:
 
 
 # ---------------------------------------------------------------------------------------------------------- ctk
-@_registered
+@registered
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     """A titled section that opens and closes."""
 
@@ -99,7 +100,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         painter.drawControl(QtWidgets.QStyle.CE_PushButton, option)
 
 
-@_registered
+@registered
 class ctkSliderWidget(QtWidgets.QWidget):
     """A slider with a spin box; the spin box alone is kept here."""
 
@@ -122,7 +123,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
     suffix, setSuffix = _passed_on("_box", "suffix", str)
 
 
-@_registered
+@registered
 class ctkPathLineEdit(QtWidgets.QWidget):
     """A path with a browse button."""
 
@@ -145,7 +146,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         """Do nothing: there are no settings here."""
 
 
-@_registered
+@registered
 class ctkDirectoryButton(QtWidgets.QPushButton):
     """A button that shows a folder."""
 
@@ -166,7 +167,7 @@ class ctkDirectoryButton(QtWidgets.QPushButton):
 
 
 # ---------------------------------------------------------------------------------------------------------- qMRML
-@_registered
+@registered
 class qMRMLWidget(QtWidgets.QWidget):
     """A widget with a scene, which it hands on to what its ``.ui`` file connects to `mrmlSceneChanged`."""
 
@@ -186,17 +187,17 @@ class qMRMLWidget(QtWidgets.QWidget):
         self.mrmlSceneChanged.emit(scene)
 
 
-@_registered
+@registered
 class qSlicerWidget(qMRMLWidget):
     """The base of Slicer's panels."""
 
 
-@_registered
+@registered
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
     """What Slicer puts a scripted module's panel in."""
 
 
-@_registered
+@registered
 class qMRMLNodeComboBox(QtWidgets.QWidget):
     """A choice of the scene's nodes of some classes, on the real scene.
 

@@ -15,6 +15,8 @@ from .transforms import displacements_to_node, place_under, rigid_to_node
 ROLE_ATTRIBUTE = "MSKPlanner.Role"
 #: ``accepted`` or ``rejected``.
 VERDICT_ATTRIBUTE = "MSKPlanner.Verdict"
+#: What somebody who looked at it decided: ``accepted`` or ``rejected``.
+REVIEW_ATTRIBUTE = "MSKPlanner.Review"
 
 
 @dataclass(frozen=True, eq=False)

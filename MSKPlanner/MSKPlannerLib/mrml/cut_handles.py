@@ -10,6 +10,7 @@ import vtk
 
 from MSKFusionLib.errors import InputError, MSKError
 from MSKFusionLib.frames import FloatArray
+from MSKFusionLib.mrml.observers import Observers
 
 from ..anatomy.limb_landmarks import spoken
 from ..editing import osteotomy_edits
@@ -18,7 +19,6 @@ from ..pipeline import Case
 from ..plan import Point
 from ..plan_osteotomy import Osteotomy
 from .limb_marks import moved_landmarks, wanted_landmarks
-from .observers import Observers
 from .osteotomy_nodes import is_at, plane_frame, put_plane
 from .plan_basis import Basis
 from .plan_scene import ITEM_ATTRIBUTE

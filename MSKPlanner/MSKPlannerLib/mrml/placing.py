@@ -8,10 +8,10 @@ from typing import Any
 import slicer
 
 from MSKFusionLib.mrml import place_under
+from MSKFusionLib.mrml.observers import Observers
 
 from ..plan import Point
 from .item_nodes import axis_ends
-from .observers import Observers
 
 #: Does something after the event that is being handled: a node must not go while its own event is.
 Later = Callable[[Callable[[], None]], None]

@@ -13,6 +13,7 @@ from typing import Any
 import vtk
 
 from MSKFusionLib.errors import InputError, MSKError
+from MSKFusionLib.mrml.observers import Observers
 
 from ..editing import screw_edits
 from ..editing.history import History
@@ -22,7 +23,6 @@ from ..plan_file import plan_from_json
 from ..plan_variants import variant_of, with_variant
 from .cut_handles import CutHandles
 from .item_nodes import axis_ends
-from .observers import Observers
 from .plan_basis import Basis, recalled
 from .plan_scene import ITEM_ATTRIBUTE, PlanNodes, found_plan_nodes, nodes_of_plan
 from .shown_plan import ShownPlan
