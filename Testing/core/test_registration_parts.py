@@ -20,7 +20,7 @@ from MSKFusionLib.registration.mutual_information import (
 from MSKFusionLib.registration.pair import Pair
 from MSKFusionLib.registration.preprocess import at_spacing, even_out_mr, near_bone_under_skin, on_cubes, thin
 from MSKFusionLib.registration.sampling import crop_to_overlap, draw_samples
-from MSKFusionLib.registration.turns import all_turns, turns_within
+from MSKFusionLib.registration.turns import cube_turns, turns_around_each_of_the_cube, turns_within
 from MSKFusionLib.volume import Modality, Volume
 
 
@@ -207,7 +207,8 @@ def test_every_small_turn_has_a_neighbour_in_the_grid():
 
 
 def test_every_turn_at_all_has_a_neighbour_in_the_whole_grid():
-    turns = all_turns(24.0)
+    small, cube = turns_around_each_of_the_cube(24.0), cube_turns()
+    turns = np.einsum("nij,mjk->nmik", small, cube).reshape(-1, 3, 3)
     np.testing.assert_allclose(
         np.einsum("nji,njk->nik", turns, turns), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9
     )

@@ -14,14 +14,13 @@ from ..volume import Volume
 from .bone_fit import BoneFit
 from .climb import climb
 from .expected_error import Refits
-from .global_search import SearchOptions, search
+from .global_search import SearchOptions, search_anywhere, search_near
 from .landmarks import LandmarkPairs
 from .mutual_information import MutualInformation, pose_distance_mm
 from .pair import Pair
 from .preprocess import check_pair
 from .quality import Evidence, judge, warnings_of, weigh
 from .result import RegistrationResult, Verdict
-from .turns import all_turns, turns_within
 
 METHOD = "rigid: gradient-field search over all translations and turns, mutual information to the bone"
 
@@ -29,6 +28,8 @@ METHOD = "rigid: gradient-field search over all translations and turns, mutual i
 _BEST = 20
 #: Landmarks that lie farther from the result than so many of their standard deviations contradict it.
 _MOST_OFF_SD = 5.0
+#: Two searches that end so close together have found the same place.
+_SAME_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def register_rigid(
     found = _register(pair, _near(pair, ct_start, part(progress, 0.05, 0.25)), marks, seed, part(progress, 0.25, 0.6))
     if found.verdict is Verdict.REJECTED and anywhere:
         poses = [found.ct_to_mr_ras, *_anywhere(pair, ct_start, seed, part(progress, 0.6, 0.85))]
-        turned = _register(pair, poses, marks, seed, part(progress, 0.85, 1.0))
+        turned = _register(pair, poses, marks, seed, part(progress, 0.85, 1.0), rejected=found)
         if turned.verdict is Verdict.ACCEPTED or turned.rank > found.rank:
             found = turned
     progress(1.0, f"registration {found.verdict.value}")
@@ -116,18 +117,12 @@ def register_rigid(
 
 def _near(pair: Pair, start: FloatArray, progress: Progress) -> list[FloatArray]:
     """Return candidate poses turned from the start by up to 60 degrees, and the start."""
-    turns = turns_within(60.0, 20.0) @ start[:3, :3]
-    return [c.ct_to_mr_ras for c in search(*pair.at(2.0), pair.signal, turns, SearchOptions(), progress)] + [start]
+    return [c.ct_to_mr_ras for c in search_near(pair, start[:3, :3], SearchOptions(), progress)] + [start]
 
 
 def _anywhere(pair: Pair, start: FloatArray, seed: int, progress: Progress) -> list[FloatArray]:
-    """Return candidate poses turned in any way, each climbed on coarse images.
-
-    The grid is as fine as for turns near the start: on one of 12 mm the true place of small images is often no peak.
-    """
-    options = SearchOptions(candidates=60)
-    turns = all_turns(24.0) @ start[:3, :3]
-    found = search(*pair.at(2.0), pair.signal, turns, options, part(progress, 0.0, 0.8))
+    """Return candidate poses turned in any way, each climbed on coarse images."""
+    found = search_anywhere(pair, start[:3, :3], SearchOptions(), part(progress, 0.0, 0.8))
     # All are climbed at 6 mm; the best also at 10 mm, whose hills are wider but whose summits may lie elsewhere.
     climbs = [(6.0, pose.ct_to_mr_ras) for pose in found] + [(10.0, pose.ct_to_mr_ras) for pose in found[:_BEST]]
     levels = {spacing_mm: pair.information(spacing_mm, 3000, seed, bins=16) for spacing_mm in (10.0, 6.0)}
@@ -152,9 +147,14 @@ class _Found:
 
 
 def _register(
-    pair: Pair, poses: list[FloatArray], marks: LandmarkPairs | None, seed: int, progress: Progress
+    pair: Pair,
+    poses: list[FloatArray],
+    marks: LandmarkPairs | None,
+    seed: int,
+    progress: Progress,
+    rejected: _Found | None = None,
 ) -> _Found:
-    """Refine the most informative of some poses to the bone, and judge the best."""
+    """Refine the most informative of some poses to the bone, and judge the best; not again where it was rejected before."""
     centre = pair.centre_mr_ras
     coarse = pair.information(6.0, 5000, seed, bins=20)
     # All candidates are looked at once, and the more informative half is climbed.
@@ -181,6 +181,8 @@ def _register(
     # A fit that runs away has found something else than the bone it started at.
     if pose_distance_mm(fitted, pose, centre) <= 5.0:
         pose = fitted
+    if rejected is not None and pose_distance_mm(pose, rejected.ct_to_mr_ras, centre) <= _SAME_MM:
+        return rejected
     rank = _ranked(coarse, climb(coarse, pose, centre, restarts=2, landmarks=marks)[1], marks).rank
     rivals = [o.rank for o in optima if pose_distance_mm(o.ct_to_mr_ras, pose, centre) > 10.0]
     evidence, refits = weigh(pair, fit, pose, [rank, *rivals], seed, part(progress, 0.6, 1.0))

@@ -21,16 +21,19 @@ def turns_within(most_deg: float, step_deg: float) -> FloatArray:
     return Rotation.from_rotvec(vectors[np.argsort(length, kind="stable")], degrees=True).as_matrix()
 
 
-def all_turns(step_deg: float) -> FloatArray:
-    """Return turns (N, 3, 3) spread evenly over all there are.
-
-    The lattice of `turns_within` around each of the 24 turns of a cube, as far as it is nearer to that one than to any
-    other; the cube's own come first, since headers are most often wrong by one of them.
-    """
+def cube_turns() -> FloatArray:
+    """Return the 24 turns (24, 3, 3) that bring a cube onto itself, small ones first."""
     cube = Rotation.create_group("O")
-    cube = cube[np.argsort(cube.magnitude(), kind="stable")]
-    near = Rotation.from_matrix(turns_within(63.0, step_deg))
+    # They only swap and flip axes: whole numbers.
+    return np.round(cube[np.argsort(cube.magnitude(), kind="stable")].as_matrix())
+
+
+def turns_around_each_of_the_cube(step_deg: float) -> FloatArray:
+    """Return small turns (N, 3, 3) that, each after each of the cube's, spread evenly over all turns there are.
+
+    The lattice of `turns_within` as far as it is nearer to no turn than to any of the cube's; small ones first.
+    """
+    small = Rotation.from_matrix(turns_within(63.0, step_deg))
     # The cosine of half the angle between each turn and each of the cube's.
-    likeness = np.abs(near.as_quat() @ cube.as_quat().T)
-    near = near[likeness[:, 0] >= likeness.max(axis=1) - 1e-9]
-    return np.concatenate([(turn * cube).as_matrix() for turn in near])
+    likeness = np.abs(small.as_quat() @ Rotation.from_matrix(cube_turns()).as_quat().T)
+    return small[likeness[:, 0] >= likeness.max(axis=1) - 1e-9].as_matrix()
