@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bonetraining.card import Setting, write_bundle
 from bonetraining.learn import learn
@@ -26,7 +27,10 @@ def main() -> int:
     """Run a training."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
-    parser.add_argument("--tiny", action="store_true", help="a minute of one core, to see that the loop works")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--tiny", action="store_true", help="a minute of one core, to see that the loop works")
+    size.add_argument("--small", action="store_true", help="an hour of one core: voxels of 3 mm (what is shipped)")
+    parser.add_argument("--minutes", type=float, help="end after so many minutes of the clock instead of after --steps")
     parser.add_argument("--patients", type=int, help="generated patients to learn from")
     parser.add_argument("--steps", type=int, help="steps of the optimiser")
     parser.add_argument("--batch", type=int, help="windows a step")
@@ -38,7 +42,8 @@ def main() -> int:
     if args.out.exists() and any(args.out.iterdir()):
         parser.error(f"{args.out} is there already")
     given = {k: getattr(args, k) for k in ("patients", "steps", "batch") if getattr(args, k) is not None}
-    setting = replace(Setting.tiny() if args.tiny else Setting(), **given)
+    chosen = Setting.tiny() if args.tiny else Setting.small_cpu() if args.small else Setting()
+    setting = replace(chosen, **given)
     device = choose_device(args.device, NETWORKS)
     began = time.monotonic()
 
@@ -50,12 +55,24 @@ def main() -> int:
         maps.append(patient_maps(seed, setting.spacing_mm, small=setting.small, cache=args.cache))
         say(f"patient {seed} of {setting.patients}")
     every = max(1, setting.steps // 20)
+    ready = time.monotonic()
 
     def report(step: int, loss: float) -> None:
         if step % every == 0 or step == setting.steps - 1:
             say(f"step {step + 1} of {setting.steps}, loss {loss:.3f}")
 
-    state, losses = learn(batches(maps, setting, args.seed), setting, device, args.seed, report)
+    def share_done(step: int) -> float:
+        if args.minutes is None:
+            return step / setting.steps
+        return (time.monotonic() - ready) / (60.0 * args.minutes)
+
+    def keep(step: int, weights: dict[str, Any]) -> None:
+        write_bundle(args.out, replace(setting, steps=step), weights, "not scored yet")
+
+    state, losses = learn(
+        batches(maps, setting, args.seed), setting, device, args.seed, report, share_done=share_done, keep=keep
+    )
+    setting = replace(setting, steps=len(losses))
     write_bundle(args.out, setting, state, "not scored yet")
     patients = (
         generate_patient(replace(patient_options(_HELD_OUT + n, 1.5, small=setting.small), ct_noise_hu=22.0))

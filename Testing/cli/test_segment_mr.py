@@ -4,6 +4,7 @@ import json
 
 import pytest
 from core.mr_blocks import block_spine, dice
+from core.mr_limb import MUSCLE, limb
 
 from MSKFusionLib.segmentation.files import read_segmentation
 from MSKFusionLib.volume import write_image
@@ -48,3 +49,13 @@ def test_a_lesion_alone(mskplanner, tmp_path):
     nothing = mskplanner("segment-mr", tmp_path / "mr.nrrd", "--no-spine", "--out", tmp_path / "x.seg.nrrd")
     assert nothing.status == 2
     assert "--lesion" in nothing.error
+
+
+def test_muscle_and_fat_of_a_limb(mskplanner, tmp_path):
+    mr, truth = limb("T1")
+    write_image(mr, tmp_path / "limb.nrrd")
+    out = tmp_path / "limb.seg.nrrd"
+    done = mskplanner("segment-mr", tmp_path / "limb.nrrd", "--no-spine", "--tissue", "--out", out)
+    assert done.status == 0, done.err
+    assert dice(read_segmentation(out).mask("muscle"), truth == MUSCLE) > 0.93
+    assert "single muscles are not told apart" in done.out

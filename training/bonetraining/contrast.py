@@ -8,21 +8,36 @@ from scipy import ndimage
 
 from .patients import TISSUES, Maps
 
-_CT_SHARE = 0.35
+_CT_SHARE, _USUAL_MR_SHARE = 0.4, 0.35
 _LARGEST_NOISE_HU = 60.0
 _FEWEST_LAYERS = 8
+#: About what the usual weightings show, in the order of `TISSUES`; each is scattered by a third for every image.
+_USUAL_MR = (
+    (0.02, 1.00, 0.35, 0.65, 0.05, 0.35, 0.18, 0.40, 0.20, 0.40),  # T1
+    (0.02, 0.80, 0.22, 0.50, 0.05, 0.60, 1.00, 0.45, 0.15, 0.60),  # T2
+    (0.02, 0.12, 0.30, 0.18, 0.04, 0.70, 1.00, 0.50, 0.30, 0.80),  # fat-suppressed T2, STIR
+    (0.02, 0.90, 0.60, 0.65, 0.08, 0.75, 0.85, 0.65, 0.30, 0.75),  # proton density
+)
 
 
 def draw_image(maps: Maps, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return values (K, J, I): a CT of the patient in about a third of the draws, else a grey value drawn for each tissue."""
-    if rng.random() < _CT_SHARE:
-        image = maps.hu.astype(np.float32)
+    """Return values (K, J, I): a CT of the patient in two of five draws, else MR of about a usual weighting or of any."""
+    kind = rng.random()
+    if kind < _CT_SHARE:
+        shift = rng.normal(0.0, 15.0, len(TISSUES)).astype(np.float32)
+        shift[TISSUES.index("air")] = 0.0
+        bone = np.isin(maps.tissue, (TISSUES.index("marrow"), TISSUES.index("cortex")))
+        image = maps.hu.astype(np.float32) * np.where(bone, np.float32(rng.uniform(0.65, 1.35)), np.float32(1.0))
+        image += shift[maps.tissue]
         image += rng.normal(0.0, rng.uniform(0.0, _LARGEST_NOISE_HU), image.shape).astype(np.float32)
         return _blurred(image, rng)
-    level = rng.uniform(0.0, 1.0, len(TISSUES))
-    level[TISSUES.index("air")] = rng.uniform(0.0, 0.08)
-    if rng.random() < 0.7:  # cortex gives no signal in MR of most weightings
-        level[TISSUES.index("cortex")] = rng.uniform(0.0, 0.15)
+    if kind < _CT_SHARE + _USUAL_MR_SHARE:
+        level = np.array(_USUAL_MR[int(rng.integers(len(_USUAL_MR)))]) * np.exp(rng.normal(0.0, 0.3, len(TISSUES)))
+    else:
+        level = rng.uniform(0.0, 1.0, len(TISSUES))
+        level[TISSUES.index("air")] = rng.uniform(0.0, 0.08)
+        if rng.random() < 0.7:  # cortex gives no signal in MR of most weightings
+            level[TISSUES.index("cortex")] = rng.uniform(0.0, 0.15)
     spread = rng.uniform(0.0, 0.08, len(TISSUES))
     grain = ndimage.gaussian_filter(rng.normal(size=maps.tissue.shape), rng.uniform(0.4, 1.5))
     grain /= max(1e-6, float(grain.std()))

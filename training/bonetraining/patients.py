@@ -83,7 +83,9 @@ def patient_maps(seed: int, spacing_mm: float, *, small: bool, cache: Path | Non
     if file is not None and file.is_file():
         with np.load(file, allow_pickle=False) as held:
             return Maps(held["tissue"], held["target"], held["hu"])
-    made = maps_of(generate_patient(patient_options(seed, spacing_mm, small=small)))
+    # Its MR images are not looked at, and coarse ones cost little.
+    options = replace(patient_options(seed, spacing_mm, small=small), mr_spacing_mm=(6.0, 8.0))
+    made = maps_of(generate_patient(options))
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(file, tissue=made.tissue, target=made.target, hu=made.hu)

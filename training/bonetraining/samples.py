@@ -12,9 +12,12 @@ from MSKFusionLib.networks.build import build_transform
 
 from .card import Setting, normalising
 from .contrast import draw_image
+from .distractors import add_distractors, small_field
 from .patients import TARGETS, Maps
 
 _WINDOWS_AN_IMAGE = 4
+#: Batches' worth of windows to draw from, so that a batch is not of one image.
+_MIXED = 6
 
 
 def batches(maps: Sequence[Maps], setting: Setting, seed: int) -> Iterator[tuple[Any, Any]]:
@@ -28,8 +31,9 @@ def batches(maps: Sequence[Maps], setting: Setting, seed: int) -> Iterator[tuple
     normalise = [build_transform(allowed_call(e, INTENSITY, "", "training"), "training") for e in normalising()]
     held: list[dict[str, Any]] = []
     while True:
-        while len(held) < setting.batch:
-            chosen = maps[int(rng.integers(len(maps)))]
+        while len(held) < _MIXED * setting.batch:
+            chosen = add_distractors(maps[int(rng.integers(len(maps)))], setting.spacing_mm, rng)
+            chosen = small_field(chosen, rng)
             sample = {
                 "image": torch.from_numpy(draw_image(chosen, rng).transpose(2, 1, 0).copy())[None],
                 "target": torch.from_numpy(chosen.target.transpose(2, 1, 0).copy())[None].float(),

@@ -10,6 +10,7 @@ from ..segmentation.labels import Segmentation
 from ..volume import Volume
 from .nnunet import is_nnunet_folder, segment_with_nnunet
 from .segment import segment_with_bundle
+from .shipped import find_network, shipped_networks
 from .totalsegmentator import segment_with_totalsegmentator
 
 TOTALSEGMENTATOR = "totalsegmentator"
@@ -28,7 +29,8 @@ def segment_with_network(
     Parameters
     ----------
     network
-        A MONAI bundle (folder or zip), the folder of a trained nnU-Net, or ``totalsegmentator``.
+        A MONAI bundle (folder or zip), the folder of a trained nnU-Net, the name of a network that comes with the planner
+        (`shipped_networks`), or ``totalsegmentator``.
     device, precision
         See `segment_with_bundle`; the other two decide on their precision themselves.
 
@@ -41,7 +43,14 @@ def segment_with_network(
     """
     word = str(network)
     if word.casefold() not in (TOTALSEGMENTATOR,) and not is_nnunet_folder(Path(word)):
-        return segment_with_bundle(image, word, device=device, precision=precision, progress=progress)
+        place = find_network(word)
+        if not place.exists():
+            raise InputError(
+                "there is no such file or folder, and no network of that name comes with the planner",
+                f"Give a MONAI bundle, or one of: {', '.join((*shipped_networks(), TOTALSEGMENTATOR))}.",
+                where=word,
+            )
+        return segment_with_bundle(image, place, device=device, precision=precision, progress=progress)
     if precision != "auto":
         raise InputError("the precision can be chosen for MONAI bundles only", "Leave it out.")
     if word.casefold() == TOTALSEGMENTATOR:

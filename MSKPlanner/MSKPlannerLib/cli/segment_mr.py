@@ -10,9 +10,17 @@ from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.segmentation import Segmentation
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKFusionLib.segmentation.mr import add_lesion, segment_lesion_mr, segment_spine_mr
+from MSKFusionLib.segmentation.mr import (
+    add_lesion,
+    add_soft_tissue,
+    prepare_mr,
+    segment_lesion_mr,
+    segment_soft_tissue_mr,
+    segment_spine_mr,
+)
 from MSKFusionLib.segmentation.mr.lesion import LESION_FIRST_VALUE
-from MSKFusionLib.volume import Modality, Volume
+from MSKFusionLib.segmentation.mr.prepare import PreparedMR
+from MSKFusionLib.volume import Modality
 
 from ..output_folder import check_files
 from ..records import describe_segmentation
@@ -26,16 +34,23 @@ def segment_mr(args: argparse.Namespace, progress: Progress) -> int:
     target = Path(args.out)
     check_files(target, force=args.force)
     hint = parse_level_hint(args.level)
-    if args.no_spine and not args.lesion:
-        raise InputError("--no-spine leaves nothing to look for", "Give a --lesion, or leave --no-spine out.")
+    if args.no_spine and not args.lesion and not args.tissue:
+        raise InputError(
+            "--no-spine leaves nothing to look for", "Give a --lesion or --tissue, or leave --no-spine out."
+        )
     if args.no_spine and (args.click is not None or hint is not None):
         raise InputError("--click and --level are for the spine", "Leave them out, or --no-spine.")
     # In a folder of CT and MR series the modality chooses; a plain file's values tell.
     mr = load_image(args.image, modality=Modality.MR if Path(args.image).is_dir() else None, series=args.series)
+    progress(0.02, "taking out the coil's shading")
+    image = prepare_mr(mr)
     found = None
     if not args.no_spine:
-        found = segment_spine_mr(mr, click_ras=args.click, level_hint=hint, progress=part(progress, 0.05, 0.7))
-    found = _with_lesions(found, mr, args.lesion, part(progress, 0.7, 0.95))
+        found = segment_spine_mr(image, click_ras=args.click, level_hint=hint, progress=part(progress, 0.05, 0.7))
+    if args.tissue:
+        tissue = segment_soft_tissue_mr(image, found, progress=part(progress, 0.7, 0.8))
+        found = tissue if found is None else add_soft_tissue(found, tissue)
+    found = _with_lesions(found, image, args.lesion, part(progress, 0.8, 0.95))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_segmentation(found, target)
     progress(1.0, "Done")
@@ -54,13 +69,13 @@ def segment_mr(args: argparse.Namespace, progress: Progress) -> int:
 
 
 def _with_lesions(
-    found: Segmentation | None, mr: Volume, clicks: list[list[float]], progress: Progress
+    found: Segmentation | None, image: PreparedMR, clicks: list[list[float]], progress: Progress
 ) -> Segmentation:
     """Return what was found with the lesion of each click in it."""
     for n, click in enumerate(clicks):
         name = "lesion" if len(clicks) == 1 else f"lesion {n + 1}"
         step = part(progress, n / len(clicks), (n + 1) / len(clicks))
-        one = segment_lesion_mr(mr, click, name=name, value=LESION_FIRST_VALUE + n, progress=step)
+        one = segment_lesion_mr(image, click, name=name, value=LESION_FIRST_VALUE + n, progress=step)
         found = one if found is None else add_lesion(found, one)
-    assert found is not None  # there is a spine or a lesion: both missing was refused
+    assert found is not None  # there is a spine, tissue or a lesion: nothing of them was refused
     return found

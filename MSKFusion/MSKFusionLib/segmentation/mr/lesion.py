@@ -47,7 +47,7 @@ class _Region:
 
 
 def segment_lesion_mr(
-    mr: Volume,
+    mr: Volume | PreparedMR,
     click_ras: ArrayLike,
     *,
     name: str = "lesion",
@@ -59,7 +59,7 @@ def segment_lesion_mr(
     Parameters
     ----------
     mr
-        Any sequence in which it differs from what lies round it; slices of 7 mm or less.
+        Any sequence in which it differs from what lies round it; slices of 7 mm or less; or what `prepare_mr` made of it.
     click_ras
         A point (3,) in RAS mm in it, where it looks as most of it does.
 
@@ -85,7 +85,7 @@ def segment_lesion_mr(
         raise InputError(
             f"the click ({', '.join(f'{c:.1f}' for c in point)} RAS mm) lies outside the image",
             "Click into the lesion.",
-            where=mr.name,
+            where=image.source.name,
         )
     progress(0.5, "following the lesion")
     low = np.maximum(np.floor((at - _REACH_MM) / image.volume.spacing_mm), 0).astype(int)

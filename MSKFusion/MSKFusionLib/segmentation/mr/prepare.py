@@ -79,8 +79,8 @@ class PreparedMR:
         return self.from_ras(transform_points(self.source.ijk_to_ras, np.moveaxis(kji[::-1], 0, -1)))
 
 
-def prepare_mr(mr: Volume, cube_mm: float = CUBE_MM) -> PreparedMR:
-    """Return an MR image ready for segmentation.
+def prepare_mr(mr: Volume | PreparedMR, cube_mm: float = CUBE_MM) -> PreparedMR:
+    """Return an MR image ready for segmentation; one that is ready is given back, so that its shading is taken out once.
 
     Raises
     ------
@@ -88,6 +88,8 @@ def prepare_mr(mr: Volume, cube_mm: float = CUBE_MM) -> PreparedMR:
         When it is no MR, is not finite, empty, smaller than 25 mm along an axis, has fewer than 5 slices or slices more
         than 7 mm apart, or shows nothing but noise.
     """
+    if isinstance(mr, PreparedMR):
+        return mr
     check_mr(mr)
     bias, foreground = shading(mr)
     even = (np.asarray(mr.voxels, dtype=np.float32) - float(min(0.0, mr.voxels.min()))) / bias

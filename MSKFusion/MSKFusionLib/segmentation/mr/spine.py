@@ -40,7 +40,7 @@ class _Found:
 
 
 def segment_spine_mr(
-    mr: Volume,
+    mr: Volume | PreparedMR,
     *,
     click_ras: ArrayLike | None = None,
     level_hint: LevelHint | None = None,
@@ -51,7 +51,7 @@ def segment_spine_mr(
     Parameters
     ----------
     mr
-        Slices of 7 mm or less.
+        Slices of 7 mm or less; or what `prepare_mr` made of it, where more is looked for in the same image.
     click_ras
         A point (3,) in RAS mm in any vertebral body; without one the spine is looked for.
     level_hint

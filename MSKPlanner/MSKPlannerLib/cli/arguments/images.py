@@ -79,7 +79,8 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
         "--network",
         metavar="BUNDLE",
         help="find what this network knows: a MONAI bundle (folder or zip), or the folder of a trained nnU-Net; or "
-        "'totalsegmentator' where that is installed; see docs/networks.md",
+        "'msk_bones', which comes with the planner (coarse, for a first look), or 'totalsegmentator' where that is installed; "
+        "see docs/networks.md",
     )
     segment.add_argument(
         "--device", metavar="NAME", help="for a network: auto (default: a GPU where there is one), cpu, cuda or cuda:1"
@@ -100,7 +101,9 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
 def add_segment_mr(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner segment-mr`."""
     segment = command(
-        commands, "segment-mr", "find vertebral bodies, discs, canal and lesions in an MR, without a network"
+        commands,
+        "segment-mr",
+        "find vertebral bodies, discs, canal, muscle, fat and lesions in an MR, without a network",
     )
     segment.add_argument("image", metavar="MR", help=IMAGE)
     segment.add_argument("--out", required=True, metavar="FILE", help=".seg.nrrd, or .nrrd/.nii.gz for a labelmap")
@@ -116,7 +119,13 @@ def add_segment_mr(commands: argparse._SubParsersAction) -> None:
         **THREE,
         help="a point in a lesion, RAS mm: it is labelled too; repeat",
     )
-    segment.add_argument("--no-spine", action="store_true", help="the lesions alone")
+    segment.add_argument(
+        "--tissue",
+        action="store_true",
+        help="muscle and fat too (T1, T2, PD without fat suppression, skin in view): beside and behind the spine, or with "
+        "--no-spine in the whole image, as in a limb",
+    )
+    segment.add_argument("--no-spine", action="store_true", help="lesions or tissue alone")
     segment.add_argument("--force", action="store_true", help="replace an existing file")
     segment.add_argument("--json", action="store_true", help="print the result as JSON")
 
