@@ -137,7 +137,7 @@ class CutArea(TableArea[Osteotomy]):
             return
         self._showing = True
         try:
-            ui.cutKindComboBox.currentIndex = KINDS.index(CutKind(cut.kind))
+            ui.cutKindComboBox.currentIndex = KINDS.index(CutKind(cut.kind)) if cut.form is None else -1
             ui.cutAngleSpinBox.minimum = 0.0 if wedge else -_LARGEST_DEG
             ui.cutAngleSpinBox.value = cut.angle_deg
             ui.cutGapSpinBox.value = 0.0 if cut.gap_mm is None else cut.gap_mm

@@ -17,8 +17,11 @@ def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
     """Return what there is to say of an osteotomy under the table."""
     if cut is None:
         return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
-    facts = [f"{cut.kind.capitalize()} of {cut.angle_deg:.1f}°"]
-    if cut.gap_mm is not None:
+    shift = cut.gap_mm if cut.kind == CutKind.STEP.value else None
+    facts = [
+        f"{cut.what.capitalize()} of {cut.angle_deg:.1f}°" if shift is None else f"Step, lengthened by {shift:.1f} mm"
+    ]
+    if cut.gap_mm is not None and shift is None:
         kerf = cut.planes[0].kerf_mm if cut.kind == CutKind.OPENING.value else 0.0
         # The sawn faces lie half the slot beside the plane each, and open with the wedge.
         wide = cut.gap_mm + kerf * math.cos(math.radians(cut.angle_deg / 2))
@@ -43,7 +46,11 @@ def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
 
 def cut_cells(cut: Osteotomy) -> tuple[str, ...]:
     """Return what the table of osteotomies shows of one."""
-    short = {"opening wedge": "opens", "closing wedge": "closes", "derotation": "turns"}[cut.kind]
+    short = {"opening wedge": "opens", "closing wedge": "closes", "derotation": "turns", "dome": "dome"}.get(
+        cut.kind, "step"
+    )
+    if cut.form is not None and cut.form.name == "biplanar":
+        short = "biplanar"
     kind = f"{short} ✗" if cut.verdict is Verdict.REJECTED else short
     gap = _UNKNOWN if cut.gap_mm is None else f"{cut.gap_mm:z.1f}"
     hinge = _UNKNOWN if cut.hinge.bone_left_mm is None else f"{cut.hinge.bone_left_mm:z.1f}"

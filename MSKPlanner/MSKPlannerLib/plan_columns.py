@@ -124,7 +124,7 @@ GUIDE_COLUMNS = (
 )
 OSTEOTOMY_COLUMNS = (
     Column("Osteotomy", "Name in the plan document", lambda o: o.name),
-    Column("Cut", "What is done at the plane", lambda o: o.kind),
+    Column("Cut", "What is done at the plane", lambda o: o.what),
     Column("Angle", "Of the wedge, or of the turn", lambda o: o.angle_deg, "degrees", 2),
     Column("Gap", "Height of the wedge at the cortex where it is widest", lambda o: o.gap_mm, "mm", 2),
     Column("Bone behind the hinge", "Where that is most", lambda o: o.hinge.bone_left_mm, "mm", 1),

@@ -104,6 +104,12 @@ def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotom
         raise InputError(
             f"this is not the surface of the {osteotomy.bone} that the plan cuts", "Give the same file.", str(args.bone)
         )
+    if osteotomy.form is not None:
+        raise InputError(
+            f"a guide leads the saw along one whole plane, '{osteotomy.name}' is a {osteotomy.what}",
+            "Plan a wedge or a derotation.",
+            where=str(args.plan),
+        )
     if args.face > len(osteotomy.planes):
         raise InputError(f"'{osteotomy.name}' has one plane", "Leave out --face.", where="--face")
     plane = osteotomy.planes[args.face - 1]

@@ -17,11 +17,11 @@ from ..anatomy.leg import LegPoints, find_leg
 from ..anatomy.limb_landmarks import POINTS, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..export.limb_plan import limb_plan, write_fragments
-from ..export.limb_record import describe_leg, describe_turn, describe_wedge
+from ..export.limb_record import describe_leg, describe_plan, form_in_words
 from ..export.limb_report import render_limb_report
 from ..mesh import Mesh
-from ..osteotomy.limb_cut import LimbPlan, asked_cut, plan_limb_cut, plan_two_levels
-from ..osteotomy.limb_turn import LimbTurn
+from ..osteotomy.limb_cut import FORMS, LimbPlan, asked_cut, plan_limb_cut, plan_limb_form, plan_two_levels
+from ..osteotomy.limb_form import FormOptions
 from ..osteotomy.limb_wedge import WedgeOptions
 from ..osteotomy.target import CutLevel, Target, fujisawa
 from ..output_folder import check_output, output_folder
@@ -53,6 +53,7 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     femoral = None if args.femoral_target is None else parse_target(args.femoral_target, "--femoral-target")
     if femoral is not None and target is None:
         raise InputError("--femoral-target is the first of two corrections", "Give --target for the tibia as well.")
+    _check_kind(args)
     options = _options(args)
     bones = read_bones(args, BONES, _SURFACE_STEP_MM)
     placed = {} if args.landmarks is None else read_placed(args.landmarks, POINTS, "leg")
@@ -65,11 +66,11 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     plans: tuple[LimbPlan, ...] = ()
     document: Plan | None = None
     fragments: dict[str, Mesh] = {}
-    if target is not None:
+    if target is not None or args.lengthen_mm is not None:
         progress(0.6, "Planning the correction")
-        plans = _planned(leg, bones, target, femoral, options, args.femoral_wedge)
+        plans = _planned(leg, bones, target, femoral, options, args)
         for name, plan in zip(("correction", "femoral_correction"), reversed(plans), strict=False):
-            record[name] = describe_turn(plan) if isinstance(plan, LimbTurn) else describe_wedge(plan)
+            record[name] = describe_plan(plan)
         first = plans[0] if len(plans) > 1 else None
         asked = [asked_cut(p, args.kerf_mm, first if p is not first else None) for p in plans]
         why = [f"{p.bone.value}: {'; '.join(p.reasons)}" for p in plans if p.reasons]
@@ -86,19 +87,43 @@ def limb(args: argparse.Namespace, progress: Progress) -> int:
     return DONE if document is None or document.verdict is Verdict.ACCEPTED else REJECTED
 
 
+def _check_kind(args: argparse.Namespace) -> None:
+    """Refuse what belongs to another kind of cut than the one that is asked for."""
+    if args.kind is not None and args.femoral_target is not None:
+        raise InputError("at two levels wedges and derotations are planned", "Leave out --kind.", where="--kind")
+    if args.kind not in (None, *FORMS):
+        raise InputError(f"there is no cut of the kind '{args.kind}'", f"Choose {', '.join(FORMS)}.", where="--kind")
+    if args.kind is not None and args.target is None and args.kind != "step":
+        raise InputError("there is nothing to correct to", "Give --target, as hka:0.", where=f"--kind {args.kind}")
+    for name, kind in (("torsion_target", "oblique"), ("lengthen_mm", "step")):
+        if getattr(args, name) is not None and args.kind != kind:
+            raise InputError(f"this belongs to --kind {kind}", f"Add --kind {kind}.", f"--{name.replace('_', '-')}")
+
+
 def _planned(
-    leg: LegPoints, bones: dict[str, Mesh], target: Target, femoral: Target | None, options: WedgeOptions, wedge: str
-) -> tuple[LimbPlan, ...]:
+    leg: LegPoints, bones: dict[str, Mesh], target: Target | None, femoral: Target | None, options: WedgeOptions,
+    args: argparse.Namespace,
+) -> tuple[LimbPlan, ...]:  # fmt: skip
     """Plan the one correction, or that of the femur and then that of the tibia."""
+    if args.kind is not None:
+        torsion = None if args.torsion_target is None else parse_target(args.torsion_target, "--torsion-target")
+        form = FormOptions(args.tongue_mm, args.rise_deg, args.radius_mm, args.step_mm, args.slant_deg)
+        return (
+            plan_limb_form(
+                args.kind, leg.landmarks, bones, target, options, form, torsion=torsion, lengthen_mm=args.lengthen_mm,
+                kerf_mm=args.kerf_mm,
+            ),
+        )  # fmt: skip
+    assert target is not None
     if femoral is None:
         return (plan_limb_cut(leg.landmarks, bones, target, options),)
-    first = WedgeOptions(CutLevel.FEMUR, wedge == "opening")
+    first = WedgeOptions(CutLevel.FEMUR, args.femoral_wedge == "opening")
     return plan_two_levels(leg.landmarks, bones, femoral, target, first, options)
 
 
 def _asked(args: argparse.Namespace) -> dict[str, Any]:
     """Return what was asked for, as the plan document keeps it."""
-    names = (
+    names: tuple[str, ...] = (
         "target",
         "femoral_target",
         "cut",
@@ -109,6 +134,8 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
         "hinge_depth_mm",
         "kerf_mm",
     )
+    if args.kind is not None:
+        names += ("kind", "torsion_target", "tongue_mm", "rise_deg", "radius_mm", "lengthen_mm", "step_mm", "slant_deg")
     return {n: getattr(args, n) for n in names}
 
 
@@ -205,6 +232,10 @@ def _words(record: dict[str, Any]) -> str:
 
 def _correction_in_words(plan: dict[str, Any]) -> str:
     """Return one correction as a sentence or two."""
+    if plan["kind"] in FORMS:
+        wished = [t for t in (plan["target"], plan["second_target"]) if t is not None]
+        aims = " and ".join(f"{MEASURES[t['measure']].title} to {t['value']:g}" for t in wished)
+        return f"Correction {plan['verdict']}{': ' + aims if aims else ''}. {form_in_words(plan)}."
     info = MEASURES[plan["target"]["measure"]]
     text = f"Correction {plan['verdict']}: {info.title} to {plan['target']['value']:g}. "
     if plan["kind"] == "derotation":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from ..anatomy.leg import LegPoints
 from ..anatomy.limb_alignment import LimbAlignment
 from ..anatomy.limb_landmarks import POINTS
 from ..anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
+from ..osteotomy.form_record import form_record
+from ..osteotomy.limb_cut import LimbPlan
+from ..osteotomy.limb_form import LimbForm
 from ..osteotomy.limb_turn import LimbTurn
 from ..osteotomy.limb_wedge import LimbWedge
 from .points_record import describe_points
@@ -78,6 +82,85 @@ def describe_turn(plan: LimbTurn) -> dict[str, Any]:
         "measured_again": _finite(plan.measured_again),
         "target_missed_by": plan.miss,
     }
+
+
+def describe_form(plan: LimbForm) -> dict[str, Any]:
+    """Return a planned correction by a cut of another kind in the same words."""
+    shape, parts = plan.shape, plan.parts
+    form = None if shape.form is None else form_record(shape.form, shape.to_ras)
+    targets = [{"measure": t.measure, "value": t.value} for t in plan.targets]
+    return {
+        "verdict": "accepted" if plan.accepted else "rejected",
+        "reasons": list(plan.reasons),
+        "warnings": list(plan.warnings),
+        "target": targets[0] if targets else None,
+        "second_target": targets[1] if len(targets) > 1 else None,
+        "bone": plan.bone.value,
+        "kind": "oblique" if form is None else form.name,
+        "angle_deg": shape.angle_deg,
+        "gap_mm": parts.gap_mm,
+        "lengthened_mm": None if form is None or form.name != "step" else form.shift_mm,
+        "radius_mm": None if form is None else form.radius_mm,
+        "hinge": {
+            "point_ras": _numbers(shape.hinge.point_ras),
+            "axis_ras": _numbers(shape.hinge.axis_ras),
+            "bone_left_mm": None if parts.section is None else parts.section.bone_left_mm,
+        },
+        "planes": [{"point_ras": _numbers(p.point_ras), "normal_ras": _numbers(p.normal_ras)} for p in parts.planes],
+        "corners_ras": [] if form is None else [list(p) for p in form.corners_ras],
+        "removed_mm3": parts.removed_mm3,
+        "moved_to_corrected_ras": [_numbers(row) for row in plan.motion_ras],
+        "before": _finite(plan.correction.before),
+        "after": _finite(plan.correction.after),
+        "measured_again": _finite(plan.measured_again),
+        "target_missed_by": max(map(abs, plan.misses), default=0.0),
+        "gap_missed_by_mm": parts.gap_miss_mm,
+    }
+
+
+def describe_plan(plan: LimbPlan) -> dict[str, Any]:
+    """Return any planned correction as plain data."""
+    if isinstance(plan, LimbForm):
+        return describe_form(plan)
+    return describe_turn(plan) if isinstance(plan, LimbTurn) else describe_wedge(plan)
+
+
+def form_facts(record: Mapping[str, Any]) -> list[list[Any]]:
+    """Return what there is to say of a record of `describe_form`, as rows of a name and a value."""
+    bone = record["bone"]
+    if record["kind"] == "step":
+        facts: list[list[Any]] = [["Cut", f"step in the {bone}"], ["Lengthened by, mm", record["lengthened_mm"]]]
+    elif record["kind"] == "dome":
+        facts = [
+            ["Cut", f"dome across the {bone}"],
+            ["Radius, mm", record["radius_mm"]],
+            ["Turn about its axis, deg", abs(record["angle_deg"])],
+        ]
+    elif record["kind"] == "biplanar":
+        facts = [
+            ["Cut", f"biplanar opening wedge of the {bone}"],
+            ["Angle, deg", record["angle_deg"]],
+            ["Gap at the cortex, mm", record["gap_mm"]],
+            ["Bone left behind the hinge, mm", record["hinge"]["bone_left_mm"]],
+        ]
+    else:
+        facts = [["Cut", f"single oblique cut of the {bone}"], ["Turn in its plane, deg", abs(record["angle_deg"])]]
+    return [*facts, ["Bone that the saw takes, mm3", record["removed_mm3"]]]
+
+
+def form_in_words(record: Mapping[str, Any]) -> str:
+    """Return what a record of `describe_form` does, in a few words."""
+    bone, angle = record["bone"], abs(record["angle_deg"])
+    if record["kind"] == "step":
+        return f"Step in the {bone}, lengthened by {record['lengthened_mm']:.1f} mm"
+    if record["kind"] == "dome":
+        return f"Dome of {record['radius_mm']:.0f} mm radius across the {bone}, turned by {angle:.2f} degrees"
+    if record["kind"] == "oblique":
+        return f"Single oblique cut of the {bone}, turned by {angle:.2f} degrees in its plane"
+    return (
+        f"Biplanar opening wedge of the {bone}: {angle:.2f} degrees, {record['gap_mm']:.2f} mm at the cortex, "
+        f"{record['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge"
+    )
 
 
 def _numbers(values: FloatArray) -> list[float]:

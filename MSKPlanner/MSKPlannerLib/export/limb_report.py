@@ -15,12 +15,16 @@ from ..anatomy.leg import LegPoints
 from ..anatomy.limb_landmarks import POINTS, LimbLandmarks, spoken
 from ..anatomy.limb_measures import MEASURES
 from ..mesh import Mesh
-from ..osteotomy.limb_cut import LimbPlan
+from ..osteotomy.cut_shape import CutKind
+from ..osteotomy.limb_cut import FORMS, LimbPlan
+from ..osteotomy.limb_form import LimbForm
 from ..osteotomy.limb_turn import LimbTurn
 from ..osteotomy.plane_split import cut_face
+from ..osteotomy.saw_form import line_in_bone
 from ..osteotomy.target import CutLevel
 from .bone_picture import Body, Line, bone_figure
 from .html import bullets, page, table
+from .limb_record import form_facts
 
 _FEMUR, _TIBIA, _TARGET, _POINT = "#0072b2", "#009e73", "#d55e00", "#cc79a7"
 _MOVED = (240, 180, 110)
@@ -91,11 +95,15 @@ def measure_table(record: Mapping[str, Any]) -> str:
 
 
 def _correction(record: Mapping[str, Any]) -> str:
-    target = record["target"]
-    info = MEASURES[target["measure"]]
     missed = ["Target missed by, measured again on the fragments", f"{abs(record['target_missed_by']):.1e}"]
-    facts: list[list[Any]] = [["Target", f"{info.title} {target['value']:g} {info.unit}".strip()]]
-    if record["kind"] == "derotation":
+    facts: list[list[Any]] = []
+    for target in (record["target"], record.get("second_target")):
+        if target is not None:
+            info = MEASURES[target["measure"]]
+            facts.append(["Target", f"{info.title} {target['value']:g} {info.unit}".strip()])
+    if record["kind"] in FORMS:
+        facts += form_facts(record) + ([missed] if facts else [])
+    elif record["kind"] == "derotation":
         facts += [
             ["Cut", f"across the {record['bone']}, at right angles to its mechanical axis"],
             ["Turn of the part below, deg", record["angle_deg"]],
@@ -229,6 +237,8 @@ def _joint_lines(points: LimbLandmarks) -> list[Line]:
 
 
 def _cut_lines(plan: LimbPlan) -> list[Line]:
+    if isinstance(plan, LimbForm):
+        return _form_lines(plan)
     if isinstance(plan, LimbTurn):
         face = cut_face(plan.cut.bone, plan.plane).vertices_ras
         ends = face[[int((face @ d).argmax()) for d in (_across(plan), -_across(plan))]]
@@ -242,7 +252,17 @@ def _cut_lines(plan: LimbPlan) -> list[Line]:
     return lines
 
 
-def _across(plan: LimbTurn) -> FloatArray:
+def _form_lines(plan: LimbForm) -> list[Line]:
+    """Return the line of the cut, and its hinge or axis where that is near."""
+    shape = plan.shape
+    if shape.form is not None:
+        lines = [Line(line_in_bone(plan.parts.moved, shape.form, shape.to_ras), _TARGET, "cut")]
+        return lines if shape.kind is CutKind.STEP else [*lines, Line(shape.hinge.point_ras, _TARGET, "hinge")]
+    face = cut_face(plan.surface, shape.plane).vertices_ras
+    return [Line(face[[int((face @ d).argmax()) for d in (_across(plan), -_across(plan))]], _TARGET, "cut")]
+
+
+def _across(plan: LimbTurn | LimbForm) -> FloatArray:
     """Return a direction in the plane of a cut that the frontal view shows."""
     points = plan.correction.landmarks
     frame = points.tibia_to_ras if plan.bone is CutLevel.TIBIA else points.femur_to_ras

@@ -9,12 +9,15 @@ import numpy as np
 from MSKFusionLib.frames import FloatArray, transform_points
 from MSKFusionLib.segmentation.labels import Segmentation
 
+from ..bone.mesh_depth import surface_points
 from ..mesh import Mesh
 from ..plan_osteotomy import Osteotomy
 from ..screws.structures import StructureMaps, margin_mm
 from .cut_shape import CutKind
 from .plane import Plane
 from .plane_split import cut_face
+from .planned import asked_of, parts_of
+from .saw_form import Tongue, cut_face_of
 
 #: Points of a cut's face lie so far apart, mm.
 _STEP_MM = 1.0
@@ -33,8 +36,10 @@ def with_structures(record: Osteotomy, bone: Mesh, segmentation: Segmentation) -
     """
     if not any(margin_mm(s.name, s.kind) is not None for s in segmentation.segments):
         return record
-    points = [face_points(bone, record, n) for n in range(len(record.planes))]
-    sheet = np.concatenate(points)
+    if record.form is not None:
+        sheet = form_points(bone, record)
+    else:
+        sheet = np.concatenate([face_points(bone, record, n) for n in range(len(record.planes))])
     if not len(sheet):
         return record
     maps = StructureMaps.around(segmentation, sheet)
@@ -47,6 +52,19 @@ def with_structures(record: Osteotomy, bone: Mesh, segmentation: Segmentation) -
         if near[s.name] < s.margin_mm
     ]
     return replace(record, structures_mm=near, notes=(*record.notes, *notes))
+
+
+def form_points(bone: Mesh, record: Osteotomy) -> FloatArray:
+    """Return points (N, 3), RAS mm, of the face of a cut that is no plane; of a biplanar wedge the plane only up to its hinge."""
+    shape = asked_of(record).shape
+    assert shape.form is not None
+    points = surface_points(
+        cut_face_of(parts_of(bone, replace(shape, kerf_mm=0.0)).moved, shape.form, shape.to_ras), _STEP_MM
+    )
+    if not isinstance(shape.form, Tongue):
+        return points
+    local = transform_points(np.linalg.inv(shape.to_ras), points)
+    return np.asarray(points[(local[:, 0] >= -_STEP_MM) | (np.abs(local[:, 2]) > _STEP_MM)])
 
 
 def face_points(bone: Mesh, record: Osteotomy, number: int = 0) -> FloatArray:

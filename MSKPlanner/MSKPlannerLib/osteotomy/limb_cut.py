@@ -1,4 +1,4 @@
-"""The correction of a leg as cuts for the plan document: one wedge or derotation, or one of the femur and one of the tibia."""
+"""The correction of a leg as cuts for the plan document: a wedge, a derotation or another kind, or one of the femur and one of the tibia."""
 
 from __future__ import annotations
 
@@ -14,12 +14,57 @@ from ..anatomy.limb_landmarks import LimbLandmarks
 from ..mesh import Mesh
 from .cut_shape import CutKind, CutShape, shape_of_planes
 from .hinge import Hinge
+from .limb_form import FormOptions, LimbForm, plan_biplanar, plan_dome, plan_lengthening, plan_oblique
 from .limb_turn import BONE_OF_TARGET, LimbTurn, plan_limb_turn
 from .limb_wedge import LimbWedge, WedgeOptions, plan_limb_wedge
 from .planned import AskedCut
+from .saw_form import Tongue
 from .target import CutLevel, Target
 
-LimbPlan = LimbWedge | LimbTurn
+LimbPlan = LimbWedge | LimbTurn | LimbForm
+#: What `plan_limb_form` plans.
+FORMS = ("biplanar", "dome", "oblique", "step")
+
+
+def plan_limb_form(
+    kind: str, points: LimbLandmarks, bones: Mapping[str, Mesh], target: Target | None = None,
+    options: WedgeOptions | None = None, form: FormOptions | None = None, *, torsion: Target | None = None,
+    lengthen_mm: float | None = None, kerf_mm: float = 0.0,
+) -> LimbForm:  # fmt: skip
+    """Return a correction by a cut that is no plain wedge.
+
+    Parameters
+    ----------
+    kind
+        One of `FORMS`: ``biplanar`` and ``dome`` need a target, ``oblique`` a target and a torsion, ``step`` a length.
+
+    Raises
+    ------
+    InputError
+        When one of these, or the surface of the bone, is missing; else as the plans in `limb_form`.
+    """
+    options, form = options or WedgeOptions(), form or FormOptions()
+    name = options.bone.value
+    if name not in bones:
+        raise InputError(f"the surface of the {name} is needed to cut it", f"Give --{name}.")
+    if kind == "step":
+        if lengthen_mm is None or target is not None:
+            raise InputError(
+                "a step lengthens the bone and corrects no angle", "Give --lengthen-mm, and no --target.", "--kind step"
+            )
+        return plan_lengthening(points, bones[name], lengthen_mm, options, form, kerf_mm)
+    if target is None:
+        raise InputError(f"a cut of the kind {kind} needs a target", "Give --target, as hka:0.", f"--kind {kind}")
+    if kind == "oblique":
+        if torsion is None:
+            raise InputError("an oblique cut corrects a torsion too", "Give --torsion-target.", "--kind oblique")
+        return plan_oblique(points, bones[name], target, torsion, options, kerf_mm)
+    if target.measure in BONE_OF_TARGET:
+        raise InputError(f"a {kind} cut does not change a torsion", "Leave out --kind.", f"--kind {kind}")
+    if kind not in FORMS:
+        raise InputError(f"there is no cut of the kind '{kind}'", f"Choose one of {', '.join(FORMS)}.", "--kind")
+    planner = plan_biplanar if kind == "biplanar" else plan_dome
+    return planner(points, bones[name], target, options, form, kerf_mm)
 
 
 def plan_limb_cut(
@@ -103,6 +148,8 @@ def asked_cut(plan: LimbPlan, kerf_mm: float = 0.0, first: LimbPlan | None = Non
     if isinstance(plan, LimbWedge):
         kind = CutKind.OPENING if plan.wedge.opening else CutKind.CLOSING
         shape = CutShape(kind, plan.wedge.section.to_ras, plan.wedge.angle_deg, kerf_mm)
+    elif isinstance(plan, LimbForm):
+        shape = replace(plan.shape, kerf_mm=kerf_mm)
     else:
         # The planned turn is about the bone's axis upwards, the plane's normal looks down.
         turn = Hinge(plan.plane.point_ras, plan.plane.normal_ras)
@@ -110,4 +157,5 @@ def asked_cut(plan: LimbPlan, kerf_mm: float = 0.0, first: LimbPlan | None = Non
     if first is not None:
         shape = shape.transformed(invert_rigid(np.asarray(first.motion_ras)))
     bone = plan.bone.value
-    return AskedCut(f"{bone} {shape.kind.value}", bone, shape, bone, plan.target)
+    words = f"biplanar {shape.kind.value}" if isinstance(shape.form, Tongue) else shape.kind.value
+    return AskedCut(f"{bone} {words}", bone, shape, bone, plan.target)

@@ -205,9 +205,32 @@ def cut_face_of(part: Mesh, form: Form, to_ras: FloatArray) -> Mesh:
     return Mesh(part.vertices_ras, part.faces[on[part.faces].all(axis=1) & middle])
 
 
+def line_in_bone(part: Mesh, form: Form, to_ras: FloatArray) -> FloatArray:
+    """Return the line of a cut (N, 3), RAS mm, as far as it runs in a part that it has made: for pictures."""
+    sheet = sheet_of(form, to_ras)
+    face = cut_face_of(part, form, to_ras)
+    local = transform_points(invert_rigid(sheet.frame_to_ras), part.vertices_ras[np.unique(face.faces)])
+    line, flat = sheet.profile_mm.copy(), local[:, :2]
+    for end, inner in ((0, 1), (-1, -2)):
+        ahead = line[end] - line[inner]
+        ahead /= np.linalg.norm(ahead)
+        reach = (flat - line[inner]) @ ahead
+        beside = np.abs((flat - line[inner]) @ np.array([-ahead[1], ahead[0]]))
+        line[end] = line[inner] + float(reach[beside < _ON_FACE_MM].max(initial=0.0)) * ahead
+    return transform_points(sheet.frame_to_ras, np.column_stack([line, np.full(len(line), local[:, 2].mean())]))
+
+
 def face_area_mm2(part: Mesh, form: Form, to_ras: FloatArray) -> float:
     """Return the area of the cut's face on a part."""
     return float(cut_face_of(part, form, to_ras).area_mm2)
+
+
+def beyond_dome(points_ras: FloatArray, dome: Dome, to_ras: FloatArray) -> np.ndarray:
+    """Tell which points (N, 3) lie on the side of the part that moves."""
+    local = transform_points(invert_rigid(to_ras), points_ras)
+    height = (local[:, 2] - dome.radius_mm) * -np.sign(dome.radius_mm)  # from the axis towards the apex
+    out = np.where(height > 0, np.hypot(local[:, 0], height), np.abs(local[:, 0])) > abs(dome.radius_mm)
+    return np.asarray(out if dome.radius_mm < 0 else ~out)
 
 
 def _check_dome(outer: Mesh, form: Dome, to_ras: FloatArray) -> None:

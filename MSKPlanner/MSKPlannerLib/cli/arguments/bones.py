@@ -95,6 +95,25 @@ def add_limb(commands: argparse._SubParsersAction) -> None:
     limb.add_argument(
         "--femoral-wedge", choices=["opening", "closing"], default="closing", help="of two levels (default closing)"
     )
+    limb.add_argument(
+        "--kind",
+        metavar="KIND",
+        help="another cut than a plain wedge: biplanar (an opening wedge with a second plane that rises behind the tuberosity), dome, "
+        "oblique (one cut for --target and --torsion-target), step (with --lengthen-mm)",
+    )
+    limb.add_argument(
+        "--torsion-target", metavar="WHAT:VALUE", help="of an oblique cut: tibial-torsion:30 or femoral-torsion:15"
+    )
+    limb.add_argument("--tongue-mm", type=float, default=15.0, metavar="MM", help="of a biplanar cut (default 15)")
+    limb.add_argument("--rise-deg", type=float, default=110.0, metavar="DEG", help="between its planes (default 110)")
+    limb.add_argument(
+        "--radius-mm", type=float, metavar="MM", help="of a dome (default: its axis at the height of the joint surface)"
+    )
+    limb.add_argument("--lengthen-mm", type=float, metavar="MM", help="what a step lengthens the bone by")
+    limb.add_argument("--step-mm", type=float, default=40.0, metavar="MM", help="length of a step (default 40)")
+    limb.add_argument(
+        "--slant-deg", type=float, default=0.0, metavar="DEG", help="lean of its long stretch, as of a Z (default 0)"
+    )
     limb.add_argument("--kerf-mm", type=float, default=0.0, metavar="MM", help="what the saw takes (default 0)")
     limb.add_argument(
         "--entry-mm", type=float, metavar="MM", help="where the saw enters, from the knee's joint surface"
