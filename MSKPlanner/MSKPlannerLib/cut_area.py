@@ -31,7 +31,9 @@ TARGETS = (
     ("femoral_torsion_deg", "°", (-40.0, 60.0), 15.0),
     ("tibial_torsion_deg", "°", (-40.0, 80.0), 30.0),
 )
-KINDS = tuple(CutKind)
+#: Of the list of cuts: the plain kinds, then the forms of `osteotomy_edits.with_form`.
+KINDS = (CutKind.OPENING, CutKind.CLOSING, CutKind.TURN)
+FORMS = ("biplanar", "dome", "step")
 _LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
 
 
@@ -119,13 +121,15 @@ class CutArea(TableArea[Osteotomy]):
     def _show_chosen(self) -> None:
         ui, cut = self._ui, self.chosen
         can = self._editable and cut is not None
-        wedge = cut is not None and cut.gap_mm is not None
+        gap = cut is not None and cut.gap_mm is not None
+        step = cut is not None and cut.kind == CutKind.STEP.value
+        wedge = gap and not step
         for widget, possible in (
             (ui.cutKindComboBox, can),
-            (ui.cutAngleSpinBox, can),
-            (ui.cutGapSpinBox, can and wedge),
+            (ui.cutAngleSpinBox, can and not step),
+            (ui.cutGapSpinBox, can and gap),
             (ui.cutKerfSpinBox, can),
-            (ui.cutTargetComboBox, can and cut is not None and bool(cut.role)),
+            (ui.cutTargetComboBox, can and not step and cut is not None and bool(cut.role)),
             (ui.cutTargetSpinBox, can and cut is not None and cut.target is not None),
             (ui.cutReviewedCheckBox, can),
             (ui.turnCutButton, can and wedge),
@@ -137,7 +141,7 @@ class CutArea(TableArea[Osteotomy]):
             return
         self._showing = True
         try:
-            ui.cutKindComboBox.currentIndex = KINDS.index(CutKind(cut.kind)) if cut.form is None else -1
+            ui.cutKindComboBox.currentIndex = _kind_index(cut)
             ui.cutAngleSpinBox.minimum = 0.0 if wedge else -_LARGEST_DEG
             ui.cutAngleSpinBox.value = cut.angle_deg
             ui.cutGapSpinBox.value = 0.0 if cut.gap_mm is None else cut.gap_mm
@@ -171,10 +175,14 @@ class CutArea(TableArea[Osteotomy]):
     # ------------------------------------------------------------------------------------------------ the user's side
     def _on_kind(self, index: int) -> None:
         cut = self.chosen
-        if not self._showing and cut is not None and KINDS[index].value != cut.kind:
-            self._act(
-                f"{KINDS[index].value.capitalize()} at {cut.name}", osteotomy_edits.with_kind, cut.name, KINDS[index]
-            )
+        if self._showing or cut is None or index in (-1, _kind_index(cut)):
+            return
+        if index < len(KINDS):
+            kind = KINDS[index]
+            self._act(f"{kind.value.capitalize()} at {cut.name}", osteotomy_edits.with_kind, cut.name, kind)
+        else:
+            form = FORMS[index - len(KINDS)]
+            self._act(f"{form.capitalize()} at {cut.name}", osteotomy_edits.with_form, cut.name, form)
 
     def _on_angle(self, value: float) -> None:
         cut = self.chosen
@@ -224,6 +232,11 @@ class CutArea(TableArea[Osteotomy]):
 def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:
     """Return the measures that are known, before the first and after the last cut of the leg."""
     return tuple(m for m in whole_change(plan.osteotomies) if m.before is not None or m.after is not None)
+
+
+def _kind_index(cut: Osteotomy) -> int:
+    """Return the row of a cut's kind in the list."""
+    return KINDS.index(CutKind(cut.kind)) if cut.form is None else len(KINDS) + FORMS.index(cut.form.name)
 
 
 def _is_leg(name: str) -> bool:

@@ -103,6 +103,42 @@ def test_angle_gap_and_target_are_one_wedge(panel):
     assert record(panel) == before
 
 
+def test_other_kinds_of_cut(panel):
+    ui = panel.cutUi
+    before = record(panel)
+    ui.cutKindComboBox.currentIndex = 3
+    cut = record(panel)
+    assert cut.form.name == "biplanar"
+    assert (cut.angle_deg, cut.target) == (pytest.approx(before.angle_deg, abs=1e-9), before.target)
+    assert row(panel)[1] == "biplanar"
+    assert measures(panel)["HKA (°)"][1] == "180.0"
+    ui.turnCutButton.click()
+    back, corner, _ = np.array(record(panel).form.corners_ras)
+    assert (corner - back)[1] > 0  # the tongue stays at the front
+    press(panel.ui.undoButton)
+    ui.cutGapSpinBox.value = 7.0
+    assert record(panel).gap_mm == pytest.approx(7.0, abs=1e-9)
+    ui.cutKindComboBox.currentIndex = 4
+    assert record(panel).kind == "dome"
+    assert not ui.cutGapSpinBox.enabled
+    ui.cutTargetComboBox.currentIndex = 1
+    assert measures(panel)["HKA (°)"][1] == "180.0"
+    ui.cutKindComboBox.currentIndex = 5
+    assert record(panel).angle_deg == 0
+    assert not ui.cutAngleSpinBox.enabled
+    ui.cutGapSpinBox.value = 12.0
+    assert float(measures(panel)["Tibia (mm)"][2]) == pytest.approx(12.0, abs=0.1)
+    assert "lengthened by 12.0 mm" in ui.cutLabel.text
+    ui.cutGapSpinBox.value = 45.0
+    assert "come apart" in panel.ui.statusLabel.text
+    assert ui.cutGapSpinBox.value == 12.0
+    ui.cutKindComboBox.currentIndex = 0
+    assert record(panel).form is None
+    while record(panel) != before:
+        press(panel.ui.undoButton)
+    assert ui.cutKindComboBox.currentIndex == 0
+
+
 def _between_faces(panel):
     """From the fragments as they are shown: how far the far edges of their sawn faces lie apart."""
     cut = record(panel)

@@ -15,6 +15,7 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from ..anatomy.limb_alignment import align
 from ..mesh import Mesh
+from ..osteotomy.cut_parts import outlined
 from ..osteotomy.cut_risks import with_structures
 from ..osteotomy.cut_shape import CutKind, CutShape
 from ..osteotomy.hinge import angle_for_gap_deg
@@ -28,6 +29,7 @@ from ..pipeline import Case
 from ..plan import Plan
 from ..plan_osteotomy import Limb, Osteotomy
 from .cut_bones import role_of, surface_of, with_leg
+from .form_edits import lengthened, turned_form, with_form_of
 from .screw_edits import judged_again
 
 #: How far inside the far cortex the hinge of a new cut lies, mm.
@@ -150,7 +152,7 @@ def with_angle(case: Case, name: str, angle_deg: float) -> Case:
 
 
 def with_gap(case: Case, name: str, gap: float) -> Case:
-    """Return the case with a wedge of another height at the cortex, mm; it is for no target then.
+    """Return the case with a wedge of another height at the cortex, mm, or a step drawn apart by it; it is for no target then.
 
     Raises
     ------
@@ -159,10 +161,12 @@ def with_gap(case: Case, name: str, gap: float) -> Case:
     """
     before = osteotomy_of(case, name)
     shape = asked_of(before).shape
+    if shape.kind is CutKind.STEP:
+        return _changed(case, name, lambda a: lengthened(a, gap))
     if shape.kind not in _WEDGES:
-        raise InputError("a derotation opens no gap", "Give an angle.", where=name)
-    face = cut_face(surface_of(case, before.bone), shape.plane).vertices_ras
-    depth = float(((face - shape.to_ras[:3, 3]) @ shape.to_ras[:3, 0]).max())
+        raise InputError(f"a {shape.kind.value} opens no gap", "Give an angle.", where=name)
+    one_degree = outlined(surface_of(case, before.bone), replace(shape, angle_deg=1.0)).gap_mm or 0.0
+    depth = one_degree / (2 * np.sin(np.radians(0.5)))
     return with_angle(case, name, angle_for_gap_deg(gap, depth))
 
 
@@ -175,12 +179,22 @@ def with_kind(case: Case, name: str, kind: CutKind) -> Case:
     """Return the case with another kind of cut in the same plane; a wedge that is turned into a derotation turns by nothing yet."""
 
     def change(asked: AskedCut) -> AskedCut:
-        same = (kind in _WEDGES) == (asked.shape.kind in _WEDGES)
-        shape = replace(asked.shape, kind=kind, angle_deg=asked.shape.angle_deg if same else 0.0)
+        same = (kind in _WEDGES) == (asked.shape.kind in _WEDGES) and asked.shape.kind is not CutKind.DOME
+        shape = replace(asked.shape, kind=kind, angle_deg=asked.shape.angle_deg if same else 0.0, form=None)
         if kind in _WEDGES and not same:  # an axis of its own: as a new cut has it
             mesh = surface_of(case, asked.bone)
             shape = replace(shape, to_ras=_frame_in(mesh, shape.plane))
         return replace(asked, shape=shape, target=None)
+
+    return _changed(case, name, change)
+
+
+def with_form(case: Case, name: str, form: str) -> Case:
+    """Return the case with a cut in the same plane as ``biplanar``, ``dome`` or ``step`` (`form_edits`)."""
+
+    def change(asked: AskedCut) -> AskedCut:
+        mesh = surface_of(case, asked.bone)
+        return with_form_of(case, asked, form, _frame_in(mesh, asked.shape.plane), default_shape(mesh).to_ras[:3, 2])
 
     return _changed(case, name, change)
 
@@ -199,7 +213,7 @@ def turned_over(case: Case, name: str) -> Case:
         along = (face - frame[:3, 3]) @ frame[:3, 0]
         origin = frame[:3, 3] + (along.max() + along.min()) * frame[:3, 0]
         axes = np.column_stack([-frame[:3, 0], -frame[:3, 1], frame[:3, 2]])
-        return replace(asked, shape=replace(asked.shape, to_ras=rigid(axes, origin)))
+        return replace(asked, shape=turned_form(replace(asked.shape, to_ras=rigid(axes, origin))))
 
     return _changed(case, name, change)
 
@@ -321,4 +335,13 @@ def _images(plan: Plan) -> tuple[Any, ...]:
 def _looks(record: Osteotomy) -> tuple[Any, ...]:
     """Return what a reviewer of an osteotomy has looked at."""
     places = tuple(f.image_to_planned_ras for f in record.fragments)
-    return record.kind, record.planes, record.hinge, record.angle_deg, record.target, record.measures, places
+    return (
+        record.kind,
+        record.form,
+        record.planes,
+        record.hinge,
+        record.angle_deg,
+        record.target,
+        record.measures,
+        places,
+    )
