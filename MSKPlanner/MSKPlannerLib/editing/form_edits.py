@@ -12,10 +12,9 @@ from MSKFusionLib.frames import FloatArray, rigid, unit
 
 from ..mesh import Mesh
 from ..osteotomy.cut_shape import CutKind, CutShape
-from ..osteotomy.plane_split import cut_face
 from ..osteotomy.planned import AskedCut
 from ..osteotomy.saw_form import Step, Tongue
-from ..osteotomy.usual_forms import TONGUE_MM, usual_dome, usual_step, usual_tongue
+from ..osteotomy.usual_forms import TONGUE_MM, section_of, usual_dome, usual_step, usual_tongue
 from ..pipeline import Case
 from .cut_bones import surface_of
 
@@ -45,7 +44,7 @@ def with_form_of(case: Case, asked: AskedCut, name: str, wedge_frame: FloatArray
     if name == "biplanar":
         frame = shape.to_ras if shape.kind in (CutKind.OPENING, CutKind.CLOSING) else wedge_frame
         angle = shape.angle_deg if shape.kind is CutKind.OPENING else 0.0
-        along = (cut_face(mesh, shape.plane).vertices_ras - frame[:3, 3]) @ frame[:3, 1]
+        along = (section_of(mesh, shape.plane).vertices_ras - frame[:3, 3]) @ frame[:3, 1]
         thick = min(TONGUE_MM, _TONGUE_SHARE * float(np.ptp(along)))
         made = CutShape(
             CutKind.OPENING, frame, angle, shape.kerf_mm, usual_tongue(mesh, frame, _front(asked, case), thick)
@@ -100,7 +99,7 @@ def _front(asked: AskedCut, case: Case) -> FloatArray:
 def _in_the_middle(mesh: Mesh, shape: CutShape, wedge_frame: FloatArray, along_ras: FloatArray) -> FloatArray:
     """Return the frame turned square to the bone, its origin in the middle of the section that the plane makes."""
     frame = wedge_frame if shape.kind is CutKind.TURN else shape.to_ras
-    face = cut_face(mesh, shape.plane)
+    face = section_of(mesh, shape.plane)
     areas = np.linalg.norm(face.face_area_vectors, axis=1)
     middle = (areas[:, None] * face.triangles_ras.mean(axis=1)).sum(axis=0) / areas.sum()
     z = unit(along_ras if along_ras @ frame[:3, 2] > 0 else -along_ras)

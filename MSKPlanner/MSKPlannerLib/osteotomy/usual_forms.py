@@ -88,11 +88,22 @@ def usual_step(
     return Step(((-far, half), (-lean, half), (lean, -half), (far, -half)), shift_mm)
 
 
-def _face(bone: Mesh, to_ras: FloatArray) -> FloatArray:
-    """Return the corners of the face that the cut's plane makes, in its frame."""
-    plane = Plane(to_ras[:3, 3], to_ras[:3, 2])
+def section_of(bone: Mesh, plane: Plane) -> Mesh:
+    """Return the face that a plane makes in a bone.
+
+    Raises
+    ------
+    GeometryError
+        When it misses the bone.
+    """
     face = cut_face(bone, plane)
     if not len(face.faces):
         gap = float(np.abs(plane.height_mm(bone.vertices_ras)).min())
         raise GeometryError(f"the plane misses the bone by {gap:.1f} mm", "Move it into the bone.", "cut")
+    return face
+
+
+def _face(bone: Mesh, to_ras: FloatArray) -> FloatArray:
+    """Return the corners of the face that the cut's plane makes, in its frame."""
+    face = section_of(bone, Plane(to_ras[:3, 3], to_ras[:3, 2]))
     return np.asarray(transform_points(invert_rigid(to_ras), face.vertices_ras))
