@@ -191,7 +191,7 @@ class GuideRecipe:
     Parameters
     ----------
     kind
-        ``drill``, ``cut`` or ``skin``.
+        ``drill``, ``cut``, ``pin``, ``reduction`` or ``skin``.
     screws, cuts
         What it guides, as it was then.
     options

@@ -22,10 +22,14 @@ from .guides.checks import failed
 from .guides.cutting_guide import CuttingGuideSolid
 from .guides.drill_guide import GuideSolid
 from .guides.options import GuideOptions
-from .guides.recipe import mesh_sha256, recipe_of
+from .guides.pin_guide import PinGuide
+from .guides.recipe import mesh_sha256, moved_by, recipe_of
 from .guides.skin_frame import SkinFrame
+from .guides.sleeve import Sleeve
 from .mesh import body_labels
-from .plan import Guide, GuideRecipe, Point, Screw
+from .osteotomy.drill_first import PlannedHole
+from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Point, Screw
+from .plan_osteotomy import Osteotomy
 
 
 def plan_id(inputs: Sequence[Mapping[str, Any]], segmentation: Mapping[str, Any]) -> str:
@@ -163,16 +167,92 @@ def describe_guide(
     )
 
 
-def describe_cutting_guide(name: str, bone: str, solid: CuttingGuideSolid, inputs: Mapping[str, str]) -> Guide:
-    """Return the document's entry of a cutting guide; `inputs` names what it stands on (`plan.GuideRecipe`)."""
-    recipe = recipe_of(
-        "cut", vars(solid.options), inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction
-    )
+def describe_cutting_guide(
+    name: str,
+    bone: str,
+    solid: CuttingGuideSolid,
+    inputs: Mapping[str, str],
+    holes: Sequence[PlannedHole] = (),
+    osteotomy: Osteotomy | None = None,
+) -> Guide:
+    """Return the document's entry of a cutting guide; `inputs` names what it stands on (`plan.GuideRecipe`).
+
+    Parameters
+    ----------
+    holes, osteotomy
+        What is drilled through it as it shall be after the correction, and that correction.
+    """
+    options: dict[str, Any] = {**vars(solid.options), "label": solid.label, "approach_ras": list(solid.approach_ras)}
+    if osteotomy is not None and holes:
+        options |= _of_correction(holes, osteotomy)
+    recipe = recipe_of("cut", options, inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction)
     said = (
         f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot",
         f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
+        *(f"drill {_depth(s, h)} before the cut" for s, h in zip(solid.hole_sleeves, solid.holes, strict=True)),
     )
     return _described(name, bone, solid, recipe, said)
+
+
+def describe_reduction_guide(
+    name: str,
+    bone: str,
+    label: str,
+    made: PinGuide,
+    inputs: Mapping[str, str],
+    holes: Sequence[PlannedHole],
+    osteotomy: Osteotomy,
+    cut: GuideCut,
+) -> Guide:
+    """Return the document's entry of the guide that brings the holes of a cut bone together."""
+    options = {**vars(made.solid.options), "label": label, **_of_correction(holes, osteotomy)}
+    direction = made.solid.asked_direction
+    recipe = recipe_of("reduction", options, inputs, cuts=[cut], insertion_direction_ras=direction)
+    said = (
+        "put it on after the cut, and wires through it into the holes that were drilled before: the fragments then stand as planned",
+        *(f"wire {_depth(s, h.planned)}" for s, h in zip(made.solid.sleeves, holes, strict=True)),
+    )
+    return _described(name, bone, made.solid, recipe, said)
+
+
+def _of_correction(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> dict[str, Any]:
+    """Return what a recipe keeps of holes and of the correction that brings them together."""
+    return {
+        "holes": [
+            {
+                "name": h.planned.name,
+                "fragment": h.fragment,
+                "entry_ras": list(h.planned.entry_ras),
+                "tip_ras": list(h.planned.tip_ras),
+            }
+            for h in holes
+        ],
+        "moved_by": moved_by(osteotomy),
+    }
+
+
+def _depth(sleeve: Sleeve, pin: GuideScrew) -> str:
+    """Return the words of how deep an instrument goes in a sleeve."""
+    deep = sleeve.length_mm + float(np.linalg.norm(np.subtract(pin.tip_ras, sleeve.entry_ras)))
+    return f"{sleeve.screw}: {deep:.1f} mm from the end of its sleeve to the tip"
+
+
+def describe_pin_guide(
+    name: str, bone: str, label: str, made: PinGuide, inputs: Mapping[str, str], screws: Sequence[Screw] = ()
+) -> Guide:
+    """Return the document's entry of a pin guide; `screws` are those of the plan whose axes its wires take, if any."""
+    options: dict[str, Any] = {**vars(made.solid.options), "label": label}
+    if not screws:
+        options["pins"] = _written(made.pins)
+    direction = made.solid.asked_direction
+    recipe = recipe_of("pin", options, inputs, screws=screws, insertion_direction_ras=direction)
+    said = tuple(_depth(s, p) for s, p in zip(made.solid.sleeves, made.pins, strict=True))
+    return _described(name, bone, made.solid, recipe, said, tuple(s.name for s in screws))
+
+
+def _written(pins: Sequence[GuideScrew]) -> list[dict[str, Any]]:
+    """Return wires as a recipe's options hold them."""
+    return [{"name": p.name, "entry_ras": list(p.entry_ras), "tip_ras": list(p.tip_ras)} for p in pins]
 
 
 def describe_skin_frame(
@@ -196,7 +276,7 @@ def describe_skin_frame(
 def _described(
     name: str,
     level: str,
-    solid: CuttingGuideSolid | SkinFrame,
+    solid: CuttingGuideSolid | GuideSolid | SkinFrame,
     recipe: GuideRecipe,
     said: Sequence[str],
     screws: tuple[str, ...] = (),

@@ -1,16 +1,21 @@
 """`mskplanner cutguide`, `check` and `export` on files, as a user calls them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from core.femur_shapes import femur_mesh
 from core.guide_shapes import box_mesh
 
+from MSKFusionLib.frames import rigid
 from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
-from MSKPlannerLib.guides.recipe import is_current
+from MSKPlannerLib.guides.recipe import is_current, mesh_sha256, why_outdated
 from MSKPlannerLib.mesh import Mesh
-from MSKPlannerLib.plan_file import read_plan
+from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
+from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts, with_files
+from MSKPlannerLib.plan import Plan
+from MSKPlannerLib.plan_file import plan_to_json, read_plan
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +73,38 @@ def test_checks_name_the_place_and_the_exit_status_tells(mskplanner, tmp_path):
     run = mskplanner("check", tmp_path / "empty.stl")
     assert run.status == 2
     assert "cut short" in run.error
+
+
+@pytest.mark.slow
+def test_holes_drilled_first_and_the_guide_that_brings_them_together(mskplanner, tmp_path):
+    write_stl(femur_mesh(2.0, top=150.0), tmp_path / "femur.stl")
+    bone = read_mesh(tmp_path / "femur.stl")
+    shape = CutShape(CutKind.OPENING, rigid(translation=[-7.0, 5.0, 85.0]), 9.0, 1.0)
+    record = plan_cuts([AskedCut("shaft", "femur", shape)], {"femur": bone})[0].record
+    plan = Plan(
+        "plan-1",
+        "2026-01-01T00:00:00+00:00",
+        {},
+        inputs=({"role": "bone", "mesh_sha256": mesh_sha256(bone)},),
+        osteotomies=(with_files(record, {}),),
+    )
+    (tmp_path / "plan.json").write_text(plan_to_json(plan))
+    given = (tmp_path / "femur.stl", "--plan", tmp_path, "--approach", 1, 0.1, 0, "--reduction", 2)
+    run = mskplanner("cutguide", *given, "--hole-spacing", 11, "--hole-depth", 15, "--out", tmp_path / "o")
+    assert run.status == 0, run.err + run.out
+    made = read_plan(tmp_path / "o")
+    assert [g.recipe.kind for g in made.guides] == ["cut", "reduction"]
+    assert all(is_current(g, made) for g in made.guides)
+    run = mskplanner("remake", tmp_path / "o", tmp_path / "femur.stl", "--out", tmp_path / "again")
+    assert run.status == 0, run.err + run.out
+    for file in (f for g in made.guides for f in g.files):
+        assert (tmp_path / "o" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+    # Another angle in the same plane: the holes of both guides would no longer come together.
+    other = plan_cuts([AskedCut("shaft", "femur", shape.turned_by(7.0))], {"femur": bone})[0].record
+    changed = replace(made, osteotomies=(with_files(other, {}),))
+    assert [why_outdated(g, changed) for g in made.guides] == [("the correction of 'shaft' was changed",)] * 2
+    run = mskplanner(
+        "cutguide", *given[:1], *("--point", 0, 5, 85, "--normal", 0, 0, 1), *given[3:], "--out", tmp_path / "n"
+    )
+    assert run.status == 2
+    assert "Give --plan" in run.error

@@ -12,24 +12,35 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
-from ..colours import GUIDE_COLOUR, judged_colour
-from ..export.mesh_files import read_mesh, write_parts
-from ..export.parts import Part
-from ..export.plan_parts import plan_notes
-from ..export.print_sheet import print_sheet
-from ..guides.checks import failed
+from ..export.mesh_files import read_mesh
+from ..guides.cut_options import CuttingGuideOptions
 from ..guides.cutting_guide import design_cutting_guide
+from ..guides.pin_guide import design_pin_guide
 from ..guides.presets import load_cutting_options
 from ..guides.recipe import mesh_sha256
+from ..mesh import Mesh
+from ..osteotomy.drill_first import (
+    CorrectedBone,
+    PlannedHole,
+    as_in_image,
+    corrected_bone,
+    holes_beside,
+    holes_through,
+    reduction_options,
+)
 from ..osteotomy.planned import with_files
-from ..output_folder import check_output, output_folder
+from ..output_folder import check_output
+from ..pipeline import rejections
 from ..plan import GuideCut, Plan, Point
-from ..plan_file import plan_to_json, read_plan
+from ..plan_file import read_plan
 from ..plan_osteotomy import Osteotomy
-from ..records import describe_cutting_guide, software_versions
-from .commands import plan_result
-from .console import say
-from .status import DONE, REJECTED
+from ..records import describe_cutting_guide, describe_reduction_guide, software_versions
+from .pinguide import inputs_of
+from .sites import parse_numbers
+from .write_guides import Written, write_guides
+
+#: The first hole's sleeve stands this far from the block of the slot.
+_OFF_BLOCK_MM = 1.5
 
 
 def cutguide(args: argparse.Namespace, progress: Progress) -> int:
@@ -39,47 +50,91 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     approach = _numbers(args.approach)
     insertion = None if args.insertion is None else _numbers(args.insertion)
     bone = read_mesh(args.bone)
-    cut, osteotomy = _cut(args, mesh_sha256(bone))
+    sha = mesh_sha256(bone)
+    cut, osteotomy = _cut(args, sha)
     if osteotomy is not None and osteotomy.planes[0].kerf_mm:
         options = replace(options, kerf_mm=osteotomy.planes[0].kerf_mm)
+    neighbours = [read_mesh(n) for n in args.neighbour]
+    corrected, holes = _holes(args, bone, osteotomy, approach, options)
     solid = design_cutting_guide(
         bone,
         cut,
         approach,
         options,
         label=args.label,
-        neighbours=[read_mesh(n) for n in args.neighbour],
+        neighbours=neighbours,
+        holes=() if osteotomy is None else as_in_image(holes, osteotomy),
         insertion_direction_ras=insertion,
-        progress=part(progress, 0.0, 0.9),
+        progress=part(progress, 0.0, 0.6 if holes else 0.9),
     )
-    sha = mesh_sha256(bone)
-    guide = describe_cutting_guide(f"{args.label} cutting guide", "bone", solid, {"bone": sha})
+    inputs = inputs_of(bone, neighbours)
+    guide = describe_cutting_guide(f"{args.label} cutting guide", "bone", solid, inputs, holes, osteotomy)
+    made: list[Written] = [(guide, solid.mesh, options.printer, bone)]
+    if corrected is not None and osteotomy is not None:
+        reduced = design_pin_guide(
+            corrected.whole,
+            [h.planned for h in holes],
+            reduction_options(options),
+            label=args.label,
+            progress=part(progress, 0.6, 0.9),
+        )
+        name = f"{args.label} reduction guide"
+        entry = describe_reduction_guide(name, "bone", args.label, reduced, inputs, holes, osteotomy, cut)
+        made.append((entry, reduced.solid.mesh, options.printer, corrected.whole))
     asked = {"label": args.label, "approach_ras": list(approach), "preset": Path(args.preset).name}
+    guides = tuple(g for g, *_ in made)
+    reasons = tuple(rejections(guides))
     plan = Plan(
         plan_id=f"plan-{sha[:6]}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         software=software_versions(),
         inputs=({"role": "bone", "mesh_sha256": sha, "triangles": len(bone.faces)},),
         parameters={"cutting_guide": asked},
-        guides=(guide,),
+        guides=guides,
         osteotomies=() if osteotomy is None else (with_files(osteotomy, {}),),
-        verdict=guide.verdict,
-        reasons=guide.reasons,
+        verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
+        reasons=reasons,
     )
-    notes = plan_notes(plan, guides=[guide])
-    with output_folder(args.out, force=args.force) as folder:
-        (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
-        (folder / guide.file).parent.mkdir()
-        body = Part(guide.name, "guide", solid.mesh, judged_colour(GUIDE_COLOUR, guide.verdict))
-        for file in guide.files:
-            write_parts([body], folder / file, notes=notes)
-        sheet = print_sheet(guide, solid.mesh, plan, printer=options.printer, bone=bone)
-        (folder / guide.file).with_suffix(".html").write_text(sheet, encoding="utf-8")
+    status = write_guides(args, plan, made)
     progress(1.0, "Done")
-    wrong = "; ".join(c.message for c in failed(solid.checks))
-    words = f"{guide.name}: {guide.verdict}. {wrong or '; '.join(guide.notes)}."
-    say(words, plan_result(plan), as_json=args.json)
-    return DONE if guide.verdict is Verdict.ACCEPTED else REJECTED
+    return status
+
+
+def _holes(
+    args: argparse.Namespace,
+    bone: Mesh,
+    osteotomy: Osteotomy | None,
+    approach: Point,
+    options: CuttingGuideOptions,
+) -> tuple[CorrectedBone | None, tuple[PlannedHole, ...]]:
+    """Return the corrected bone and the holes that a reduction guide brings together; none where none is asked for."""
+    if not args.hole and not args.reduction:
+        return None, ()
+    if osteotomy is None:
+        raise InputError(
+            "holes are brought together by a correction, and none is given", "Give --plan.", where="--reduction"
+        )
+    corrected = corrected_bone(bone, osteotomy)
+    if args.hole:
+        return corrected, holes_through(corrected, osteotomy, [_line(t, n) for n, t in enumerate(args.hole, 1)])
+    block = options.slot_thickness_mm / 2 + options.ledge_mm
+    return corrected, holes_beside(
+        corrected,
+        osteotomy,
+        approach,
+        first_mm=block + options.wire_sleeve_diameter_mm / 2 + _OFF_BLOCK_MM,
+        count=args.reduction,
+        spacing_mm=args.hole_spacing,
+        depth_mm=args.hole_depth,
+    )
+
+
+def _line(text: str, number: int) -> tuple[str, Point, Point]:
+    name, equals, rest = text.rpartition("=")
+    ends = [parse_numbers(e, "--hole") for e in rest.split(":")]
+    if len(ends) != 2 or any(len(e) != 3 for e in ends):
+        raise InputError(f"'{text}' is not a hole", "Write --hole NAME=R,A,S:R,A,S, outer point first.", where="--hole")
+    return name.strip() if equals else f"hole {number}", _numbers(ends[0]), _numbers(ends[1])
 
 
 def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotomy | None]:

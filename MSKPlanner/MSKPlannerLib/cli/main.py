@@ -31,6 +31,8 @@ _OWN_FILE = (
     "send",
     "check",
     "cutguide",
+    "pinguide",
+    "remake",
     "skinframe",
     "reduce",
     "segment-mr",

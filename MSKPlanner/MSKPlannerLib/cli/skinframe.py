@@ -30,10 +30,11 @@ from ..output_folder import check_output, output_folder
 from ..percutaneous.skin import Skin, find_skin
 from ..percutaneous.skin_surface import skin_entry_ras, skin_surface
 from ..plan import Plan, Point, Screw
-from ..plan_file import plan_to_json, read_plan
+from ..plan_file import plan_to_json
 from ..records import describe_input, describe_skin_frame, software_versions
 from .commands import plan_result
 from .console import say
+from .pinguide import screws_of_plan
 from .sites import parse_numbers
 from .status import DONE, REJECTED
 
@@ -55,7 +56,7 @@ def skinframe(args: argparse.Namespace, progress: Progress) -> int:
     skin = find_skin(image)
     screws: tuple[Screw, ...] = ()
     if args.plan is not None:
-        screws = _screws(args.plan, args.screws)
+        screws = screws_of_plan(args.plan, args.screws)
         ways = [_way(skin, s.name, s.entry_ras, s.tip_ras) for s in screws]
     elif args.paths is not None:
         ways = _ways_of_paths(args.paths, args.use)
@@ -104,22 +105,6 @@ def _way(skin: Skin, name: str, outer_ras: Sequence[float], target_ras: Sequence
 def _point(values: Sequence[float] | np.ndarray) -> Point:
     r, a, s = (float(v) for v in values)
     return r, a, s
-
-
-def _screws(plan_path: str, names: str | None) -> tuple[Screw, ...]:
-    planned = {s.name: s for s in read_plan(plan_path).screws}
-    if names is None:
-        raise InputError(
-            "it is not said which screws", f"Give --screws; there are: {', '.join(planned)}.", where="--plan"
-        )
-    chosen = []
-    for name in (n.strip() for n in names.split(",") if n.strip()):
-        if name not in planned:
-            raise InputError(f"there is no screw '{name}'", f"There are: {', '.join(planned)}.", where="--screws")
-        if planned[name].verdict is Verdict.REJECTED:
-            raise InputError(f"screw {name} is rejected", "Plan it again, or choose another.", where="--screws")
-        chosen.append(planned[name])
-    return tuple(chosen)
 
 
 def _given_way(number: int, text: str) -> tuple[str, list[float], list[float]]:

@@ -87,6 +87,35 @@ def plan_footprint(
         When no reachable bone lies between the entries.
     """
     deepest = min(e[2] for e in entries_uvw) - _DEEPEST_MM
+    ground = reachable_ground(top, blocked, deepest, spacing_mm, options)
+    middle = _middle_of_bridge(top, ground.usable, entries_uvw, u, v, options)
+    outline = strip_outline(entries_uvw, middle, u, v, options.arm_width_mm / 2, options.sleeve_diameter_mm / 2 + 1.5)
+    rib = strip_outline(entries_uvw, middle, u, v, options.arm_width_mm * _RIB_SHARE / 2, 0.0)
+    crest = _crest(top, ground.usable, middle, u)
+    return Footprint(ground.within(outline, options), rib, ground.floor, crest, middle)
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Where a guide may stand, as maps: whether it can be reached, mm to the edge of that (positive inside), its floor."""
+
+    usable: NDArray[np.bool_]
+    to_edge: Map
+    floor: Map
+
+    def within(self, outline: Map, options: GuideOptions) -> Map:
+        """Return an outline that ends the margin inside the ground's edge."""
+        return smooth_max(outline, np.float32(options.edge_margin_mm) - self.to_edge, 1.0)
+
+
+def reachable_ground(top: Map, blocked: Map, deepest: float, spacing_mm: float, options: GuideOptions) -> Ground:
+    """Return the ground above a height; maps as `plan_footprint`.
+
+    Raises
+    ------
+    ProcessingError
+        When there is none.
+    """
     bone = top > deepest
     usable = bone & (blocked <= top + options.fit_clearance_mm)
     # Specks of bone seen through a gap are no ground to stand on.
@@ -100,13 +129,9 @@ def plan_footprint(
     outside, nearest = ndimage.distance_transform_edt(~usable, sampling=spacing_mm, return_indices=True)
     # The mask's steps would show as a saw in the guide's rim.
     to_edge = ndimage.gaussian_filter((inside - outside).astype(np.float32), 1.0 / spacing_mm)
-    middle = _middle_of_bridge(top, usable, entries_uvw, u, v, options)
-    outline = _strip(entries_uvw, middle, u, v, options.arm_width_mm / 2, options.sleeve_diameter_mm / 2 + 1.5)
-    rib = _strip(entries_uvw, middle, u, v, options.arm_width_mm * _RIB_SHARE / 2, 0.0)
-    outline = smooth_max(outline, np.float32(options.edge_margin_mm) - to_edge, 1.0)
     beyond = ndimage.gaussian_filter(top[tuple(nearest)], 1.0 / spacing_mm)
     floor = np.where(bone, np.minimum(top, beyond), beyond).astype(np.float32)
-    return Footprint(outline, rib, floor, _crest(top, usable, middle, u), middle)
+    return Ground(usable, to_edge, floor)
 
 
 def _middle_of_bridge(
@@ -138,7 +163,7 @@ def _middle_of_bridge(
     return np.array([at_u, v[row], float(np.median(height[found]))])
 
 
-def _strip(
+def strip_outline(
     entries: Sequence[FloatArray], middle: FloatArray, u: FloatArray, v: FloatArray, half_width: float, radius: float
 ) -> Map:
     """Return the outline of discs around the entries and of a strip from each over the middle."""

@@ -5,7 +5,7 @@ There, whatever would keep the guide from coming off again is a running minimum 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, invert_rigid, perpendicular_axes, rigid, transform_points
 
 from ..mesh import Mesh
-from .base import Footprint, column_tops, plan_footprint, wished_gap
+from .base import Footprint, Map, column_tops, plan_footprint, wished_gap
 from .field import Distance, Field, Grid, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
 from .lettering import text_size
 from .options import GuideOptions
@@ -68,6 +68,10 @@ class Seat:
         return ndimage.map_coordinates(values, index.T, order=1, mode="nearest").astype(np.float64)
 
 
+#: Lays a guide's outline: heights of the bone and of what blocks it a column, and the seat that they are of.
+Layout = Callable[[Map, Map, Seat], Footprint]
+
+
 @dataclass(frozen=True, eq=False)
 class Plate:
     """The flat block on the bridge that carries the name: middle and half size in u and v, height of its face."""
@@ -111,17 +115,24 @@ def make_seat(bone: Distance, sleeves: Sequence[Sleeve], frame_to_ras: FloatArra
     # The bridge may cross the midline some way towards the feet or the head.
     low[:2], high[:2] = np.minimum(low[:2], [-14.0, -26.0]), np.maximum(high[:2], [14.0, 18.0])
     low[2] = ends[:, 2].min() - 9.0
-    over = _height_of_bone(bone, frame_to_ras) + options.wall_mm + options.ligament_relief_mm + 6.0
+    middle = height_of_bone(bone, frame_to_ras, np.array([-12.0, -26.0]), np.array([12.0, 18.0]))
+    over = middle + options.wall_mm + options.ligament_relief_mm + 6.0
     high[2] = max(ends[:, 2].max() + options.sleeve_diameter_mm, over)
-    n = np.ceil((high - low) / options.grid_mm).astype(int) + 1
-    grid = Grid(frame_to_ras @ rigid(translation=low), options.grid_mm, (int(n[0]), int(n[1]), int(n[2])))
+    return seat_between(frame_to_ras, low, high, options.grid_mm)
+
+
+def seat_between(frame_to_ras: FloatArray, low: FloatArray, high: FloatArray, step_mm: float) -> Seat:
+    """Return the seat whose grid reaches from one corner of a frame to the other, mm."""
+    n = np.ceil((high - low) / step_mm).astype(int) + 1
+    grid = Grid(frame_to_ras @ rigid(translation=low), step_mm, (int(n[0]), int(n[1]), int(n[2])))
     u, v, w = (a.ravel() + o for a, o in zip(grid.axes(), low, strict=True))
     return Seat(frame_to_ras, grid, u, v, w)
 
 
-def _height_of_bone(bone: Distance, frame_to_ras: FloatArray) -> float:
-    """Return how far the bone reaches outward around the midline, mm: lines from outside, each step as long as is free."""
-    around = np.meshgrid(np.arange(-12.0, 13.0, 2.0), np.arange(-26.0, 19.0, 2.0), [_TALLEST_MM], indexing="ij")
+def height_of_bone(bone: Distance, frame_to_ras: FloatArray, low_uv: FloatArray, high_uv: FloatArray) -> float:
+    """Return how far the bone reaches outward within a rectangle, mm, at least 0: lines from outside, each step as long as is free."""
+    u, v = (np.arange(a, b + 1.0, 2.0) for a, b in zip(low_uv, high_uv, strict=True))
+    around = np.meshgrid(u, v, [_TALLEST_MM], indexing="ij")
     points = np.stack(around, axis=-1).reshape(-1, 3)
     for _ in range(_STEPS_DOWN):
         free = bone.distance_mm(transform_points(frame_to_ras, points)) - _BESIDE_MM
@@ -141,8 +152,14 @@ def make_body(
     seat: Seat,
     options: GuideOptions,
     name: str,
+    layout: Layout | None = None,
 ) -> Body:
     """Return the body of a guide: shell, bridge, sleeves and name plate in one, its contact on the exact clearance.
+
+    Parameters
+    ----------
+    layout
+        Lays the outline over the bone; None: that of a vertebra, its bridge on the midline.
 
     Raises
     ------
@@ -157,7 +174,10 @@ def make_body(
     top = column_tops(d, 0.0, seat.w)
     blocked = column_tops(others, options.neighbour_clearance_mm, seat.w)
     entries = [seat.local(s.entry_ras) for s in sleeves]
-    footprint = plan_footprint(top, blocked, entries, seat.u, seat.v, seat.grid.spacing_mm, options)
+    if layout is None:
+        footprint = plan_footprint(top, blocked, entries, seat.u, seat.v, seat.grid.spacing_mm, options)
+    else:
+        footprint = layout(top, blocked, seat)
     plate = _plan_plate(footprint, top, seat, options, name)
     gap = wished_gap(footprint, seat.w, seat.u, options)
 

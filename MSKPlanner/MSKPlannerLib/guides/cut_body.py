@@ -53,13 +53,13 @@ def cut_body(
     gap = np.full(grid.grid.shape, options.fit_clearance_mm, dtype=np.float32)
     solid = smooth_max(d - gap - np.float32(options.wall_mm), outline[:, :, None], _ROUNDING_MM)
     solid = smooth_min(solid, seat.slot.block_field(points), _FILLET_MM)
-    for wire in seat.wires:
+    for wire in seat.sleeves:
         solid = smooth_min(solid, sleeve_field(wire, points, -_SLEEVE_BELOW_MM), _WIRE_FILLET_MM)
     solid = np.maximum(solid, -room.astype(np.float32))
     solid = above_floor(solid, room.astype(np.float32), floor, grid)
     # What is thin beside a bore or the slot shows only with them open; they themselves are cut exactly later.
     pierced = np.maximum(solid, -seat.slot.opening_field(points))
-    for wire in seat.wires:
+    for wire in seat.sleeves:
         pierced = np.maximum(pierced, -bore_field(wire, points))
     thinnest = min(_THINNEST_MM, options.slot_wall_mm - 0.8, options.wire_wall_mm - 0.8)
     thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2)
@@ -72,7 +72,7 @@ def _grid(seat: CutSeat, options: CuttingGuideOptions) -> Seat:
     """Lay a grid around the block and the wires."""
     low, high = seat.slot.block_corners
     box = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-    ends = np.array([p for s in seat.wires for p in (s.entry_ras, s.end_ras)])
+    ends = np.array([p for s in seat.sleeves for p in (s.entry_ras, s.end_ras)])
     to_seat = np.linalg.inv(seat.frame_to_ras)
     around = np.concatenate([transform_points(to_seat @ seat.slot.to_ras, box), transform_points(to_seat, ends)])
     side = np.array([1.0, 1.0, 0.0]) * (options.wire_sleeve_diameter_mm / 2 + _BEYOND_WIRES_MM) + _MARGIN_MM
@@ -94,7 +94,7 @@ def _footprint(top: Map, blocked: Map, grid: Seat, seat: CutSeat, options: Cutti
     inside = ndimage.distance_transform_edt(usable, sampling=spacing)
     outside, nearest = ndimage.distance_transform_edt(~usable, sampling=spacing, return_indices=True)
     to_edge = ndimage.gaussian_filter((inside - outside).astype(np.float32), 1.0 / spacing)
-    wires = grid.local(np.array([s.entry_ras for s in seat.wires]))[:, 1]
+    wires = grid.local(np.array([s.entry_ras for s in seat.sleeves]))[:, 1]
     reach = options.wire_sleeve_diameter_mm / 2 + _BEYOND_WIRES_MM
     low_v, high_v = float(wires.min()) - reach, float(wires.max()) + reach
     frame = np.maximum(
@@ -108,7 +108,7 @@ def _footprint(top: Map, blocked: Map, grid: Seat, seat: CutSeat, options: Cutti
 
 def _check_whole(pierced: Field, grid: Seat, seat: CutSeat) -> None:
     """Refuse a body that does not hold its sleeves and both ends of its slot."""
-    for wire in seat.wires:
+    for wire in seat.sleeves:
         ring = [
             wire.at(0.7 * wire.length_mm) + r
             for r in _ring(wire.outward_ras, (wire.bore_radius_mm + wire.radius_mm) / 2)

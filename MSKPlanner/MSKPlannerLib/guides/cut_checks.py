@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import vtk
 
 from MSKFusionLib.frames import FloatArray
 
 from ..mesh import Mesh
-from ..plan import Check
+from ..plan import Check, GuideScrew
 from .checks import point
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
@@ -16,6 +18,7 @@ from .field import Distance
 from .fit import Fit
 from .guide_checks import Bones, bore_checks, nearest_on_way, seated_checks
 from .mesh_distance import MeshDistance
+from .sleeve import Sleeve
 from .slot import Slot
 from .stability import GAP_MM, Stability
 
@@ -41,8 +44,9 @@ def check_cutting_guide(
     play: Stability,
     options: CuttingGuideOptions,
     bones: Bones,
+    holes: Sequence[GuideScrew] = (),
 ) -> tuple[tuple[Check, ...], float]:
-    """Return all checks of a cutting guide, and its least wall in mm (letters left out)."""
+    """Return all checks of a cutting guide, and its least wall in mm (letters left out); `holes` as they were asked for."""
     checks, wall = seated_checks(guide, without_letters, fit, options, seat.outward_ras, bones, way_off=sweep_check)
     if not guide.is_closed:
         return tuple(checks), wall
@@ -52,7 +56,11 @@ def check_cutting_guide(
     body = MeshDistance(guide)
     for wire in seat.wires:
         checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)
-        checks.append(_wire_off_cut(wire.entry_ras, wire.outward_ras, wire.screw, wire.side, seat.slot, options))
+        checks.append(_off_cut(wire, options.wire_depth_mm, "wire", seat.slot, options))
+    for hole, asked in zip(seat.holes, holes, strict=True):
+        checks += bore_checks(guide, body, hole, bones, options.wire_diameter_mm)
+        depth = float(np.linalg.norm(np.subtract(asked.tip_ras, hole.entry_ras)))
+        checks.append(_off_cut(hole, depth, "hole", seat.slot, options))
     return tuple(checks), wall
 
 
@@ -147,11 +155,11 @@ def _way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOpti
     return Check("way of the saw", room > 0, room, 0.0, "mm", words, None if room > 0 else point(at))
 
 
-def _wire_off_cut(
-    entry_ras: FloatArray, outward_ras: FloatArray, name: str, side: str, slot: Slot, options: CuttingGuideOptions
-) -> Check:
-    line = entry_ras - np.linspace(0.0, options.wire_depth_mm, 20)[:, None] * outward_ras
-    least = float(np.abs(slot.local(line)[:, 1]).min()) - options.wire_diameter_mm / 2
+def _off_cut(sleeve: Sleeve, depth_mm: float, kind: str, slot: Slot, options: CuttingGuideOptions) -> Check:
+    """Return whether a wire or a hole keeps off the cut, as deep as it goes, and on its own side of it."""
+    line = sleeve.entry_ras - np.linspace(0.0, depth_mm, 20)[:, None] * sleeve.outward_ras
+    heights = slot.local(line)[:, 1]
+    least = float((np.sign(heights[0]) * heights).min()) - options.wire_diameter_mm / 2
     limit = options.wire_to_cut_mm - options.wire_diameter_mm / 2
-    words = f"{name}: {least:.1f} mm from the cut down to {options.wire_depth_mm:.0f} mm"
-    return Check(f"wire to cut {side}", least >= limit - 1e-6, least, limit, "mm", words)
+    words = f"{sleeve.screw}: {least:.1f} mm from the cut down to {depth_mm:.0f} mm"
+    return Check(f"{kind} to cut {sleeve.side}", least >= limit - 1e-6, least, limit, "mm", words)

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rigid, rotation_about, transform_points, unit
+from MSKFusionLib.frames import FloatArray, transform_points, unit
 
-from ..plan import GuideCut
+from ..plan import GuideCut, GuideScrew
 from .cut_options import CuttingGuideOptions
 from .field import Bone, Distance
-from .insertion import local_of, reachable_share, surface_around
-from .sleeve import Sleeve
+from .insertion import insertion_around, local_of, surface_around
+from .sleeve import Sleeve, on_surface, require_apart
 from .slot import Slot
 
 #: The approach may lie this far out of the saw's plane, degrees.
@@ -29,6 +29,8 @@ _BEYOND_BONE_MM = 2.0
 _BELOW_MM = 2.0
 #: Two wires of one side stand at least this far apart, or it gets one.
 _WIRES_APART_MM = 7.0
+#: A hole's entry lies no farther than this from the surface; a wire keeps this far off a hole in the bone.
+_OFF_BONE_MM, _WIRES_ROOM_MM = 1.0, 1.0
 #: A wire enters bone that looks at it to within this cosine: on a steeper one its tip slips.
 _WIRE_SQUARE = 0.6
 
@@ -43,6 +45,8 @@ class CutSeat:
         Rigid 4x4: origin where the saw enters, x across, y along the bone, z the way off.
     reachable
         Share of the bone under the guide that can be touched along the insertion direction.
+    wires, holes
+        Sleeves of the wires that hold it, and of the holes that are drilled through it besides.
     """
 
     frame_to_ras: FloatArray
@@ -52,6 +56,12 @@ class CutSeat:
     half_u_mm: float
     low_v_mm: float
     high_v_mm: float
+    holes: tuple[Sleeve, ...] = ()
+
+    @property
+    def sleeves(self) -> tuple[Sleeve, ...]:
+        """All sleeves: wires, then holes."""
+        return (*self.wires, *self.holes)
 
     @property
     def outward_ras(self) -> FloatArray:
@@ -67,6 +77,7 @@ def seat_of_cut(
     options: CuttingGuideOptions,
     neighbours: Sequence[Bone] = (),
     asked_inward_ras: Sequence[float] | None = None,
+    holes: Sequence[GuideScrew] = (),
 ) -> CutSeat:
     """Place slot, insertion direction and wires on a bone.
 
@@ -74,6 +85,8 @@ def seat_of_cut(
     ----------
     approach_ras
         From the bone to the surgeon; the saw goes against it, within the plane.
+    holes
+        Holes that are drilled through it besides; wires keep off them.
     asked_inward_ras
         The insertion direction that is asked for; None: searched around the saw's.
 
@@ -98,8 +111,8 @@ def seat_of_cut(
     carrying = (np.abs(local[:, 0]) < half_u) & (local[:, 1] > low_v) & (local[:, 1] < high_v)
     carrying &= local[:, 2] > -options.wrap_mm
     obstacles = [surface_around(n, slot_frame)[0] for n in neighbours]
-    frame, share = _insertion(slot_frame, points, normals, areas, carrying, obstacles, asked_inward_ras, cut.name)
-    seat = CutSeat(frame, slot, (), share, half_u, low_v, high_v)
+    frame, share = insertion_around(slot_frame, points, normals, areas, carrying, obstacles, asked_inward_ras, cut.name)
+    seat = CutSeat(frame, slot, (), share, half_u, low_v, high_v, _hole_sleeves(holes, slot, distance, options))
     return replace(seat, wires=_wires(seat, distance, neighbours, options))
 
 
@@ -187,49 +200,6 @@ def _slot(name: str, frame: FloatArray, distance: Distance, width: float, option
     return replace(slot, top_mm=highest + options.fit_clearance_mm + options.slot_height_mm)
 
 
-def _insertion(
-    slot_frame: FloatArray,
-    points: FloatArray,
-    normals: FloatArray,
-    areas: FloatArray,
-    carrying: NDArray[np.bool_],
-    obstacles: Sequence[FloatArray],
-    asked_inward_ras: Sequence[float] | None,
-    name: str,
-) -> tuple[FloatArray, float]:
-    """Return the seat's frame and the share of bone it reaches: the best direction within 24 degrees of the saw's."""
-    if not carrying.any():
-        raise ProcessingError(f"{name}: there is no bone for a guide to sit on.")
-
-    def share_of(candidate: FloatArray) -> float:
-        return reachable_share(candidate, points, normals, areas, carrying, obstacles)
-
-    if asked_inward_ras is not None:
-        outward = -unit(np.asarray(asked_inward_ras, dtype=np.float64))
-        if outward @ slot_frame[:3, 2] < 0.5:
-            raise GeometryError("the insertion direction does not come from the side of the approach", where=name)
-        frame = _turned(slot_frame, outward)
-        return frame, share_of(frame)
-    best, best_score, best_share = slot_frame, -1.0, 0.0
-    for about_x in range(-24, 25, 8):
-        for about_y in range(-24, 25, 8):
-            turn = rotation_about(slot_frame[:3, 0], about_x) @ rotation_about(slot_frame[:3, 1], about_y)
-            frame = _turned(slot_frame, turn @ slot_frame[:3, 2])
-            share = share_of(frame)
-            score = share - 0.003 * (abs(about_x) + abs(about_y))
-            if score > best_score + 1e-9:
-                best, best_score, best_share = frame, score, share
-    if best_share <= 0:
-        raise ProcessingError(f"{name}: nothing of the bone can be reached; another bone is in the way.")
-    return best, best_share
-
-
-def _turned(slot_frame: FloatArray, outward: FloatArray) -> FloatArray:
-    across = slot_frame[:3, 0]
-    u = unit(across - (across @ outward) * outward)
-    return rigid(np.column_stack([u, np.cross(outward, u), outward]), slot_frame[:3, 3])
-
-
 def _wires(
     seat: CutSeat, distance: Distance, neighbours: Sequence[Bone], options: CuttingGuideOptions
 ) -> tuple[Sleeve, ...]:
@@ -247,24 +217,70 @@ def _wires(
             entry = _wire_entry(seat, distance, float(u), side, options)
             if entry is None:
                 continue
-            chosen.append(
-                Sleeve(
-                    screw=f"{seat.slot.name} wire {len(found) + len(chosen) + 1}",
-                    side=f"{len(found) + len(chosen) + 1}",
-                    entry_ras=entry,
-                    outward_ras=seat.outward_ras,
-                    bore_radius_mm=options.wire_bore_mm / 2,
-                    radius_mm=options.wire_sleeve_diameter_mm / 2,
-                    length_mm=options.wire_sleeve_mm,
-                )
+            wire = Sleeve(
+                screw=f"{seat.slot.name} wire {len(found) + len(chosen) + 1}",
+                side=f"{len(found) + len(chosen) + 1}",
+                entry_ras=entry,
+                outward_ras=seat.outward_ras,
+                bore_radius_mm=options.wire_bore_mm / 2,
+                radius_mm=options.wire_sleeve_diameter_mm / 2,
+                length_mm=options.wire_sleeve_mm,
             )
-        if not chosen:
+            if not any(_meet(wire, hole, options) for hole in seat.holes):
+                chosen.append(wire)
+        if not chosen and not any(side * seat.slot.local(h.entry_ras)[1] > 0 for h in seat.holes):
             raise ProcessingError(
                 f"{seat.slot.name}: there is no place for a K-wire on the {word}; make the guide's wires thinner or move "
                 "the plane."
             )
         found += chosen
     return tuple(found)
+
+
+def _hole_sleeves(
+    holes: Sequence[GuideScrew], slot: Slot, distance: Distance, options: CuttingGuideOptions
+) -> tuple[Sleeve, ...]:
+    """Return the sleeves of holes, which keep off each other and off the way of the saw."""
+    sleeves = tuple(
+        on_surface(
+            Sleeve(
+                screw=h.name,
+                side=h.name,
+                entry_ras=np.asarray(h.entry_ras, dtype=np.float64),
+                outward_ras=unit(np.subtract(h.entry_ras, h.tip_ras)),
+                bore_radius_mm=options.wire_bore_mm / 2,
+                radius_mm=options.wire_sleeve_diameter_mm / 2,
+                length_mm=options.wire_sleeve_mm,
+            ),
+            distance,
+        )[0]
+        for h in holes
+    )
+    for s in sleeves:
+        off = abs(float(distance.distance_mm(s.entry_ras[None])[0]))
+        if off > _OFF_BONE_MM:
+            raise GeometryError(f"{s.screw} lies {off:.1f} mm off the bone", "Move it.", where=slot.name)
+        room = float(np.abs(slot.local(np.stack([s.entry_ras, s.end_ras]))[:, 1]).min())
+        least = slot.thickness_mm / 2 + s.radius_mm
+        if room < least:
+            raise GeometryError(
+                f"{s.screw} stands {room:.1f} mm from the cut; its sleeve needs {least:.1f} mm",
+                "Move it away from the cut.",
+                where=slot.name,
+            )
+    require_apart(sleeves)
+    return sleeves
+
+
+def _meet(wire: Sleeve, hole: Sleeve, options: CuttingGuideOptions) -> bool:
+    """Tell whether a wire and a hole meet, in the guide or in the bone."""
+    t = np.linspace(-options.wire_depth_mm, wire.length_mm, 120)[:, None]
+    p, q = wire.entry_ras + t * wire.outward_ras, hole.entry_ras + t * hole.outward_ras
+    away = np.linalg.norm(p[:, None] - q[None], axis=2)
+    in_guide = away[np.ix_(t[:, 0] > 0, t[:, 0] > 0)].min()
+    return bool(
+        in_guide < wire.radius_mm + hole.bore_radius_mm or away.min() < options.wire_diameter_mm + _WIRES_ROOM_MM
+    )
 
 
 def _u_of(seat: CutSeat, sleeve: Sleeve) -> float:

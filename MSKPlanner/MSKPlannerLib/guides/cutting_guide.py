@@ -17,7 +17,7 @@ from MSKFusionLib.frames import FloatArray, rigid
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..mesh import Mesh
-from ..plan import Check, GuideCut, Point
+from ..plan import Check, GuideCut, GuideScrew, Point
 from .cut_body import cut_body
 from .cut_checks import check_cutting_guide
 from .cut_options import CuttingGuideOptions
@@ -71,6 +71,10 @@ class CuttingGuideSolid:
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
     asked_direction: Point | None = None
+    label: str = ""
+    approach_ras: Point = (0.0, 0.0, 0.0)
+    holes: tuple[GuideScrew, ...] = ()
+    hole_sleeves: tuple[Sleeve, ...] = ()
 
 
 def design_cutting_guide(
@@ -81,6 +85,7 @@ def design_cutting_guide(
     *,
     label: str = "C1",
     neighbours: Sequence[Bone] = (),
+    holes: Sequence[GuideScrew] = (),
     insertion_direction_ras: Point | None = None,
     progress: Progress = no_progress,
 ) -> CuttingGuideSolid:
@@ -98,6 +103,8 @@ def design_cutting_guide(
         Name on the guide (`lettering`).
     neighbours
         Bones that guide and saw must not meet.
+    holes
+        Further holes to drill through it, entry in the bone and tip, RAS mm: those that a reduction guide brings together.
     insertion_direction_ras
         The direction to put it on along, towards the bone; None: the one that reaches most bone.
 
@@ -121,7 +128,7 @@ def design_cutting_guide(
     region = Region.around(centre, _REACH_MM)
     exact = distance_to(bone, region)
     others = [distance_to(n, region) for n in neighbours]
-    seat = seat_of_cut(bone, exact, cut, approach, wish, neighbours, insertion_direction_ras)
+    seat = seat_of_cut(bone, exact, cut, approach, wish, neighbours, insertion_direction_ras, holes)
     progress(0.2, f"{cut.name}: body on the bone")
     body, loose = cut_body(exact, others, seat, wish)
     progress(0.6, f"{cut.name}: slot, holes and letters")
@@ -147,9 +154,13 @@ def design_cutting_guide(
         checks=(),
         notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in lost),
         asked_direction=insertion_direction_ras,
+        label=label,
+        approach_ras=(float(approach[0]), float(approach[1]), float(approach[2])),
+        holes=tuple(holes),
+        hole_sleeves=seat.holes,
     )
     bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)
-    checks, wall = check_cutting_guide(mesh, from_manifold(plain), seat, fit, play, wish, bones)
+    checks, wall = check_cutting_guide(mesh, from_manifold(plain), seat, fit, play, wish, bones, holes)
     progress(1.0, f"{cut.name}: guide done")
     return replace(guide, checks=checks, min_wall_mm=wall)
 
@@ -159,10 +170,10 @@ def _with_openings(body: Mesh, seat: CutSeat) -> tuple[Any, list[float]]:
     name = seat.slot.name
     solid = to_manifold(body, f"{name}: body of the guide")
     solid = checked(solid - seat.slot.above_top(), f"{name}: flat top of the block")
-    for wire in seat.wires:
+    for wire in seat.sleeves:
         solid = checked(solid - wire.above_end(), f"{name}: flat end of the sleeve of {wire.screw}")
     solid = checked(solid - seat.slot.opening(), f"{name}: slot")
-    for wire in seat.wires:
+    for wire in seat.sleeves:
         solid = checked(solid - wire.bore(), f"{name}: bore of {wire.screw}")
     return largest_body(solid)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
-from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..mesh import Mesh, body_labels
 from ..plan import Check, Point, Screw
@@ -144,24 +144,38 @@ def design_drill_guide(
     seat = make_seat(exact, sleeves, insertion.frame_to_ras, wish)
     body = make_body(exact, others, sleeves, seat, wish, level)
     bones = Bones(exact, others, surface if isinstance(surface, Mesh) else None)
-    least_wall = load_printer(wish.printer).min_wall_mm
-    progress(0.6, f"{level}: sleeves and letters")
-    guide, plain = _finished(body, bones, sleeves, insertion, wish, level)
+    guide = finished_guide(body, bones, sleeves, insertion, wish, level, part(progress, 0.6, 1.0))
+    return replace(guide, notes=(*words, *guide.notes), asked_direction=insertion_direction_ras)
+
+
+def finished_guide(
+    body: Body,
+    bones: Bones,
+    sleeves: Sequence[Sleeve],
+    insertion: Insertion,
+    options: GuideOptions,
+    level: str,
+    progress: Progress = no_progress,
+) -> GuideSolid:
+    """Return the guide of a body: bores and letters cut, everything measured, walls that are too thin taken away."""
+    least_wall = load_printer(options.printer).min_wall_mm
+    progress(0.0, f"{level}: sleeves and letters")
+    guide, plain = _finished(body, bones, sleeves, insertion, options, level)
     for _ in range(_MENDINGS):
         if not guide.min_wall_mm < least_wall:
             break
         # A grid may leave a thin fin where cuts for several bones meet; what is measured to be thin is taken away.
-        progress(0.8, f"{level}: thin walls")
+        progress(0.5, f"{level}: thin walls")
         thin = thin_places(plain, _THIN_SHARE * least_wall)
         try:
-            body = without_thin(body, exact, sleeves, wish, thin)
+            body = without_thin(body, bones.bone, sleeves, options, thin)
         except ProcessingError as error:
             # More would be lost than a fin: the guide is shown as it is, rejected by its wall.
             guide = replace(guide, notes=(*guide.notes, str(error)))
             break
-        guide, plain = _finished(body, bones, sleeves, insertion, wish, level)
+        guide, plain = _finished(body, bones, sleeves, insertion, options, level)
     progress(1.0, f"{level}: guide done")
-    return replace(guide, notes=(*words, *guide.notes), asked_direction=insertion_direction_ras)
+    return guide
 
 
 def _finished(

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from MSKFusionLib.errors import InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rotation_about, unit
+from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
+from MSKFusionLib.frames import FloatArray, rigid, rotation_about, unit
 
 from ..mesh import Mesh
 from .field import Bone, Distance, Grid, distance_to
@@ -135,6 +135,49 @@ def best_insertion(
             if score > best_score + 1e-9:
                 best, best_score, best_share = candidate, score, share
     return Insertion(best, best_share)
+
+
+def insertion_around(
+    start: FloatArray,
+    points: FloatArray,
+    normals: FloatArray,
+    areas: FloatArray,
+    carrying: NDArray[np.bool_],
+    obstacles: Sequence[FloatArray],
+    asked_inward_ras: Sequence[float] | None,
+    name: str,
+) -> tuple[FloatArray, float]:
+    """Return the seat's frame and the share of bone it reaches: the best direction within 24 degrees of where it starts."""
+    if not carrying.any():
+        raise ProcessingError(f"{name}: there is no bone for a guide to sit on.")
+
+    def share_of(candidate: FloatArray) -> float:
+        return reachable_share(candidate, points, normals, areas, carrying, obstacles)
+
+    if asked_inward_ras is not None:
+        outward = -unit(np.asarray(asked_inward_ras, dtype=np.float64))
+        if outward @ start[:3, 2] < 0.5:
+            raise GeometryError("the insertion direction does not come from the side of the approach", where=name)
+        frame = _turned_to(start, outward)
+        return frame, share_of(frame)
+    best, best_score, best_share = start, -1.0, 0.0
+    for about_x in range(-24, 25, 8):
+        for about_y in range(-24, 25, 8):
+            turn = rotation_about(start[:3, 0], about_x) @ rotation_about(start[:3, 1], about_y)
+            frame = _turned_to(start, turn @ start[:3, 2])
+            share = share_of(frame)
+            score = share - 0.003 * (abs(about_x) + abs(about_y))
+            if score > best_score + 1e-9:
+                best, best_score, best_share = frame, score, share
+    if best_share <= 0:
+        raise ProcessingError(f"{name}: nothing of the bone can be reached; another bone is in the way.")
+    return best, best_share
+
+
+def _turned_to(start: FloatArray, outward: FloatArray) -> FloatArray:
+    across = start[:3, 0]
+    u = unit(across - (across @ outward) * outward)
+    return rigid(np.column_stack([u, np.cross(outward, u), outward]), start[:3, 3])
 
 
 def _outward_of(inward_ras: Sequence[float], back: FloatArray) -> FloatArray:

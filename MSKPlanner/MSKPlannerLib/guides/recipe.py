@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from MSKFusionLib.frames import flip_ras_lps
+from MSKFusionLib.frames import flip_ras_lps, invert_rigid
 from MSKFusionLib.registration.result import Verdict
 
 from ..mesh import Mesh
 from ..plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
+from ..plan_osteotomy import CutPlane, Osteotomy
 
 #: A screw that moved by less than this was only written and read.
 _SAME_PLACE_MM = 1e-6
@@ -69,6 +70,8 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
         if now.verdict is Verdict.REJECTED:
             words.append(f"screw {now.name} is rejected")
     words += [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
+    if "moved_by" in recipe.options:
+        words += [w for cut in recipe.cuts for w in _motion_changes(cut, recipe.options["moved_by"], plan)]
     if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
         words.append("the bones are others")
     if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
@@ -82,12 +85,7 @@ def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
     """Return how the plane of a saw has changed in the plan's osteotomies; a plan without them was given the plane itself."""
     if not plan.osteotomies:
         return []
-    planes = {
-        o.name if len(o.planes) == 1 else f"{o.name}, face {n}": p
-        for o in plan.osteotomies
-        for n, p in enumerate(o.planes, 1)
-    }
-    now = planes.get(made_for.name)
+    now = planes_by_name(plan).get(made_for.name)
     if now is None:
         return [f"the plan has no cut '{made_for.name}' any more"]
     step = np.subtract(now.point_ras, made_for.point_ras)
@@ -97,6 +95,32 @@ def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
         100.0 * float(np.linalg.norm(np.cross(now.normal_ras, made_for.normal_ras))),
     )
     return [f"the plane of '{made_for.name}' was moved"] if moved > _SAME_PLACE_MM else []
+
+
+def moved_by(osteotomy: Osteotomy) -> list[list[float]]:
+    """Return the rigid 4x4, row by row, of the fragment that moves against the one that stays (as that lies in the image)."""
+    places = {f.name: np.array(f.image_to_planned_ras) for f in osteotomy.fragments}
+    motion = invert_rigid(places["staying"]) @ places["moved"]
+    return [[float(x) for x in row] for row in motion]
+
+
+def _motion_changes(made_for: GuideCut, was: Any, plan: Plan) -> list[str]:
+    """Return whether the correction that brings a guide's holes together has changed."""
+    for o in plan.osteotomies:
+        if made_for.name in (o.name, *(f"{o.name}, face {n}" for n in (1, 2))):
+            # Turned parts count at a decimetre from the frame's origin.
+            off = np.abs(np.subtract(moved_by(o), was)) * [100.0, 100.0, 100.0, 1.0]
+            return [f"the correction of '{o.name}' was changed"] if off.max() > 1e-4 else []
+    return []
+
+
+def planes_by_name(plan: Plan) -> dict[str, CutPlane]:
+    """Return the planes of a plan's osteotomies by the names that their guides have; of a wedge's two faces one each."""
+    return {
+        o.name if len(o.planes) == 1 else f"{o.name}, face {n}": p
+        for o in plan.osteotomies
+        for n, p in enumerate(o.planes, 1)
+    }
 
 
 def _labels(plan: Plan) -> str:

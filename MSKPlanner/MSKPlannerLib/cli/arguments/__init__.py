@@ -30,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         screws.add_screws,
         guides.add_guide,
         guides.add_cutguide,
+        guides.add_pinguide,
+        guides.add_remake,
         guides.add_skinframe,
         screws.add_path,
         bones.add_resect,

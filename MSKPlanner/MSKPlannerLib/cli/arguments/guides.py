@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .shared import IMAGE, THREE, command, output
+from .shared import IMAGE, SURFACE, THREE, command, output
 
 
 def add_guide(commands: argparse._SubParsersAction) -> None:
@@ -39,9 +39,72 @@ def add_cutguide(commands: argparse._SubParsersAction) -> None:
         "--insertion", **THREE, help="the direction to put it on along, towards the bone (default: searched)"
     )
     cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    cutguide.add_argument(
+        "--reduction",
+        type=int,
+        default=0,
+        metavar="N",
+        help="with --plan: N holes in each fragment, drilled through it before the cut, and a second guide that brings them together",
+    )
+    cutguide.add_argument(
+        "--hole",
+        action="append",
+        default=[],
+        metavar="NAME=R,A,S:R,A,S",
+        help="such a hole where it shall be after the correction, outer point and tip; repeat",
+    )
+    cutguide.add_argument(
+        "--hole-spacing", type=float, default=12.0, metavar="MM", help="from hole to hole (default 12)"
+    )
+    cutguide.add_argument("--hole-depth", type=float, default=20.0, metavar="MM", help="of --reduction (default 20)")
     cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
     cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
     output(cutguide)
+
+
+def add_pinguide(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner pinguide`."""
+    pins = command(commands, "pinguide", "design a guide that leads K-wires into a bone, parallel or converging")
+    pins.add_argument("bone", metavar="BONE", help=f"its closed surface: {SURFACE}")
+    pins.add_argument("--name", metavar="NAME", help="which structure of a label map")
+    pins.add_argument(
+        "--pin", action="append", default=[], metavar="NAME=R,A,S:R,A,S", help="a wire, outer point and tip; repeat"
+    )
+    pins.add_argument("--at", **THREE, help="the middle of a row of wires, RAS mm")
+    pins.add_argument(
+        "--outward", **THREE, help="the direction from the bone to the surgeon, which the wires lie about"
+    )
+    pins.add_argument("--along", **THREE, help="the direction the row runs in")
+    pins.add_argument("--count", type=int, default=2, metavar="N", help="how many wires (default 2)")
+    pins.add_argument("--spacing", type=float, default=15.0, metavar="MM", help="from wire to wire (default 15)")
+    pins.add_argument(
+        "--converge", type=float, default=0.0, metavar="DEG", help="angle from wire to wire, tips together (default 0)"
+    )
+    pins.add_argument("--depth", type=float, default=30.0, metavar="MM", help="from entry to tip (default 30)")
+    pins.add_argument(
+        "--plan", metavar="PLAN", help="a plan with screws in the coordinates of BONE: wires on their axes"
+    )
+    pins.add_argument("--screws", metavar="NAME,NAME", help="which of its screws")
+    pins.add_argument("--wire", type=float, metavar="MM", help="diameter of the wires (default: the preset's)")
+    pins.add_argument(
+        "--insertion",
+        **THREE,
+        help="the direction to put it on along, towards the bone (default: along parallel wires)",
+    )
+    pins.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    pins.add_argument("--label", default="P1", help="name on the guide (default P1)")
+    pins.add_argument("--preset", default="pin", metavar="NAME", help="guide preset or .toml file (default pin)")
+    output(pins)
+
+
+def add_remake(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner remake`."""
+    again = command(commands, "remake", "make the pin and cutting guides of a plan again, each by its recipe")
+    again.add_argument("plan", metavar="PLAN", help="what pinguide or cutguide wrote: a folder with a plan.json")
+    again.add_argument("bone", metavar="BONE", help=f"the surface that they stand on: {SURFACE}")
+    again.add_argument("--name", metavar="NAME", help="which structure of a label map")
+    again.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
+    output(again)
 
 
 def add_skinframe(commands: argparse._SubParsersAction) -> None:

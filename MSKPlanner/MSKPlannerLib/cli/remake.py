@@ -1,0 +1,42 @@
+"""`mskplanner remake`: the pin and cutting guides of a plan made again on the surface that they stand on."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.progress import Progress, part
+
+from ..export.mesh_files import read_mesh
+from ..output_folder import check_output
+from ..pipeline import rejections
+from ..plan_file import read_plan
+from ..remake_guides import KINDS
+from ..remake_guides import remake as made_again
+from .surface_input import read_surfaces
+from .write_guides import Written, write_guides
+
+
+def remake(args: argparse.Namespace, progress: Progress) -> int:
+    """Make the guides of a plan again, each by its recipe, and write them with the plan."""
+    check_output(args.out, force=args.force)
+    plan = read_plan(args.plan)
+    _, bone = read_surfaces(args.bone).one(args.name, "bone")
+    neighbours = [read_mesh(n) for n in args.neighbour]
+    mine = [g for g in plan.guides if g.recipe is not None and g.recipe.kind in KINDS]
+    if not mine:
+        raise InputError("the plan has no pin, cutting or reduction guide", "Design one.", where=str(args.plan))
+    made: list[Written] = []
+    for n, guide in enumerate(mine):
+        step = part(progress, n / len(mine), 0.95 * (n + 1) / len(mine))
+        entry, mesh, shown = made_again(guide, plan, bone, neighbours, progress=step)
+        assert guide.recipe is not None
+        made.append((entry, mesh, str(guide.recipe.options.get("printer", "sla")), shown))
+    entries = {g.name: g for g, *_ in made}
+    stale = set(rejections(plan.guides))
+    guides = tuple(entries.get(g.name, g) for g in plan.guides)
+    reasons = (*(r for r in plan.reasons if r not in stale), *rejections(guides))
+    status = write_guides(args, replace(plan, guides=guides, reasons=reasons), made)
+    progress(1.0, "Done")
+    return status

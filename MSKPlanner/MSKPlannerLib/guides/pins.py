@@ -1,0 +1,219 @@
+"""K-wires that a guide leads: given one by one, or as a row of parallel or converging ones on the surface of a bone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from MSKFusionLib.errors import GeometryError, InputError
+from MSKFusionLib.frames import FloatArray, rotation_about, unit
+
+from ..plan import Check, GuideScrew, Point
+from .checks import point
+from .field import Distance
+from .options import GuideOptions
+from .sleeve import Sleeve, require_apart
+
+#: A wire's way into the bone is looked for this far on both sides of where it is asked for, in such steps.
+_LOOK_MM, _STEP_MM = 80.0, 0.25
+#: Wires turned against each other by less than this are parallel: the guide comes off over them.
+PARALLEL_DEG = 0.5
+#: So much room two wires keep in the bone, and a wire to a bone that it is not for.
+APART_MM = 1.0
+
+
+def row_of_pins(
+    bone: Distance,
+    at_ras: Sequence[float] | FloatArray,
+    outward_ras: Sequence[float] | FloatArray,
+    along_ras: Sequence[float] | FloatArray,
+    *,
+    count: int = 2,
+    spacing_mm: float = 15.0,
+    converge_deg: float = 0.0,
+    depth_mm: float = 30.0,
+) -> tuple[GuideScrew, ...]:
+    """Return wires in a row, each turned against the one before it by the same angle.
+
+    Parameters
+    ----------
+    at_ras
+        The middle of the row, RAS mm: all wires cross the plane through it across `outward_ras`, `spacing_mm` apart.
+    outward_ras
+        From the bone to the surgeon; the wires' axes lie about it.
+    along_ras
+        The way the row runs; what of it lies along `outward_ras` does not count.
+    converge_deg
+        Angle from wire to wire: positive brings their tips together, 0 leaves them parallel.
+    depth_mm
+        From each wire's entry in the bone to its tip.
+
+    Raises
+    ------
+    InputError
+        For a number that makes no row.
+    GeometryError
+        When a wire misses the bone.
+    """
+    at, out, along = (np.asarray(x, dtype=np.float64) for x in (at_ras, outward_ras, along_ras))
+    if not np.isfinite([*at, *out, *along, spacing_mm, converge_deg, depth_mm]).all():
+        raise InputError("a place, direction or length of the wires is not a number", where="pin guide")
+    if count < 1 or spacing_mm <= 0 or depth_mm <= 0 or abs(converge_deg) > 60:
+        raise InputError(
+            "these are no wires",
+            "Give one or more, spacing and depth above 0 mm, and an angle of at most 60 degrees.",
+            where="pin guide",
+        )
+    across = np.cross(out, along)
+    if np.linalg.norm(out) < 1e-9 or np.linalg.norm(across) < 1e-6 * np.linalg.norm(along) or not along.any():
+        raise InputError("the row runs along the wires themselves", "Give another direction.", where="pin guide")
+    w, n = unit(out), unit(across)
+    u = np.cross(n, w)
+    found = []
+    for k in range(count):
+        step = k - (count - 1) / 2
+        # About n a positive turn takes w towards u: the outer ends go apart, the tips come together.
+        axis = rotation_about(n, step * converge_deg) @ w
+        place = at + step * spacing_mm * u
+        found.append(pin_through(bone, f"wire {k + 1}", place, place - axis, depth_mm))
+    return tuple(found)
+
+
+def pin_through(
+    bone: Distance,
+    name: str,
+    outer_ras: Sequence[float] | FloatArray,
+    inner_ras: Sequence[float] | FloatArray,
+    depth_mm: float | None = None,
+) -> GuideScrew:
+    """Return a wire on the line from an outer to an inner point, its entry where the line leaves the bone outward.
+
+    Parameters
+    ----------
+    depth_mm
+        From the entry to the tip; None: the tip is the inner point.
+
+    Raises
+    ------
+    GeometryError
+        When the line misses the bone, or the bone's surface is not met before the tip.
+    """
+    outer, inner = np.asarray(outer_ras, dtype=np.float64), np.asarray(inner_ras, dtype=np.float64)
+    if not np.isfinite([*outer, *inner]).all() or np.linalg.norm(outer - inner) < 1e-6:
+        raise GeometryError("the wire is not two points apart", where=name)
+    axis = unit(outer - inner)
+    along = np.arange(-_LOOK_MM, _LOOK_MM, _STEP_MM)
+    d = bone.distance_mm(outer + along[:, None] * axis)
+    leaves = np.flatnonzero((d[:-1] < 0) & (d[1:] >= 0))
+    if not len(leaves):
+        raise GeometryError(
+            f"the wire misses the bone by {max(0.0, float(d.min())):.1f} mm", "Move it, or turn it.", where=name
+        )
+    # A line may leave a bone more than once: the place nearest to the outer point is meant.
+    k = int(leaves[np.abs(along[leaves]).argmin()])
+    low, high = along[k], along[k + 1]
+    for _ in range(30):
+        middle = (low + high) / 2
+        inside = bone.distance_mm((outer + middle * axis)[None])[0] < 0
+        low, high = (middle, high) if inside else (low, middle)
+    entry = outer + (low + high) / 2 * axis
+    tip = inner if depth_mm is None else entry - depth_mm * axis
+    if (entry - tip) @ axis < 1.0:
+        raise GeometryError("the wire ends before it is in the bone", "Give a deeper inner point.", where=name)
+    return GuideScrew(name, _point(entry), _point(tip))
+
+
+def sleeves_of_pins(pins: Sequence[GuideScrew], options: GuideOptions) -> tuple[Sleeve, ...]:
+    """Return the sleeves of wires.
+
+    Raises
+    ------
+    InputError
+        For no wires, two of one name, or one without a length.
+    ProcessingError
+        When two sleeves run into each other.
+    """
+    if not pins:
+        raise InputError("a pin guide needs at least one wire", "Give one.", where="pin guide")
+    if len({p.name for p in pins}) < len(pins):
+        raise InputError("two wires have the same name", where="pin guide")
+    for pin in pins:
+        ends = np.array([pin.entry_ras, pin.tip_ras], dtype=np.float64)
+        if not np.isfinite(ends).all() or np.linalg.norm(ends[0] - ends[1]) < 1.0:
+            raise InputError("entry and tip are not two points apart", where=pin.name)
+    sleeves = tuple(
+        Sleeve(
+            screw=p.name,
+            side=p.name,
+            entry_ras=np.asarray(p.entry_ras, dtype=np.float64),
+            outward_ras=unit(np.subtract(p.entry_ras, p.tip_ras)),
+            bore_radius_mm=options.bore_diameter_mm / 2,
+            radius_mm=options.sleeve_diameter_mm / 2,
+            length_mm=options.sleeve_length_mm,
+        )
+        for p in pins
+    )
+    require_apart(sleeves)
+    return sleeves
+
+
+def widest_angle_deg(pins: Sequence[GuideScrew]) -> float:
+    """Return the greatest angle between the axes of two wires."""
+    axes = np.array([unit(np.subtract(p.entry_ras, p.tip_ras)) for p in pins])
+    return float(np.degrees(np.arccos(np.clip(axes @ axes.T, -1.0, 1.0)).max()))
+
+
+def pin_checks(pins: Sequence[GuideScrew], neighbours: Sequence[Distance], diameter_mm: float) -> tuple[Check, ...]:
+    """Return whether the wires keep off each other in the bone, and off bones that they are not for."""
+    lines = [_line(p) for p in pins]
+    checks = []
+    least, at, who = np.inf, None, ""
+    for n, one in enumerate(lines):
+        for m in range(n + 1, len(lines)):
+            away = np.linalg.norm(one[:, None] - lines[m][None], axis=2)
+            room = float(away.min()) - diameter_mm
+            if room < least:
+                least, at, who = room, one[int(away.min(axis=1).argmin())], f"{pins[n].name} and {pins[m].name}"
+    if at is not None:
+        good = least >= APART_MM
+        words = f"{who} keep {least:.1f} mm apart in the bone"
+        if least < 0:
+            words = f"{who} meet in the bone"
+        checks.append(Check("wires apart", good, least, APART_MM, "mm", words, point(at)))
+    for pin, line in zip(pins, lines, strict=True):
+        for other in neighbours:
+            d = other.distance_mm(line) - diameter_mm / 2
+            k = int(d.argmin())
+            good = bool(d[k] >= APART_MM)
+            words = f"{pin.name}: {d[k]:.1f} mm from a neighbouring bone, down to its tip"
+            checks.append(
+                Check(f"wire to neighbour {pin.name}", good, float(d[k]), APART_MM, "mm", words, point(line[k]))
+            )
+    return tuple(checks)
+
+
+def out_of_bone(pin: GuideScrew, bone: Distance) -> str:
+    """Return words where a wire's tip stands out of the bone, or it leaves the bone on its way; empty where neither."""
+    line = _line(pin)
+    d = bone.distance_mm(line)
+    inside = d < 0
+    if inside[1:].all():
+        return ""
+    depth = np.linalg.norm(line - line[0], axis=1)
+    if not inside[-1]:
+        k = int(np.flatnonzero(inside).max(initial=0))
+        far = float(depth[k] + (depth[k + 1] - depth[k]) * np.clip(d[k] / (d[k] - d[k + 1] - 1e-12), 0.0, 1.0))
+        return f"{pin.name} leaves the bone {far:.1f} mm deep; its tip stands {depth[-1] - far:.1f} mm out of it"
+    return f"{pin.name} leaves the bone and enters it again on its way"
+
+
+def _line(pin: GuideScrew) -> FloatArray:
+    entry, tip = np.asarray(pin.entry_ras, dtype=np.float64), np.asarray(pin.tip_ras, dtype=np.float64)
+    n = max(2, int(np.linalg.norm(tip - entry) / 0.25) + 1)
+    return np.asarray(entry + np.linspace(0.0, 1.0, n)[:, None] * (tip - entry))
+
+
+def _point(values: FloatArray) -> Point:
+    r, a, s = (float(v) for v in values)
+    return r, a, s

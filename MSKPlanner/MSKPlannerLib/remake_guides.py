@@ -1,0 +1,149 @@
+"""Guides on a bone's surface made again from their recipes: the same plan gives the same triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.progress import Progress, no_progress
+
+from .guides.cut_options import CuttingGuideOptions
+from .guides.cutting_guide import design_cutting_guide
+from .guides.options import GuideOptions
+from .guides.pin_guide import design_pin_guide
+from .guides.recipe import mesh_sha256, planes_by_name
+from .mesh import Mesh
+from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone
+from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point
+from .plan_osteotomy import Osteotomy
+from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide
+
+#: What can be made again from its recipe and the surface that it stands on.
+KINDS = ("pin", "cut", "reduction")
+
+
+def remake(
+    guide: Guide, plan: Plan, bone: Mesh, neighbours: Sequence[Mesh] = (), *, progress: Progress = no_progress
+) -> tuple[Guide, Mesh, Mesh]:
+    """Return a guide made again for the screws, planes and correction as they are in the plan now: entry, solid, and the bone it sits on.
+
+    Parameters
+    ----------
+    bone, neighbours
+        The surfaces that it was made on, in the same order.
+
+    Raises
+    ------
+    InputError
+        When the recipe is missing or of another kind, a surface is another, or what it guides is no longer planned.
+    """
+    recipe = guide.recipe
+    if recipe is None or recipe.kind not in KINDS:
+        kind = "no recipe" if recipe is None else f"the recipe of a {recipe.kind} guide"
+        raise InputError(f"it has {kind}, which cannot be made again here", "Design it anew.", where=guide.name)
+    _check_surfaces(guide.name, recipe, bone, neighbours)
+    options = dict(recipe.options)
+    try:
+        label = str(options.pop("label"))
+        holes = tuple(_hole(h) for h in options.pop("holes", ()))
+        options.pop("moved_by", None)
+        direction = recipe.insertion_direction_ras
+        if recipe.kind == "cut":
+            approach = _point(options.pop("approach_ras"))
+            osteotomy = _osteotomy(recipe, plan, guide.name) if holes else None
+            solid = design_cutting_guide(
+                bone,
+                _cut(recipe, plan, guide.name),
+                approach,
+                CuttingGuideOptions(**options),
+                label=label,
+                neighbours=neighbours,
+                holes=() if osteotomy is None else as_in_image(holes, osteotomy),
+                insertion_direction_ras=direction,
+                progress=progress,
+            )
+            return (
+                describe_cutting_guide(guide.name, guide.level, solid, recipe.inputs, holes, osteotomy),
+                solid.mesh,
+                bone,
+            )
+        if recipe.kind == "reduction":
+            osteotomy = _osteotomy(recipe, plan, guide.name)
+            cut = _cut(recipe, plan, guide.name)
+            whole, pins = corrected_bone(bone, osteotomy).whole, [h.planned for h in holes]
+            made = design_pin_guide(
+                whole, pins, GuideOptions(**options), label=label, insertion_direction_ras=direction, progress=progress
+            )
+            entry = describe_reduction_guide(guide.name, guide.level, label, made, recipe.inputs, holes, osteotomy, cut)
+            return entry, made.solid.mesh, whole
+        wires = _pins(recipe, plan, options.pop("pins", None), guide.name)
+        made = design_pin_guide(
+            bone,
+            wires,
+            GuideOptions(**options),
+            label=label,
+            neighbours=neighbours,
+            insertion_direction_ras=direction,
+            progress=progress,
+        )
+        screws = [s for s in plan.screws if s.name in {m.name for m in recipe.screws}]
+        return describe_pin_guide(guide.name, guide.level, label, made, recipe.inputs, screws), made.solid.mesh, bone
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the recipe cannot be read ({type(error).__name__}: {error})", "Design it anew.", guide.name
+        ) from error
+
+
+def _check_surfaces(name: str, recipe: GuideRecipe, bone: Mesh, neighbours: Sequence[Mesh]) -> None:
+    if recipe.inputs.get("bone") != mesh_sha256(bone):
+        raise InputError("this is not the surface that it was made on", "Give the same file.", where=name)
+    made_with = [v for k, v in recipe.inputs.items() if k.startswith("neighbour ")]
+    if recipe.kind != "reduction" and made_with != [mesh_sha256(n) for n in neighbours]:
+        raise InputError(
+            f"it was made with {len(made_with)} neighbouring bones, not with these",
+            "Give the same, in order.",
+            where=name,
+        )
+
+
+def _pins(recipe: GuideRecipe, plan: Plan, written: Any, name: str) -> tuple[GuideScrew, ...]:
+    if written is not None:
+        return tuple(_pin(p) for p in written)
+    planned = {s.name: s for s in plan.screws}
+    gone = [s.name for s in recipe.screws if s.name not in planned]
+    if gone:
+        raise InputError(f"the plan has no screw {gone[0]} any more", "Design the guide anew.", where=name)
+    return tuple(GuideScrew(s.name, planned[s.name].entry_ras, planned[s.name].tip_ras) for s in recipe.screws)
+
+
+def _cut(recipe: GuideRecipe, plan: Plan, name: str) -> GuideCut:
+    made_for = recipe.cuts[0]
+    if not plan.osteotomies:
+        return made_for
+    now = planes_by_name(plan).get(made_for.name)
+    if now is None:
+        raise InputError(f"the plan has no cut '{made_for.name}' any more", "Design the guide anew.", where=name)
+    return GuideCut(made_for.name, now.point_ras, now.normal_ras)
+
+
+def _osteotomy(recipe: GuideRecipe, plan: Plan, name: str) -> Osteotomy:
+    """Return the osteotomy of the plan that a guide's holes belong to."""
+    cut = recipe.cuts[0].name
+    for o in plan.osteotomies:
+        if cut in (o.name, *(f"{o.name}, face {n}" for n in (1, 2))):
+            return o
+    raise InputError(f"the plan has no cut '{cut}' any more", "Design the guide anew.", where=name)
+
+
+def _hole(values: Mapping[str, Any]) -> PlannedHole:
+    return PlannedHole(str(values["fragment"]), _pin(values))
+
+
+def _pin(values: Mapping[str, Any]) -> GuideScrew:
+    return GuideScrew(str(values["name"]), _point(values["entry_ras"]), _point(values["tip_ras"]))
+
+
+def _point(values: Sequence[float]) -> Point:
+    r, a, s = (float(v) for v in values)
+    return r, a, s
