@@ -83,12 +83,15 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MSKPlannerLib.cut_area import CutArea
         from MSKPlannerLib.export_area import ExportArea
         from MSKPlannerLib.guide_area import GuideArea
+        from MSKPlannerLib.landmark_area import LandmarkArea
         from MSKPlannerLib.mrml.adding import Adding
         from MSKPlannerLib.mrml.go_to import go_to_finding
+        from MSKPlannerLib.mrml.leg_marking import LegMarking
         from MSKPlannerLib.mrml.plan_shelf import PlanShelf
         from MSKPlannerLib.mrml.screw_views import ScrewViews
         from MSKPlannerLib.plans_area import PlansArea
         from MSKPlannerLib.screw_area import ScrewArea
+        from MSKPlannerLib.sections import Sections
         from MSKPlannerLib.view_area import ViewArea
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -103,6 +106,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, self.onScrewChosen)
         self.cutUi = self.addOsteotomies()
         self.cuts = CutArea(self.cutUi, makeCell, cutHeadings(), session.edit, session.select)
+        marking = LegMarking(session, self._inputs, lambda: self.cuts.bone, runLater)
+        self.landmarks = LandmarkArea(self.cutUi, makeCell, marking)
         self.views = ViewArea(self.ui, ScrewViews(session))
         self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
         self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -122,6 +127,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.undoButton.connect("clicked(bool)", lambda: session.undo())
         self.ui.redoButton.connect("clicked(bool)", lambda: session.redo())
         self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
+        self.cutUi.cutBoneComboBox.connect("currentIndexChanged(int)", lambda index: self.landmarks.show())
+        self.sections = Sections(
+            {
+                self.ui.addCollapsibleButton: lambda plan: False,
+                self.cutUi.osteotomiesCollapsibleButton: lambda plan: bool(plan.osteotomies),
+                self.ui.guidesCollapsibleButton: lambda plan: bool(plan.screws),
+                self.ui.plansCollapsibleButton: lambda plan: self.plans.several,
+                self.ui.exportCollapsibleButton: lambda plan: bool(plan.guides),
+            }
+        )
         session.renew()
         self.initializeParameterNode()
         self.showCase()
@@ -139,6 +154,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Let go of the scene."""
         self.job.cancel()
         self.adding.stop()
+        self.landmarks.stop()
         self.views.stop()
         self.setParameterNode(None)
         self.removeObservers()
@@ -152,6 +168,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def exit(self) -> None:
         """Stop following the parameter node while another module is shown."""
         self.adding.stop()
+        self.landmarks.stop()
         self.views.stop()
         self.setParameterNode(None)
 
@@ -229,6 +246,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for button, label in ((self.ui.undoButton, history.undo_label), (self.ui.redoButton, history.redo_label)):
             button.toolTip = label or button.toolTip
         self.export.show(possible=bool(planned and folder), stale=bool(stale))
+        self.landmarks.show()
         self.adding.show(levelsToAdd(self.logic.case, node.segmentation if ready else None), ready=ready)
         chain = chain_of_session(session, *((node.ctVolume, node.segmentation) if ready else (None, None)))
         self.ui.chainLabel.text = chain_in_words(chain)
@@ -334,6 +352,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.guides.show(plan)
         self.views.show(self.screws.chosen)
         self.plans.show(editable=current)
+        self.sections.show(plan)
         self.ui.exportLabel.text = ""
         self.updateButtons()
 
@@ -349,6 +368,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _inputs(self) -> tuple[Any, Any, str]:
         """Return CT, bones and the name of the lowest vertebra, empty where the names hold."""
         node = self._parameterNode
+        if node is None:
+            return None, None, ""
         return node.ctVolume, node.segmentation, "" if node.lowestLevel == AS_NAMED else node.lowestLevel
 
     def _hasRequirements(self) -> bool:

@@ -92,6 +92,11 @@ class PlansArea:
         ui.copyPlanButton.enabled = editable
         self._compare()
 
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one plan."""
+        return len(self._ids) > 1
+
     def forget(self) -> None:
         """Forget the plans that are not in hand."""
         self._shelf.forget()

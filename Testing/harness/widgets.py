@@ -63,6 +63,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*[a for a in arguments if isinstance(a, QtWidgets.QWidget)])
         self._is_collapsed = False
+        self._hidden_with_it: list[QtWidgets.QWidget] = []
         for text in (a for a in arguments if isinstance(a, str)):
             self.setText(text)
         self.setContentsMargins(6, 24, 4, 4)
@@ -73,9 +74,11 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         if collapsed == self._is_collapsed:
             return
         self._is_collapsed = collapsed
-        for child in self.children():
-            if isinstance(child, QtWidgets.QWidget):
-                child.setVisible(not collapsed)
+        children = [c for c in self.children() if isinstance(c, QtWidgets.QWidget)]
+        if collapsed:  # as in ctk, what was hidden before stays hidden when the section is opened
+            self._hidden_with_it = [c for c in children if not c.isHidden()]
+        for child in children if collapsed else self._hidden_with_it:
+            child.setVisible(not collapsed)
         self.setMaximumHeight(24 if collapsed else 16777215)
         self.contentsCollapsed.emit(collapsed)
 

@@ -33,7 +33,7 @@ def leg_segments(case: Case, side: str = "") -> dict[str, str]:
     found = {}
     for bone in LEG_BONES:
         names = [s.name for s in case.segmentation.segments if bone in _words(s.name)]
-        sided = [n for n in names if side and side in _words(n)] or [n for n in names if not _side_of(n) or not side]
+        sided = [n for n in names if side and side in _words(n)] or [n for n in names if not side_of(n) or not side]
         if len(sided) == 1:
             found[bone] = sided[0]
     return found
@@ -47,7 +47,7 @@ def with_leg(case: Case, bone: str, progress: Progress = no_progress) -> Case:
     GeometryError
         When the bones cannot be those of one leg.
     """
-    side = _side_of(bone)
+    side = side_of(bone)
     segments = leg_segments(case, side)
     if bone not in (segments.get("femur"), segments.get("tibia")):
         return case
@@ -78,5 +78,6 @@ def _words(name: str) -> list[str]:
     return name.lower().replace("_", " ").replace(",", " ").split()
 
 
-def _side_of(name: str) -> str:
+def side_of(name: str) -> str:
+    """Return ``left`` or ``right`` where a segment's name says it; else empty."""
     return next((s for s in ("left", "right") if s in _words(name)), "")

@@ -75,9 +75,9 @@ def put_mark(node: Any, points: np.ndarray) -> None:
 
 
 def wanted_landmarks(plan: Plan) -> dict[str, tuple[float, float, float]]:
-    """Return the landmarks that a plan shows, as they lie in the image; none without a measured leg that is cut."""
+    """Return the landmarks that a plan shows, as they lie in the image; none without a leg that is cut, or marked by hand."""
     limb = plan.limb
-    if limb is None or not any(o.role for o in plan.osteotomies):
+    if limb is None or not (any(o.role for o in plan.osteotomies) or "placed" in limb.origin.values()):
         return {}
     return {n: limb.landmarks_ras[n] for n in POINTS if n in limb.landmarks_ras}
 
