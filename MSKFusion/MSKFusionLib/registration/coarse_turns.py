@@ -27,23 +27,24 @@ _AT_ONCE = 4
 
 
 def score_turns(
-    grid: SearchGrid, small: FloatArray, cube: FloatArray, least_overlap: float, progress: Progress
+    grid: SearchGrid, small_ras: FloatArray, cube: FloatArray, least_overlap: float, progress: Progress
 ) -> FloatArray:
     """Return the best score (N, 24) over all shifts of each small turn after each of the cube's.
 
     Parameters
     ----------
-    small, cube
-        (N, 3, 3) and (24, 3, 3) in the frame of the CT's axes: a point's place along these, turned by the cube's turn, then by the
-        small one.
+    small_ras
+        (N, 3, 3), CT RAS to MR RAS.
+    cube
+        (24, 3, 3) along the CT's axes.
     """
-    boxes = [grid.box_kji(turn) for turn in small]
+    boxes = [grid.box_kji(turn) for turn in small_ras]
     widest = -(-np.max(boxes, axis=0) // SHRINK)
     turned_cts = [TurnedCt.of(grid.ct.voxels, turn, widest) for turn in cube]
     shapes = {ct.shape for ct in turned_cts}
 
     def best_of(number: int) -> list[float]:
-        channels = mr_channels(*grid.turned_mr(small[number], boxes[number]))
+        channels = mr_channels(*grid.turned_mr(small_ras[number], boxes[number]))
         strength, weight = float(channels[5].sum()), float(channels[6].sum())
         channels = averaged(channels)
         of_mr = {shape: spectra(channels, shape) for shape in shapes}
@@ -55,9 +56,9 @@ def score_turns(
 
     best: list[list[float]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, len(small), _AT_ONCE):
-            progress(first / len(small), "global search")
-            best += pool.map(best_of, range(first, min(first + _AT_ONCE, len(small))))
+        for first in range(0, len(small_ras), _AT_ONCE):
+            progress(first / len(small_ras), "global search")
+            best += pool.map(best_of, range(first, min(first + _AT_ONCE, len(small_ras))))
     return np.array(best)
 
 

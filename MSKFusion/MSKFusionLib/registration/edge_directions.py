@@ -18,8 +18,8 @@ from .preprocess import BODY_HU, FloatVoxels, IntArray
 _CT_RANGE_HU = (-1000.0, 700.0)
 #: The body of one image may lie on so much air of the other before that costs, and what each share beyond it costs.
 _FREE_AIR_SHARE, _AIR_COST = 0.05, 8.0
-#: Peaks are looked for among the highest of so many shifts first.
-_FEW = 400
+#: Peaks are looked for among about so many of the highest shifts first; how high that is a sample tells.
+_FEW, _SAMPLE = 1000, 4000
 
 
 def edge_channels(values: FloatVoxels, valid: NDArray[np.bool_]) -> FloatVoxels:
@@ -109,11 +109,11 @@ def peaks(score: FloatVoxels, count: int) -> list[tuple[float, IntArray]]:
     """Return the highest local maxima of a periodic array, each with its index; best first."""
     flat = score.ravel()
     # Most of the array lies far below its peaks: what is above a high level is compared with its neighbours alone.
-    some = flat[:: max(1, flat.size // 4000)]
-    level = np.partition(some, -max(1, _FEW * some.size // flat.size))[-max(1, _FEW * some.size // flat.size)]
-    found = _peaks_above(score, float(level))
+    some = flat[:: max(1, flat.size // _SAMPLE)]
+    few = max(1, _FEW * some.size // flat.size)
+    found = _peaks_above(score, float(np.partition(some, -few)[-few]))
     if len(found) < count:
-        found = _peaks_above(score, -np.inf)
+        found = np.flatnonzero((score == ndimage.maximum_filter(score, 3, mode="wrap")) & np.isfinite(score))
     best = found[np.argsort(-flat[found], kind="stable")[:count]]
     return [(float(flat[b]), np.array(np.unravel_index(b, score.shape))) for b in best]
 

@@ -68,8 +68,8 @@ def search_near(pair: Pair, start: FloatArray, options: SearchOptions, progress:
     start
         (3, 3), CT RAS to MR RAS.
     """
-    grid = SearchGrid.of(pair, start, options.spacing_mm, options.most_voxels)
-    return _search(grid, turns_within(options.near_deg, options.near_step_deg), options, progress)
+    grid = SearchGrid.of(pair, options.spacing_mm, options.most_voxels)
+    return _search(grid, turns_within(options.near_deg, options.near_step_deg) @ start, options, progress)
 
 
 def search_anywhere(pair: Pair, start: FloatArray, options: SearchOptions, progress: Progress) -> list[Candidate]:
@@ -77,28 +77,28 @@ def search_anywhere(pair: Pair, start: FloatArray, options: SearchOptions, progr
 
     All turns are scored coarsely, and the best of them looked at as closely as those near a start.
     """
-    grid = SearchGrid.of(pair, start, options.spacing_mm, options.most_voxels)
-    small, cube = turns_around_each_of_the_cube(options.step_deg), cube_turns()
-    score = score_turns(grid, small, cube, options.least_overlap, part(progress, 0.0, 0.5))
-    best = np.argsort(-score, axis=None, kind="stable")[: options.closer]
-    turns = [small[n] @ cube[c] for n, c in zip(*np.unravel_index(best, score.shape), strict=True)]
-    return _search(grid, np.array(turns), options, part(progress, 0.5, 1.0))
+    grid = SearchGrid.of(pair, options.spacing_mm, options.most_voxels)
+    axes, cube = grid.ct.directions_ras, cube_turns()
+    small_ras = start @ axes @ turns_around_each_of_the_cube(options.step_deg) @ axes.T
+    score = score_turns(grid, small_ras, cube, options.least_overlap, part(progress, 0.0, 0.5))
+    small, turn = np.unravel_index(np.argsort(-score, axis=None, kind="stable")[: options.closer], score.shape)
+    turns_ras = small_ras[small] @ axes @ cube[turn] @ axes.T
+    return _search(grid, turns_ras, options, part(progress, 0.5, 1.0))
 
 
-def _search(grid: SearchGrid, turns: FloatArray, options: SearchOptions, progress: Progress) -> list[Candidate]:
-    """Return the best poses of all shifts of some turns (N, 3, 3; along the CT's axes)."""
-    boxes = np.array([grid.box_kji(turn) for turn in turns])
+def _search(grid: SearchGrid, turns_ras: FloatArray, options: SearchOptions, progress: Progress) -> list[Candidate]:
+    """Return the best poses of all shifts of some turns (N, 3, 3; CT RAS to MR RAS)."""
+    boxes = np.array([grid.box_kji(turn) for turn in turns_ras])
     n = np.array(grid.ct.voxels.shape)
     shape = padded_shape(n, boxes.max(axis=0))
     of_ct = spectra(ct_channels(grid.ct.voxels), shape)
     body_voxels = float((grid.ct.voxels > BODY_HU).sum())
 
     def best_shifts(number: int) -> list[tuple[float, FloatArray]]:
-        turn, box_kji = turns[number], boxes[number]
-        channels = mr_channels(*grid.turned_mr(turn, box_kji))
+        turn_ras, box_kji = turns_ras[number], boxes[number]
+        channels = mr_channels(*grid.turned_mr(turn_ras, box_kji))
         least = options.least_overlap * min(float(channels[6].sum()), body_voxels)
         score = scores(of_ct, spectra(channels, shape), shape, float(channels[5].sum()), least)
-        turn_ras = grid.turn_ras(turn)
         poses = []
         for value, index in peaks(score, options.per_rotation):
             first = np.where(index >= n, index - np.array(shape), index)
@@ -109,9 +109,9 @@ def _search(grid: SearchGrid, turns: FloatArray, options: SearchOptions, progres
     found: list[tuple[float, FloatArray]] = []
     # Turns side by side rather than each transform on all cores: the transforms are too small to be shared out.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, len(turns), _AT_ONCE):
-            progress(first / len(turns), "global search")
-            for poses in pool.map(best_shifts, range(first, min(first + _AT_ONCE, len(turns)))):
+        for first in range(0, len(turns_ras), _AT_ONCE):
+            progress(first / len(turns_ras), "global search")
+            for poses in pool.map(best_shifts, range(first, min(first + _AT_ONCE, len(turns_ras)))):
                 found += poses
     found.sort(key=lambda item: -item[0])
     return _distinct(found, grid.centre_mr_ras, options)

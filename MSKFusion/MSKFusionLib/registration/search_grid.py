@@ -27,8 +27,6 @@ class SearchGrid:
         The middle of the box around what has signal in the MR, and its half edges along the MR's axes `mr_axes`.
     images
         The MR and its foreground, both coarse.
-    start
-        (3, 3) The turn from CT RAS to MR RAS that comes after every other one.
     """
 
     ct: Volume
@@ -37,32 +35,26 @@ class SearchGrid:
     half_mm: FloatArray
     mr_axes: FloatArray
     images: tuple[sitk.Image, sitk.Image]
-    start: FloatArray
 
     @classmethod
-    def of(cls, pair: Pair, start: FloatArray, spacing_mm: float, most_voxels: int) -> SearchGrid:
+    def of(cls, pair: Pair, spacing_mm: float, most_voxels: int) -> SearchGrid:
         """Return the grid of two images: cubes of `spacing_mm`, or larger ones so that the CT has at most `most_voxels`."""
         ct, mr = pair.at(2.0)
         sp = max(spacing_mm, float(np.cbrt(np.prod(ct.extent_mm) / most_voxels)))
         mr_coarse, weight = at_spacing(mr, sp), at_spacing(pair.signal, sp)
         centre_ras, half_mm = _body_box(mr_coarse, weight.voxels)
         images = mr_coarse.to_sitk(), weight.to_sitk()
-        return cls(on_cubes(ct, sp), sp, centre_ras, half_mm, mr.directions_ras, images, start)
+        return cls(on_cubes(ct, sp), sp, centre_ras, half_mm, mr.directions_ras, images)
 
-    def turn_ras(self, turn: FloatArray) -> FloatArray:
-        """Return the turn (3, 3) from CT RAS to MR RAS of one given along the CT's axes."""
-        axes = self.ct.directions_ras
-        return np.asarray(self.start @ axes @ turn @ axes.T)
-
-    def box_kji(self, turn: FloatArray) -> IntArray:
-        """Return the voxels (3,) of the box along the CT's axes that holds the MR's body under a turn; odd numbers."""
+    def box_kji(self, turn_ras: FloatArray) -> IntArray:
+        """Return the voxels (3,), odd numbers, of the box along the CT's axes that holds the MR's body under a turn from CT RAS to MR RAS."""
         corners = np.array(list(itertools.product((-1, 1), repeat=3))) * self.half_mm @ self.mr_axes.T
-        half = np.ceil(np.abs(corners @ self.turn_ras(turn) @ self.ct.directions_ras).max(axis=0) / self.spacing_mm)
+        half = np.ceil(np.abs(corners @ turn_ras @ self.ct.directions_ras).max(axis=0) / self.spacing_mm)
         return 2 * half[::-1].astype(np.int64) + 1
 
-    def turned_mr(self, turn: FloatArray, box_kji: IntArray) -> tuple[FloatVoxels, FloatVoxels, NDArray[np.bool_]]:
+    def turned_mr(self, turn_ras: FloatArray, box_kji: IntArray) -> tuple[FloatVoxels, FloatVoxels, NDArray[np.bool_]]:
         """Return the MR, its foreground's weight and its field of view on a box along the CT's axes, about its own middle."""
-        transform = transform_to_sitk(rigid(self.turn_ras(turn), self.centre_mr_ras))
+        transform = transform_to_sitk(rigid(turn_ras, self.centre_mr_ras))
         size = box_kji[::-1]
         direction = RAS_LPS[:3, :3] @ self.ct.directions_ras
         origin = (-direction @ ((size - 1) / 2 * self.spacing_mm)).tolist()
