@@ -110,7 +110,7 @@ def peaks(score: FloatVoxels, count: int) -> list[tuple[float, IntArray]]:
     flat = score.ravel()
     # Most of the array lies far below its peaks: what is above a high level is compared with its neighbours alone.
     some = flat[:: max(1, flat.size // _SAMPLE)]
-    few = max(1, _FEW * some.size // flat.size)
+    few = min(max(1, _FEW * some.size // flat.size), some.size)
     found = _peaks_above(score, float(np.partition(some, -few)[-few]))
     if len(found) < count:
         found = np.flatnonzero((score == ndimage.maximum_filter(score, 3, mode="wrap")) & np.isfinite(score))
