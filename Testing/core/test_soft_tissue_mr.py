@@ -72,7 +72,7 @@ def test_generated_patients_beside_the_spine(seed):
     """The truth is the tissue that the patient was drawn with, at the MR's own voxels."""
     patient = generate_patient(PatientOptions.small(seed, more_weightings=("PD", "FS")))
     body = make_body(patient.spine, seed, posed=False)
-    for weighting, least_muscle, least_fat in (("T1", 0.85, 0.85), ("T2", 0.88, 0.82), ("PD", 0.8, 0.8)):
+    for weighting, least_muscle, least_fat in (("T1", 0.85, 0.85), ("T2", 0.88, 0.82), ("PD", 0.8, 0.75)):
         mr = patient.mr(weighting)
         grid = Grid(mr.voxels.shape, invert_rigid(patient.ct_to_mr_ras) @ mr.ijk_to_ras)
         _, tissue, bones = render(body, grid, _SIGNALS[weighting])
