@@ -13,7 +13,7 @@ from bonetraining.card import Setting, write_bundle
 from bonetraining.learn import learn
 from bonetraining.patients import patient_maps, patient_options
 from bonetraining.samples import batches
-from bonetraining.scores import as_table, score_generated
+from bonetraining.scores import as_table, by_network, score_generated
 
 from MSKFusionLib.networks import read_bundle
 from MSKFusionLib.phantom import generate_patient
@@ -78,7 +78,7 @@ def main() -> int:
         generate_patient(replace(patient_options(_HELD_OUT + n, 1.5, small=setting.small), ct_noise_hu=22.0))
         for n in range(args.held_out)
     )
-    table = as_table(score_generated(read_bundle(args.out), patients, device))
+    table = as_table(score_generated(by_network(read_bundle(args.out), device), patients))
     first, last = (sum(part) / len(part) for part in (losses[: every + 1], losses[-every - 1 :]))
     write_bundle(args.out, setting, state, f"{table}\n\nLoss {first:.3f} at first, {last:.3f} in the end.")
     say(f"loss {first:.3f} at first, {last:.3f} in the end; {args.out} is written")

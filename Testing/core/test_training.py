@@ -65,6 +65,22 @@ def test_samples_are_normalised_drawn_anew_and_the_same_for_a_seed(maps):
     assert not bool((other == image).all())
 
 
+def test_distractors_leave_the_targets_alone_and_a_small_field_holds_one(maps):
+    from bonetraining.distractors import add_distractors, small_field
+
+    rng = np.random.default_rng(3)
+    drawn = [add_distractors(maps, 4.0, rng) for _ in range(12)]
+    known = maps.target > 0
+    metal = [d.hu.max() > 2500 for d in drawn]
+    assert any((d.tissue != maps.tissue).any() for d in drawn)
+    for d, with_metal in zip(drawn, metal, strict=True):
+        assert np.array_equal(d.target, maps.target)
+        assert with_metal or np.array_equal(d.hu[known], maps.hu[known])  # metal alone may lie in bone
+    fields = [small_field(maps, rng) for _ in range(20)]
+    assert any(f.target.shape != maps.target.shape for f in fields)
+    assert all((f.target > 0).any() and f.tissue.shape == f.hu.shape == f.target.shape for f in fields)
+
+
 def blocks(rng: np.random.Generator, edge: int) -> tuple[np.ndarray, np.ndarray]:
     """Boxes whose grey value says what they are."""
     labels = np.zeros((edge,) * 3, np.uint8)
@@ -76,9 +92,9 @@ def blocks(rng: np.random.Generator, edge: int) -> tuple[np.ndarray, np.ndarray]
 
 def test_what_can_be_learnt_is_learnt_and_the_bundle_finds_it(torch, tmp_path):
     """Each target has a grey value of its own: after some steps the bundle finds the boxes of an image it has not seen."""
-    from bonetraining.card import Setting, write_bundle
+    from bonetraining.card import Setting, write_bundle, write_scores
     from bonetraining.learn import learn
-    from bonetraining.scores import as_table, score
+    from bonetraining.scores import as_table, by_network, score
 
     from MSKFusionLib.networks import read_bundle
 
@@ -105,11 +121,15 @@ def test_what_can_be_learnt_is_learnt_and_the_bundle_finds_it(torch, tmp_path):
     image = Volume(1000 * values, np.zeros(3), np.full(3, 4.0), np.eye(3), Modality.MR, name="unseen").with_voxels(
         (1000 * values).astype(np.float32).transpose(2, 1, 0)
     )
-    found = score(read_bundle(tmp_path / "b"), image, labels.transpose(2, 1, 0), "unseen", "cpu")
+    found = score(by_network(read_bundle(tmp_path / "b"), "cpu"), image, labels.transpose(2, 1, 0), "unseen")
     assert np.mean(list(found.dice.values())) > 0.6, found
-    assert "| unseen | MR |" in as_table([found])
+    assert "| unseen | MR | network |" in as_table([found])
     card = (tmp_path / "b/docs/README.md").read_text()
     assert "Not for clinical use" in card
+    write_scores(tmp_path / "b", "| a |")
+    write_scores(tmp_path / "b", "| other |")
+    again = (tmp_path / "b/docs/README.md").read_text()
+    assert again == card.replace("none\n\n## What", "| other |\n\n## What")
 
 
 def test_the_script_writes_a_bundle_that_is_read(torch, tmp_path):

@@ -31,6 +31,8 @@ class Setting:
         Generated patients, steps of the optimiser, windows a step.
     rate
         Its first step's size.
+    half
+        Half precision where the device is faster with it.
     small
         Patients from L3 to the sacrum only, quick to generate.
     """
@@ -43,6 +45,7 @@ class Setting:
     steps: int = 40_000
     batch: int = 4
     rate: float = 1e-3
+    half: bool = True
     small: bool = False
 
     @classmethod
@@ -71,6 +74,7 @@ class Setting:
             steps=200,
             batch=2,
             rate=4e-3,
+            half=False,
             small=True,
         )
 
@@ -173,6 +177,16 @@ def write_bundle(folder: Path, setting: Setting, state: Mapping[str, Any], score
     (folder / "docs/README.md").write_text(_card(setting, scores), encoding="utf-8")
 
 
+_SCORES, _AFTER = "## Scores (Dice)\n\n", "\n\n## What follows from them"
+
+
+def write_scores(folder: Path, scores: str) -> None:
+    """Put scores into the model card of a bundle that is there, in place of those that it has."""
+    path = folder / "docs/README.md"
+    before, _, rest = path.read_text(encoding="utf-8").partition(_SCORES)
+    path.write_text(before + _SCORES + scores + _AFTER + rest.partition(_AFTER)[2], encoding="utf-8")
+
+
 def _card(setting: Setting, scores: str) -> str:
     return f"""# MSK Planner bones
 
@@ -182,14 +196,13 @@ A 3D U-Net that tells {", ".join(TARGETS[1:])} apart in CT and MR, on voxels of 
 contrast, resolution, noise, artefact, pose and shape drawn anew for every sample. It has seen no real image.
 
 **Meant for** a first look and as a start for the planner's own methods. **Not for** planning on its own: vertebrae are one
-label, what generated patients lack (implants, tumours, fractures of the pelvis, children) it has never seen, and its
-confidence is not calibrated.
+label, what generated patients lack (implants, tumours, fractures of the pelvis, children, limbs, neck and chest) it has never
+seen, its border is as coarse as its voxels, and its confidence is not calibrated.
 
-## Scores (Dice)
+{_SCORES}{scores}{_AFTER}
 
-{scores}
-
-Where it loses to the planner's own method, that one is the default.
+Where it loses to the planner's own method (`rules`), that one is the default. Nothing chooses this network by itself:
+it runs when it is asked for by name.
 
 Apache-2.0. Not for clinical use without review by a qualified surgeon.
 """

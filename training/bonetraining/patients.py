@@ -58,7 +58,9 @@ def target_map(labels: Segmentation) -> NDArray[np.uint8]:
     """Return what the network should say (K, J, I) where a segmentation is known."""
     lookup = np.zeros(1 + max(s.value for s in labels.segments), dtype=np.uint8)
     for segment in labels.segments:
-        lookup[segment.value] = _OF_KIND.get(segment.kind, 0)
+        # A network's label of all vertebrae has its name alone to go by.
+        named = TARGETS.index(segment.name) if segment.name in TARGETS else 0
+        lookup[segment.value] = _OF_KIND.get(segment.kind, named)
     return lookup[labels.labels.voxels]
 
 
