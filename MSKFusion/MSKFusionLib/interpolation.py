@@ -31,14 +31,19 @@ def interpolate(voxels: NDArray[np.float32], ijk: ArrayLike) -> NDArray[np.float
     """
     q = np.asarray(ijk)
     shape = q.shape[:-1]
-    last = np.array(voxels.shape[::-1], dtype=np.float32) - 1
-    q = np.clip(q.reshape(-1, 3).astype(np.float32), 0, last)
-    base = np.minimum(q.astype(np.int32), np.maximum(last.astype(np.int32) - 1, 0))
-    x, y, z = (q - base).T
+    # A row for each axis: whole rows are worked on several times as fast as columns of three.
+    q = np.ascontiguousarray(q.reshape(-1, 3).T, dtype=np.float32)
     step_j = voxels.shape[2]
     step_k = voxels.shape[1] * step_j
+    index, shares = np.zeros(q.shape[1], dtype=np.int32), []
+    for row, count, step in zip(q, voxels.shape[::-1], (1, step_j, step_k), strict=True):
+        np.clip(row, 0, np.float32(count - 1), out=row)
+        base = row.astype(np.int32)
+        np.minimum(base, max(count - 2, 0), out=base)
+        shares.append(row - base)
+        index += base * np.int32(step)
+    x, y, z = shares
     flat = voxels.ravel()
-    index = base[:, 0] + base[:, 1] * step_j + base[:, 2] * step_k
 
     def along_i(offset: int) -> NDArray[np.float32]:
         a = flat.take(index + offset, mode="clip")
