@@ -31,11 +31,13 @@ from MSKFusionLib.frames import (  # noqa: E402
 )
 from MSKFusionLib.phantom.pelvis import PelvisOptions, generate_pelvis  # noqa: E402
 from MSKPlannerLib.guides.field import Grid  # noqa: E402
+from MSKPlannerLib.guides.solid import to_manifold  # noqa: E402
 from MSKPlannerLib.mesh import Mesh, split_bodies  # noqa: E402
 from MSKPlannerLib.osteotomy.bodies import solid_bodies  # noqa: E402
 from MSKPlannerLib.osteotomy.plane import Plane  # noqa: E402
 from MSKPlannerLib.osteotomy.plane_split import split_by_plane  # noqa: E402
-from MSKPlannerLib.osteotomy.reduction import mirrored, reduce_fracture  # noqa: E402
+from MSKPlannerLib.osteotomy.reduction import Reduction, mirrored, reduce_fracture  # noqa: E402
+from MSKPlannerLib.osteotomy.reduction_path import in_order, reduction_paths  # noqa: E402
 
 WORN_MM = 1.0
 TURN_BAR_DEG, SHIFT_BAR_MM = 1.5, 1.0
@@ -105,7 +107,39 @@ def broken(bone: Mesh, count: int, rng: np.random.Generator) -> list[Mesh]:
     raise RuntimeError("no fracture was drawn")
 
 
-def run(number: int) -> dict[str, object]:
+def ways(found: Reduction) -> dict[str, object]:
+    """Find the ways of all fragments; judge each by the volume that it shares with the others at each pose, and at its ends."""
+    begun = time.process_time()
+    paths = reduction_paths(found)
+    seconds = time.process_time() - begun
+    order = in_order(found)
+    placed = [found.fragments[0].reduced]
+    rows = []
+    for n, fragment in enumerate(order):
+        path = paths[fragment.name]
+        others = [to_manifold(m, "other") for m in (*placed, *(f.mesh for f in order[n + 1 :]))]
+        placed.append(fragment.reduced)
+        if isinstance(path, str):
+            rows.append({"name": fragment.name, "why": path})
+            continue
+        solid = to_manifold(fragment.mesh, "fragment")
+        shared = np.array([sum((solid.transform(m[:3]) ^ o).volume() for o in others) for m in path.motions_ras])
+        rows.append(
+            {
+                "name": fragment.name,
+                "longest_mm": path.longest_mm,
+                "straight_mm": path.straight_mm,
+                "least_mm": path.least_mm,
+                "ends_mm": [float(path.clearance_mm[0]), float(path.clearance_mm[-1])],
+                "shared_mm3": float(shared.max()),
+                "shared_at_ends_mm3": [float(shared[0]), float(shared[-1])],
+                "poses": len(shared),
+            }
+        )
+    return {"path_seconds": seconds, "paths": rows}
+
+
+def run(number: int, *, paths: bool = False) -> dict[str, object]:
     """Break, displace, put together, compare."""
     rng = np.random.default_rng([number, 606])
     kind = "tibia" if number % 2 else "hip"
@@ -146,7 +180,8 @@ def run(number: int) -> dict[str, object]:
                 "volume_share": f.mesh.volume_mm3 / bone.volume_mm3,
             }
         )
-    return out | {"fragments": rows, "seconds": time.process_time() - begun}
+    out |= {"fragments": rows, "seconds": time.process_time() - begun}
+    return out | ways(found) if paths else out
 
 
 def main() -> None:
@@ -154,11 +189,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fractures", type=int, default=40)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--paths", action="store_true", help="also look for ways, and check them by exact booleans")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     cases = []
     for number in range(args.first, args.first + args.fractures):
-        cases.append(run(number))
+        cases.append(run(number, paths=args.paths))
         print(json.dumps(cases[-1]), flush=True)
         if args.out:
             with args.out.open("a") as file:

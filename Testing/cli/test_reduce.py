@@ -34,6 +34,7 @@ def test_two_labels_are_put_together(tmp_path, capsys):
     assert found["2"]["turned_deg"] < 1.5
     assert found["2"]["path"]["found"]
     assert (tmp_path / "out" / "reduced_2.stl").is_file()
+    assert (tmp_path / "out" / "reduction.mrb").is_file()
 
 
 def test_a_name_that_is_not_there_is_said(tmp_path, capsys):

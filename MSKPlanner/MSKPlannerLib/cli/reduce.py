@@ -62,6 +62,8 @@ def reduce(args: argparse.Namespace, progress: Progress) -> int:
             path = paths.get(f.name)
             if isinstance(path, FragmentPath):
                 _write_path(path, folder / f"path_{n + 1}.json")
+        if paths:
+            _write_scene(plan, paths, folder / "reduction.mrb")
     progress(1.0, "Done")
     say(_words(entry), entry, as_json=args.json)
     return DONE if plan.trusted else REJECTED
@@ -90,6 +92,17 @@ def _write_path(path: FragmentPath, target: Path) -> None:
     target.write_text(json.dumps(entry) + "\n", encoding="utf-8")
 
 
+def _write_scene(plan: Reduction, paths: Mapping[str, FragmentPath | str], target: Path) -> None:
+    """Write a scene in which Slicer's Sequences play the reduction."""
+    from MSKFusionLib.mrml import headless_scene, save_scene
+
+    from ..mrml.reduction_scene import reduction_to_scene
+
+    with headless_scene() as scene:
+        reduction_to_scene(scene, plan, paths)
+        save_scene(scene, target)
+
+
 def _described_path(path: FragmentPath | str | None) -> dict[str, Any] | None:
     if path is None:
         return None
@@ -99,6 +112,7 @@ def _described_path(path: FragmentPath | str | None) -> dict[str, Any] | None:
         "found": True,
         "poses": len(path.motions_ras),
         "longest_mm": path.longest_mm,
+        "straight_mm": path.straight_mm,
         "least_clearance_mm": path.least_mm,
         "clearance_at_start_mm": float(path.clearance_mm[0]),
         "clearance_at_end_mm": float(path.clearance_mm[-1]),
@@ -204,7 +218,7 @@ def _path_words(path: Mapping[str, Any] | None) -> str:
     if not path["found"]:
         return str(path["why"])
     return (
-        f"{path['longest_mm']:.0f} mm, clearance {path['least_clearance_mm']:.1f} mm at least "
+        f"{path['longest_mm']:.0f} mm (straight {path['straight_mm']:.0f}), clearance {path['least_clearance_mm']:.1f} mm at least "
         f"({path['clearance_at_start_mm']:.1f} at its start, {path['clearance_at_end_mm']:.1f} at its end)"
     )
 

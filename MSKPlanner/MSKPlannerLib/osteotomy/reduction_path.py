@@ -1,13 +1,15 @@
 """A way for a fragment from where it is to where it belongs that meets no other bone.
 
 Two trees grow towards each other from both ends, through turns and shifts (RRT-Connect; Kuffner & LaValle 2000, doi
-10.1109/ROBOT.2000.844730); corners are then cut where that is free. The widest clearance of a list for which a way is found is kept.
+10.1109/ROBOT.2000.844730). The widest clearance of a list for which a way is found is kept; with it the way is then shortened
+(`path_shortening`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +21,8 @@ from MSKFusionLib.frames import FloatArray, rigid, transform_points
 from ..bone.depth_field import DepthField
 from ..bone.mesh_depth import depth_of_mesh
 from ..mesh import Mesh
-from .reduction import Reduction
+from .path_shortening import shortened
+from .reduction import ReducedFragment, Reduction
 from .reduction_fit import SurfaceSample
 
 #: No point of the fragment moves farther than this between two poses that are looked at.
@@ -32,7 +35,8 @@ _FINER = 4
 _CLEARANCES_MM = (2.0, 0.5, 0.0)
 _REACH_MM = 25.0
 _NODES = 150
-_SHORTCUTS = 15
+#: Ways that are grown and shortened, of which the shortest is taken: one may lead round the wrong side.
+_WAYS = 3
 #: What two surfaces may overlap: their grids and points do not tell more.
 _TOUCH_MM = 0.3
 
@@ -49,11 +53,14 @@ class FragmentPath:
         (N,) distance from the other bones; negative where they overlap as they do at an end.
     longest_mm
         The way of the point that moves farthest.
+    straight_mm
+        How far apart start and goal of the point lie for which that is most: no way can be shorter.
     """
 
     motions_ras: FloatArray
     clearance_mm: FloatArray
     longest_mm: float
+    straight_mm: float
 
     @property
     def least_mm(self) -> float:
@@ -131,11 +138,18 @@ def reduction_path(
     room = _Room(fragment, np.asarray(goal_ras, dtype=np.float64), others)
     ends = [room.clearance_mm(room.start), room.clearance_mm(room.goal)]
     rng = np.random.default_rng(seed)
+    finer = _Room(fragment, np.asarray(goal_ras, dtype=np.float64), others, _FINER)
     for wish in _CLEARANCES_MM:
-        way = _way(room, wish, ends, rng, room_mm)
-        if way is not None:
-            poses = _shortened(room, way, wish, ends, rng)
-            found = _described(_Room(fragment, np.asarray(goal_ras, dtype=np.float64), others, _FINER), poses)
+        ways: list[list[FloatArray]] = []
+        for _ in range(_WAYS):
+            way = _way(room, wish, ends, rng, room_mm)
+            if way is None:
+                break
+            ways.append(shortened(way, partial(_is_free, room, wish, ends), room.way_mm, rng))
+            if len(ways[-1]) == 2:
+                break
+        for poses in sorted(ways, key=lambda w: sum(room.way_mm(p, q) for p, q in pairwise(w))):
+            found = _described(finer, poses)
             # More points may see more: a way that they show to be nearer than the ends are is none.
             if found.least_mm >= min(wish, *found.clearance_mm[[0, -1]]) - 2 * _TOUCH_MM:
                 return found
@@ -158,9 +172,8 @@ def reduction_paths(plan: Reduction, obstacles: Sequence[Mesh] = (), *, seed: in
     By fragment its way, or in words why there is none; the main fragment, which stays, has none.
     """
     out: dict[str, FragmentPath | str] = {}
-    main, *rest = plan.fragments
-    waiting = sorted(rest, key=lambda f: -f.mesh.volume_mm3)
-    placed = [main.reduced, *obstacles]
+    waiting = in_order(plan)
+    placed = [plan.fragments[0].reduced, *obstacles]
     for n, fragment in enumerate(waiting):
         others = [*placed, *(f.mesh for f in waiting[n + 1 :])]
         try:
@@ -169,6 +182,11 @@ def reduction_paths(plan: Reduction, obstacles: Sequence[Mesh] = (), *, seed: in
             out[fragment.name] = str(error)
         placed.append(fragment.reduced)
     return out
+
+
+def in_order(plan: Reduction) -> list[ReducedFragment]:
+    """Return the fragments that move, in the order in which they do: the largest first."""
+    return sorted(plan.fragments[1:], key=lambda f: -f.mesh.volume_mm3)
 
 
 def _spare_mm(room: _Room, pose: FloatArray, wish_mm: float, ends: Sequence[float]) -> float:
@@ -195,6 +213,11 @@ def _reached(room: _Room, a: FloatArray, b: FloatArray, wish: float, ends: Seque
     return last
 
 
+def _is_free(room: _Room, wish: float, ends: Sequence[float], a: FloatArray, b: FloatArray) -> bool:
+    """Tell whether one gets straight from one pose to another."""
+    return bool(np.array_equal(_reached(room, a, b, wish, ends), b))
+
+
 def _way(
     room: _Room, wish: float, ends: Sequence[float], rng: np.random.Generator, room_mm: float
 ) -> list[FloatArray] | None:
@@ -219,7 +242,7 @@ def _way(
         parents.append(at)
         to = int(np.argmin([room.way_mm(got, p) for p in others]))
         end = _reached(room, got, others[to], wish, ends)
-        if np.array_equal(end, others[to]):
+        if np.array_equal(end, others[to]):  # the trees meet
             one, two = _branch(nodes, parents, len(nodes) - 1), _branch(others, other_parents, to)
             way = one[::-1] + two
             return way if n % 2 == 0 else way[::-1]
@@ -234,24 +257,11 @@ def _branch(nodes: list[FloatArray], parents: list[int], at: int) -> list[FloatA
     return out
 
 
-def _shortened(
-    room: _Room, way: list[FloatArray], wish: float, ends: Sequence[float], rng: np.random.Generator
-) -> list[FloatArray]:
-    """Cut corners off a way where that is free."""
-    poses = list(way)
-    for _ in range(_SHORTCUTS):
-        if len(poses) < 3:
-            break
-        a, b = sorted(rng.choice(len(poses), 2, replace=False).tolist())
-        if b - a > 1 and np.array_equal(_reached(room, poses[a], poses[b], wish, ends), poses[b]):
-            poses = poses[: a + 1] + poses[b:]
-    return poses
-
-
 def _described(room: _Room, corners: list[FloatArray]) -> FragmentPath:
     poses = [room.start, *(p for a, b in pairwise(corners) for p in room.between(a, b))]
     motions = np.stack([room.motion(p) for p in poses])
     clearance = np.array([room.clearance_mm(p) for p in poses])
-    far = np.stack([transform_points(m, room.points) for m in motions[:: max(1, len(motions) // 100)]])
+    rows = np.unique(np.linspace(0, len(motions) - 1, min(len(motions), 200)).round().astype(int))
+    far = np.stack([transform_points(m, room.points) for m in motions[rows]])
     longest = float(np.linalg.norm(np.diff(far, axis=0), axis=2).sum(axis=0).max()) if len(far) > 1 else 0.0
-    return FragmentPath(motions, clearance, longest)
+    return FragmentPath(motions, clearance, longest, float(np.linalg.norm(far[-1] - far[0], axis=1).max()))
