@@ -26,6 +26,7 @@ from .guides.options import GuideOptions
 from .mesh import Mesh
 from .plan import Guide, Plan, Point, Screw
 from .plan_osteotomy import Osteotomy
+from .plan_resection import ResectionRecord
 from .records import (
     describe_guide,
     describe_input,
@@ -396,8 +397,10 @@ def judge(plan: Plan, registration: RegistrationResult | None, skipped: Sequence
     return replace(plan, verdict=verdict, reasons=tuple(reasons), notes=(*plan.notes, *notes))
 
 
-def rejections(parts: Sequence[Screw] | Sequence[Guide] | Sequence[Osteotomy]) -> list[str]:
-    """Return why the rejected ones of some screws, guides or osteotomies are, one line each."""
+def rejections(
+    parts: Sequence[Screw] | Sequence[Guide] | Sequence[Osteotomy] | Sequence[ResectionRecord],
+) -> list[str]:
+    """Return why the rejected ones of some screws, guides, osteotomies or resections are, one line each."""
     return [f"{p.name}: {'; '.join(p.reasons)}" for p in parts if p.verdict is Verdict.REJECTED]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from MSKFusionLib.registration.result import Verdict
 
 from .plan_osteotomy import Limb, Osteotomy
+from .plan_resection import ResectionRecord
 
 Point = tuple[float, float, float]
 
@@ -266,6 +267,7 @@ class Plan:
     constructs: tuple[Construct, ...] = ()
     osteotomies: tuple[Osteotomy, ...] = ()
     limb: Limb | None = None
+    resections: tuple[ResectionRecord, ...] = ()
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

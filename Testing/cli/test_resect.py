@@ -9,6 +9,7 @@ from core.guide_shapes import box_mesh, sphere_mesh
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKPlannerLib.cli.main import main
 from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
+from MSKPlannerLib.plan_file import read_plan
 
 
 def test_a_tumour_drawn_in_mr_is_cut_out_of_a_bone(tmp_path, capsys):
@@ -30,6 +31,16 @@ def test_a_tumour_drawn_in_mr_is_cut_out_of_a_bone(tmp_path, capsys):
     rest = read_mesh(tmp_path / "out" / "remaining.stl")
     assert rest.volume_mm3 == pytest.approx(plan["volumes_mm3"]["remaining"], rel=1e-4)
     assert np.isfinite(read_mesh(tmp_path / "out" / "margins.vtp").vertices_ras).all()
+    document = read_plan(tmp_path / "out")
+    record = document.resections[0]
+    assert record.verdict == "accepted"
+    assert record.margin_mm == plan["margin_mm"]
+    parts = {p.name: p for p in record.parts}
+    total = sum(parts[n].volume_mm3 for n in ("specimen", "remaining", "dust"))
+    assert total == pytest.approx(40 * 40 * 200, rel=1e-9)
+    assert (tmp_path / "out" / "scene.mrb").is_file()
+    assert main(["export", str(tmp_path / "out"), "--what", "resections", "--out", str(tmp_path / "e")]) == 0
+    assert read_mesh(tmp_path / "e" / "bone_specimen_fragment.stl").volume_mm3 == pytest.approx(1600 * 78, rel=0.01)
     assert "<h2>Cuts</h2>" in (tmp_path / "out" / "resection.html").read_text()
 
 

@@ -10,9 +10,12 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKPlannerLib.bone.mesh_depth import depth_of_mesh, split_triangles
 from MSKPlannerLib.mesh import Mesh
+from MSKPlannerLib.osteotomy.planned_resection import part_meshes, resection_record, solids_of
 from MSKPlannerLib.osteotomy.resection import ResectionOptions, approach_of, plan_resection
 from MSKPlannerLib.osteotomy.resection_errors import SawBudget
 from MSKPlannerLib.osteotomy.tumour_transfer import BoneRegistration
+from MSKPlannerLib.plan import Plan
+from MSKPlannerLib.plan_file import plan_from_json, plan_to_json
 
 #: A bar of 40 x 40 x 200 mm with a tumour of 8 mm radius in its middle.
 BAR = box_mesh((40.0, 40.0, 200.0))
@@ -36,6 +39,25 @@ def test_two_planes_take_the_slab_between_them(slab):
     assert sorted(round(float(c.plane.normal_ras[2])) for c in slab.cuts) == [-1, 1]
     assert all(m.is_closed for m in (slab.solids.specimen, slab.solids.remaining, slab.solids.kerf))
     assert slab.solids.volume_error_share(BAR) < 1e-9
+
+
+def test_a_resection_is_written_down_and_carried_out_again(slab):
+    record, meshes = resection_record(slab, "tibia", ["as it lies in the CT"])
+    document = Plan("p", "now", {}, resections=(record,))
+    back = plan_from_json(plan_to_json(document))
+    assert back == document
+    again = part_meshes(solids_of(back.resections[0], BAR, TUMOUR), TUMOUR)
+    assert set(again) == {"specimen", "remaining", "dust", "tumour"} == {p.name for p in record.parts}
+    for part in record.parts:
+        assert again[part.name].volume_mm3 == pytest.approx(part.volume_mm3, rel=1e-9)
+        assert meshes[part.name].volume_mm3 == part.volume_mm3
+    # The margin of the planes as they stand in the document: from the ball's own middle and radius.
+    for cut in back.resections[0].cuts:
+        off = np.dot(np.subtract(cut.point_ras, [0, 0, 10.0]), cut.normal_ras)
+        assert off - 8.0 == pytest.approx(cut.margin_mm, abs=0.02)
+        assert cut.margin_mm >= 10.0 - 0.01
+    with pytest.raises(InputError, match="not the surface of the bone"):
+        solids_of(record, BAR.transformed(rigid(translation=[1.0, 0, 0])), TUMOUR)
 
 
 def test_the_map_holds_the_distance_of_every_corner_of_the_cut(slab):

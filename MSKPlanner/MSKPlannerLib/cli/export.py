@@ -15,7 +15,7 @@ from MSKFusionLib.volume import Volume
 from ..export.mesh_files import WRITABLE, write_parts
 from ..export.parts import Part
 from ..export.plan_bodies import WHAT, file_groups, guide_notes
-from ..export.plan_parts import bone_parts, guide_parts, osteotomy_parts, screw_parts
+from ..export.plan_parts import bone_parts, guide_parts, osteotomy_parts, resection_parts, screw_parts
 from ..output_folder import check_output, output_folder
 from ..plan import Plan
 from ..plan_file import plan_sha256, read_plan
@@ -24,7 +24,7 @@ from .console import say, table
 from .export_dicom import DICOM_ONLY, DicomExport
 from .status import DONE
 
-_BODIES = (*WHAT, "fragments", "fragments-before")
+_BODIES = (*WHAT, "fragments", "fragments-before", "resections")
 _DICOM = "dicom"
 
 
@@ -111,6 +111,8 @@ def _parts(
         parts += osteotomy_parts(plan, folder, planned=True)
     if "fragments-before" in bodies:
         parts += osteotomy_parts(plan, folder, planned=False)
+    if "resections" in bodies:
+        parts += resection_parts(plan, folder)
     if bodies and not parts:
         raise InputError(f"the plan holds no {' and no '.join(bodies)}", "Choose others by --what.", where=plan.plan_id)
     return parts

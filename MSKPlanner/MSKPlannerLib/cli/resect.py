@@ -19,13 +19,18 @@ from MSKFusionLib.progress import Progress, part
 from ..export.html import bullets, figures, page
 from ..export.html import table as html_table
 from ..export.mesh_files import write_stl
+from ..export.resection_plan import resection_plan
 from ..mesh import Mesh
 from ..mrml.render_probe import can_render
 from ..osteotomy.bodies import joined
+from ..osteotomy.planned_resection import resection_record, with_part_files
 from ..osteotomy.resection import Resection, ResectionOptions, approach_of, plan_resection
 from ..osteotomy.resection_errors import SawBudget
 from ..osteotomy.tumour_transfer import BoneRegistration
 from ..output_folder import check_output, output_folder
+from ..plan import Plan
+from ..plan_file import plan_to_json
+from ..plan_resection import ResectionRecord
 from .console import say, table
 from .solid_pictures import NO_PICTURES, Drawn, draw
 from .status import DONE, REJECTED
@@ -59,8 +64,16 @@ def resect(args: argparse.Namespace, progress: Progress) -> int:
     others = [] if args.no_obstacles else [m for n, m in bones.meshes.items() if n != name]
     plan = plan_resection(bone, tumour, options, obstacles=others, progress=part(progress, 0.2, 0.9))
     entry = describe_resection(plan, name, notes)
+    record, meshes = resection_record(plan, name, notes)
+    record = with_part_files(record, {n: f"{n}.stl" for n in meshes})
+    document = resection_plan(record, {"bone": plan.bone, "tumour": plan.tumour}, entry["wished"])
     with output_folder(args.out, force=args.force) as folder:
         write_resection(plan, entry, folder, joined(others) if others else None)
+        (folder / "plan.json").write_text(plan_to_json(document), encoding="utf-8")
+        for part_name, mesh in meshes.items():
+            write_stl(mesh, folder / f"{part_name}.stl")
+        progress(0.95, "Writing the scene")
+        _write_scene(plan, document, record, meshes, folder / "scene.mrb")
     progress(1.0, "Done")
     say(_words(entry), entry, as_json=args.json)
     return DONE if plan.margin_kept else REJECTED
@@ -112,14 +125,27 @@ def describe_resection(plan: Resection, bone: str, notes: list[str] | None = Non
 
 
 def write_resection(plan: Resection, entry: dict[str, Any], folder: Path, others: Mesh | None = None) -> None:
-    """Write `resection.json`, `resection.html`, the parts as STL and the margins as VTP (both LPS, as Slicer reads them)."""
+    """Write `resection.json`, `resection.html` and the margins as VTP (LPS, as Slicer reads it)."""
     (folder / "resection.json").write_text(json.dumps(entry, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    write_stl(plan.solids.specimen, folder / "specimen.stl")
-    write_stl(plan.solids.remaining, folder / "remaining.stl")
-    write_stl(plan.tumour, folder / "tumour.stl")
     _write_margins(plan, folder / "margins.vtp")
     html = _report(plan, entry, _pictures(plan, others) if can_render() else [])
     (folder / "resection.html").write_text(html, encoding="utf-8")
+
+
+def _write_scene(
+    plan: Resection, document: Plan, record: ResectionRecord, meshes: dict[str, Mesh], target: Path
+) -> None:
+    from MSKFusionLib.mrml import headless_scene, save_scene
+
+    from ..mrml import plan_to_scene
+    from ..mrml.resection_scene import resection_to_scene
+
+    bared = joined([c.surface.mesh for c in plan.cuts])
+    margins = np.concatenate([c.surface.margins_mm for c in plan.cuts])
+    with headless_scene() as scene:
+        nodes = plan_to_scene(scene, document, arrange_views=False)
+        resection_to_scene(scene, document, record, meshes, (bared, margins), nodes.folder)
+        save_scene(scene, target)
 
 
 def _write_margins(plan: Resection, path: Path) -> None:

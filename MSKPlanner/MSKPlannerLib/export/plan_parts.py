@@ -145,6 +145,26 @@ def osteotomy_parts(plan: Plan, folder: Path, *, planned: bool) -> list[Part]:
     return parts
 
 
+def resection_parts(plan: Plan, folder: Path) -> list[Part]:
+    """Return the parts of a plan's resections as their files in its folder hold them: specimen, what stays, tumour.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or is not the part that the plan describes.
+    """
+    parts = []
+    for resection in plan.resections:
+        for part in resection.parts:
+            if not part.file:
+                continue
+            mesh = _described(folder / part.file, part.mesh_sha256, "part", "Plan again.")
+            parts.append(
+                Part(f"{resection.bone} {part.name}", "fragment", mesh, judged_colour(BONE_COLOUR, resection.verdict))
+            )
+    return parts
+
+
 def _described(path: Path, described_sha256: str | None, what: str, way_out: str) -> Mesh:
     """Return the mesh of a plan's file, once it is known to be what the plan describes, where it says what that is."""
     mesh = read_mesh(path)

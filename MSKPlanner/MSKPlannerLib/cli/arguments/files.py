@@ -20,8 +20,9 @@ def add_export(commands: argparse._SubParsersAction) -> None:
     export.add_argument(
         "--what",
         default="guides",
-        metavar="guides,bones,screws,fragments,fragments-before",
-        help="which bodies (default: the guides; fragments of osteotomies as planned, or before as they lie in the image); as "
+        metavar="guides,bones,screws,fragments,fragments-before,resections",
+        help="which bodies (default: the guides; fragments of osteotomies as planned, or before as they lie in the image; parts of "
+        "resections); as "
         "DICOM also labels and registration",
     )
     export.add_argument("--merged", action="store_true", help="all in one file, in place of a file a body")
