@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.segmentation.files import read_segmentation
 from MSKFusionLib.volume import Modality
 
 from ..colours import GUIDE_COLOUR, judged_colour
@@ -24,13 +26,14 @@ from ..export.plan_parts import plan_notes
 from ..export.print_sheet import print_sheet
 from ..guides.checks import failed
 from ..guides.presets import load_skin_options
-from ..guides.skin_frame import Way, design_skin_frame
+from ..guides.skin_frame import SkinFrame, Way, design_skin_frame
 from ..guides.skin_layout import REACH_MM
 from ..output_folder import check_output, output_folder
+from ..percutaneous.bone_on_way import bone_on_way
 from ..percutaneous.skin import Skin, find_skin
 from ..percutaneous.skin_surface import skin_entry_ras, skin_surface
 from ..plan import Plan, Point, Screw
-from ..plan_file import plan_to_json
+from ..plan_file import plan_to_json, read_plan
 from ..records import describe_input, describe_skin_frame, software_versions
 from .commands import plan_result
 from .console import say
@@ -52,11 +55,14 @@ def skinframe(args: argparse.Namespace, progress: Progress) -> int:
     image = load_image(
         args.image, modality=None if args.modality is None else Modality(args.modality.upper()), series=args.series
     )
-    progress(0.1, "looking for the skin")
-    skin = find_skin(image)
+    described = describe_input("image", image)
     screws: tuple[Screw, ...] = ()
     if args.plan is not None:
         screws = screws_of_plan(args.plan, args.screws)
+        _check_image(str(described["voxels_sha256"]), args)
+    progress(0.1, "looking for the skin")
+    skin = find_skin(image)
+    if args.plan is not None:
         ways = [_way(skin, s.name, s.entry_ras, s.tip_ras) for s in screws]
     elif args.paths is not None:
         ways = _ways_of_paths(args.paths, args.use)
@@ -65,7 +71,8 @@ def skinframe(args: argparse.Namespace, progress: Progress) -> int:
     progress(0.25, "surface of the skin")
     surface = skin_surface(skin, np.mean([w.entry_ras for w in ways], axis=0), REACH_MM + _BEYOND_MM)
     frame = design_skin_frame(surface, ways, options, label=args.label, progress=part(progress, 0.35, 0.9))
-    described = describe_input("image", image)
+    if args.plan is not None:
+        frame = _with_bone_on_ways(frame, screws, args.plan)
     inputs = {"image": str(described["voxels_sha256"])}
     guide = describe_skin_frame(f"{args.label} skin frame", args.label, frame, inputs, screws)
     plan = Plan(
@@ -91,6 +98,30 @@ def skinframe(args: argparse.Namespace, progress: Progress) -> int:
     wrong = "; ".join(c.message for c in failed(frame.checks))
     say(f"{guide.name}: {guide.verdict}. {wrong or '; '.join(guide.notes)}.", plan_result(plan), as_json=args.json)
     return DONE if guide.verdict is Verdict.ACCEPTED else REJECTED
+
+
+def _check_image(sha: str, args: argparse.Namespace) -> None:
+    """Refuse an image whose coordinates are not known to be the plan's: those are the CT's."""
+    roles = {str(i.get("voxels_sha256", "")): str(i.get("role", "")) for i in read_plan(args.plan).inputs}
+    if roles.get(sha) == "ct" or args.same_coordinates:
+        return
+    what = f"this is the {roles[sha].upper()} of the plan" if sha in roles else "this image is none of the plan's"
+    raise InputError(
+        f"{what}; its screws are in the coordinates of its CT",
+        "Give that CT, or say --same-coordinates where the image lies in them.",
+        where=str(args.image),
+    )
+
+
+def _with_bone_on_ways(frame: SkinFrame, screws: Sequence[Screw], plan_path: str) -> SkinFrame:
+    """Return a frame with its ways checked for bone before the entries, where the plan's bones are there."""
+    folder = Path(plan_path) if Path(plan_path).is_dir() else Path(plan_path).parent
+    file = folder / "segmentation.seg.nrrd"
+    if not file.is_file():
+        return replace(frame, notes=(*frame.notes, "what bone lies between skin and entries was not looked at"))
+    bones, diameter = read_segmentation(file), frame.options.drill_diameter_mm
+    found = [bone_on_way(bones, s, w.entry_ras, diameter) for s, w in zip(screws, frame.ways, strict=True)]
+    return replace(frame, checks=(*frame.checks, *found))
 
 
 def _way(skin: Skin, name: str, outer_ras: Sequence[float], target_ras: Sequence[float]) -> Way:

@@ -76,6 +76,8 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
         words.append("the bones are others")
     if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
         words.append("the CT is another")
+    if "image" in recipe.inputs and recipe.inputs["image"] not in _voxels(plan):
+        words.append("the image that shows the skin is another")
     if "bone" in recipe.inputs and recipe.inputs["bone"] not in {str(i.get("mesh_sha256", "")) for i in plan.inputs}:
         words.append("the surface of the bone is another")
     return tuple(words)

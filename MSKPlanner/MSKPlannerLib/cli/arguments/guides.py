@@ -113,8 +113,11 @@ def add_skinframe(commands: argparse._SubParsersAction) -> None:
     frame.add_argument("image", metavar="IMAGE", help=f"CT or MR that shows the skin: {IMAGE}")
     frame.add_argument("--paths", metavar="PATHS", help="what `mskplanner path` wrote (folder or paths.json)")
     frame.add_argument("--use", metavar="N,N", help="which of its paths, by number (default 1)")
-    frame.add_argument("--plan", metavar="PLAN", help="a plan with screws, in the coordinates of IMAGE")
+    frame.add_argument("--plan", metavar="PLAN", help="a plan with screws; IMAGE is its CT")
     frame.add_argument("--screws", metavar="NAME,NAME", help="which of its screws")
+    frame.add_argument(
+        "--same-coordinates", action="store_true", help="IMAGE is not the plan's CT, but lies in its coordinates"
+    )
     frame.add_argument(
         "--way",
         action="append",
