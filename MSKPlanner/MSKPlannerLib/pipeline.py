@@ -321,7 +321,9 @@ def guide_options_of(options: Mapping[str, Any]) -> GuideOptions:
 
 
 def _check_recipe(guide: Guide, case: Case) -> None:
-    if guide.recipe is None or guide.recipe.kind != "drill":
+    if guide.recipe is not None and guide.recipe.kind != "drill":
+        raise InputError(f"this is no drill guide of one level ({guide.recipe.kind})", "Design it anew.", guide.name)
+    if guide.recipe is None:
         raise InputError("it is not written down what this guide was made from", "Design it anew.", where=guide.name)
     if "ct" in guide.recipe.inputs and case.ct is None:
         raise InputError("this guide was made with the CT, and no CT is given", "Give the CT.", where=guide.name)

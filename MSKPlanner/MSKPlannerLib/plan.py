@@ -192,7 +192,7 @@ class GuideRecipe:
     Parameters
     ----------
     kind
-        ``drill``, ``cut``, ``pin``, ``reduction`` or ``skin``.
+        ``drill``, ``levels``, ``cut``, ``pin``, ``reduction`` or ``skin``.
     screws, cuts
         What it guides, as it was then.
     options

@@ -6,6 +6,7 @@ import hashlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import PurePath
 from typing import Any
@@ -21,6 +22,7 @@ from MSKFusionLib.volume import Volume, geometry_bytes
 from .guides.checks import failed
 from .guides.cutting_guide import CuttingGuideSolid
 from .guides.drill_guide import GuideSolid
+from .guides.levels_guide import joined_name
 from .guides.options import GuideOptions
 from .guides.pin_guide import PinGuide
 from .guides.recipe import mesh_sha256, moved_by, recipe_of
@@ -165,6 +167,22 @@ def describe_guide(
         reasons=problems,
         notes=solid.notes,
     )
+
+
+def describe_levels_guide(
+    name: str,
+    levels: Sequence[str],
+    screws: Sequence[Screw],
+    solid: GuideSolid,
+    inputs: Mapping[str, str],
+    *,
+    fixed: bool,
+) -> Guide:
+    """Return the document's entry of a drill guide for several levels; `fixed` as it was asked for."""
+    made = describe_guide(name, joined_name(levels), screws, solid, solid.options, inputs)
+    assert made.recipe is not None
+    options = {**made.recipe.options, "levels": list(levels), "fixed": fixed}
+    return replace(made, recipe=replace(made.recipe, kind="levels", options=options))
 
 
 def describe_cutting_guide(

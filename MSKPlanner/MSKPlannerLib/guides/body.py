@@ -70,6 +70,8 @@ class Seat:
 
 #: Lays a guide's outline: heights of the bone and of what blocks it a column, and the seat that they are of.
 Layout = Callable[[Map, Map, Seat], Footprint]
+#: Gives the field of what joins a guide's parts away from the bone.
+Bars = Callable[[Seat], Field]
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +155,7 @@ def make_body(
     options: GuideOptions,
     name: str,
     layout: Layout | None = None,
+    bars: Bars | None = None,
 ) -> Body:
     """Return the body of a guide: shell, bridge, sleeves and name plate in one, its contact on the exact clearance.
 
@@ -160,6 +163,8 @@ def make_body(
     ----------
     layout
         Lays the outline over the bone; None: that of a vertebra, its bridge on the midline.
+    bars
+        What else joins its parts, away from the bone; None: nothing.
 
     Raises
     ------
@@ -187,6 +192,8 @@ def make_body(
     relief = gap - np.float32(options.fit_clearance_mm) + np.maximum(own - theirs, 0.0).astype(np.float32)
     points = seat_points(seat)
     shell = smooth_max(d - gap - np.float32(options.wall_mm), footprint.outline[:, :, None], _ROUNDING_MM)
+    if bars is not None:
+        shell = smooth_min(shell, bars(seat), _FILLET_MM)
     solid, lost = _assembled(shell, room, sleeves, plate, footprint, seat, points, options)
     if not _holds_all(solid, sleeves, seat):
         # Bone gives no ground between a sleeve and the bridge: a rib runs on over whatever lies there.

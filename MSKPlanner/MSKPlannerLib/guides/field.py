@@ -188,6 +188,15 @@ def smooth_min(a: Field, b: Field, radius_mm: float) -> Field:
     return np.minimum(a, b) - h * h * radius_mm * 0.25
 
 
+def rod_field(a: FloatArray, b: FloatArray, radius: float, u: FloatArray, v: FloatArray, w: FloatArray) -> Field:
+    """Return the distance to a round bar between two points of the frame."""
+    way = b - a
+    length = max(float(way @ way), 1e-9)
+    t = np.clip(((u - a[0]) * way[0] + (v - a[1]) * way[1] + (w - a[2]) * way[2]) / length, 0.0, 1.0)
+    away = (u - a[0] - t * way[0]) ** 2 + (v - a[1] - t * way[1]) ** 2 + (w - a[2] - t * way[2]) ** 2
+    return (np.sqrt(away) - radius).astype(np.float32)
+
+
 def smooth_max(a: Field, b: Field, radius_mm: float) -> Field:
     """Return the intersection of two fields with a rounded edge."""
     return -smooth_min(-a, -b, radius_mm)

@@ -19,7 +19,7 @@ from ..mesh import Mesh
 from ..plan import Check, Point
 from .body import Body, Plate, Seat, on_clearance, plate_field, seat_points
 from .checks import point
-from .field import Field, Grid, depth_mm, sample_distance, smooth_max, smooth_min, swept, thick_parts
+from .field import Field, Grid, depth_mm, rod_field, sample_distance, smooth_max, smooth_min, swept, thick_parts
 from .fit import Fit, measure_fit
 from .guide_checks import Bones, bore_checks, seated_checks, way_off_check
 from .lettering import text_size
@@ -204,9 +204,9 @@ def _body(
         under = (pad[2] - options.pad_diameter_mm - w).astype(np.float32)
         solid = np.minimum(solid, np.maximum(smooth_max(shell, disc, _ROUNDING_MM), under))
         foot = pad + [0.0, 0.0, options.fit_clearance_mm + options.pad_thickness_mm / 2]
-        solid = smooth_min(solid, _rod(foot, post, bar, u, v, w), _FILLET_MM)
+        solid = smooth_min(solid, rod_field(foot, post, bar, u, v, w), _FILLET_MM)
     for ends in layout.bars_uvw:
-        solid = smooth_min(solid, _rod(ends[0], ends[1], bar, u, v, w), _FILLET_MM)
+        solid = smooth_min(solid, rod_field(ends[0], ends[1], bar, u, v, w), _FILLET_MM)
     points = seat_points(seat)
     for s in sleeves:
         solid = smooth_min(solid, sleeve_field(s, points, options.standoff_mm), _FILLET_MM)
@@ -242,15 +242,6 @@ def _seat(sleeves: Sequence[Sleeve], layout: Layout, plate: Plate, options: Skin
     grid = Grid(layout.frame_to_ras @ rigid(translation=low), options.grid_mm, (int(n[0]), int(n[1]), int(n[2])))
     u, v, w = (a.ravel() + o for a, o in zip(grid.axes(), low, strict=True))
     return Seat(layout.frame_to_ras, grid, u, v, w)
-
-
-def _rod(a: FloatArray, b: FloatArray, radius: float, u: FloatArray, v: FloatArray, w: FloatArray) -> Field:
-    """Return the distance to a round bar between two points of the frame."""
-    way = b - a
-    length = max(float(way @ way), 1e-9)
-    t = np.clip(((u - a[0]) * way[0] + (v - a[1]) * way[1] + (w - a[2]) * way[2]) / length, 0.0, 1.0)
-    away = (u - a[0] - t * way[0]) ** 2 + (v - a[1] - t * way[1]) ** 2 + (w - a[2] - t * way[2]) ** 2
-    return (np.sqrt(away) - radius).astype(np.float32)
 
 
 def _zone_field(s: Sleeve, points: FloatArray, options: SkinFrameOptions) -> Field:

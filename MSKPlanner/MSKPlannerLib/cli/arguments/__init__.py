@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         images.add_combine,
         screws.add_screws,
         guides.add_guide,
+        guides.add_levelguide,
         guides.add_cutguide,
         guides.add_pinguide,
         guides.add_remake,

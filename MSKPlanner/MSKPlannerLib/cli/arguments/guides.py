@@ -23,6 +23,24 @@ def add_guide(commands: argparse._SubParsersAction) -> None:
     output(guide)
 
 
+def add_levelguide(commands: argparse._SubParsersAction) -> None:
+    """Add the arguments of `mskplanner levelguide`."""
+    levels = command(commands, "levelguide", "design one drill guide for adjacent levels of a plan, a base on each")
+    levels.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json and a segmentation.seg.nrrd")
+    levels.add_argument("--levels", required=True, metavar="L3,L4", help="adjacent levels, from head to foot")
+    levels.add_argument(
+        "--fixed",
+        action="store_true",
+        help="it is known that they do not move against each other from the scan to the operation; else it is rejected",
+    )
+    levels.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface")
+    levels.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
+    levels.add_argument("--drill", type=float, metavar="MM", help="diameter of the drill (default: the preset's)")
+    levels.add_argument("--printer", default="sla", metavar="NAME", help="printer preset (default sla)")
+    levels.add_argument("--preset", default="standard", metavar="NAME", help="guide preset (default standard)")
+    output(levels)
+
+
 def add_cutguide(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner cutguide`."""
     cutguide = command(commands, "cutguide", "design the guide of a saw's plane on the surface of a bone")
