@@ -216,6 +216,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
+            self.ui.levelComboBox.setItemText(0, _("none, number them"))
             self.ui.ctLandmarksWidget.setCurrentNode(parameterNode.ctLandmarks)
             self.ui.mrLandmarksWidget.setCurrentNode(parameterNode.mrLandmarks)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)

@@ -103,16 +103,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MSKPlannerLogic()
         self.job = JobArea(self.ui, slicer.app.processEvents)
         session = self.logic.session
-        self.screws = ScrewArea(self.ui, makeCell, screwHeadings(), session.edit, self.onScrewChosen)
+        self.screws = ScrewArea(self.ui, makeCell, session.edit, self.onScrewChosen)
         self.cutUi = self.addOsteotomies()
-        self.cuts = CutArea(self.cutUi, makeCell, cutHeadings(), session.edit, session.select)
+        self.cuts = CutArea(self.cutUi, makeCell, session.edit, session.select)
         marking = LegMarking(session, self._inputs, lambda: self.cuts.bone, runLater)
         self.landmarks = LandmarkArea(self.cutUi, makeCell, marking)
         self.views = ViewArea(self.ui, ScrewViews(session))
         self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
         self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.adding = AddArea(self.ui, Adding(session, self._inputs, self._run, self.screws.choose, runLater))
-        self.guides = GuideArea(self.ui, makeCell, guideHeadings(), lambda f: go_to_finding(session, f))
+        self.guides = GuideArea(self.ui, makeCell, lambda f: go_to_finding(session, f))
         self.ui.problemsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.export = ExportArea(self.ui, self.onExportBodies)
         session.listener = self.onPlanChanged
@@ -214,13 +214,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = parameterNode
         if parameterNode is not None:
             self._guiTag = parameterNode.connectGui(self.ui)
+            self.ui.lowestLevelComboBox.setItemText(0, _("as it is named"))
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
         self.updateButtons()
 
     def updateButtons(self, caller: Any = None, event: Any = None) -> None:
         """Enable what can be done, and say what is missing for the rest."""
+        from MSKFusionLib.mrml.segment_names import segment_names
         from MSKPlannerLib.editing.chain import chain_in_words
         from MSKPlannerLib.mrml.updating import can_be_taken_over, chain_of_session
+        from MSKPlannerLib.plan_texts import levels_to_add
 
         node = self._parameterNode
         ready = node is not None and node.ctVolume is not None and node.segmentation is not None
@@ -230,7 +233,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         history = session.history
         movable = ready and not planned and can_be_taken_over(session, node.ctVolume, node.segmentation)
         folder = node is not None and str(node.outputFolder) not in ("", ".")
-        self.cuts.show_bones(segmentNames(node.segmentation) if node is not None else ())
+        self.cuts.show_bones(segment_names(None if node is None else node.segmentation))
         missing = _("Choose a CT and the segmented bones first.")
         for button, possible, reason in (
             (self.ui.planButton, ready, missing),
@@ -247,7 +250,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.toolTip = label or button.toolTip
         self.export.show(possible=bool(planned and folder), stale=bool(stale))
         self.landmarks.show()
-        self.adding.show(levelsToAdd(self.logic.case, node.segmentation if ready else None), ready=ready)
+        names = segment_names(node.segmentation if ready else None)
+        self.adding.show(levels_to_add(self.logic.case, names), ready=ready)
         chain = chain_of_session(session, *((node.ctVolume, node.segmentation) if ready else (None, None)))
         self.ui.chainLabel.text = chain_in_words(chain)
         self.ui.chainLabel.toolTip = "\n".join(f"{link.name}: {link.why}" for link in chain if link.why)
@@ -260,12 +264,14 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPlan(self) -> None:
         """Plan screws."""
+        from MSKPlannerLib.plan_texts import level_names
+
         node = self._parameterNode
         ct, segmentation, lowest, levels = node.ctVolume, node.segmentation, node.lowestLevel, node.levels
         self._run(
             _("The screws could not be planned."),
             lambda report: self.logic.planScrews(
-                ct, segmentation, None if lowest == AS_NAMED else lowest, levelNames(levels), report
+                ct, segmentation, None if lowest == AS_NAMED else lowest, level_names(levels), report
             ),
         )
 
@@ -302,14 +308,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPlanChanged(self, screw: str | None) -> None:
         """Show what became of the plan, or of the one screw that is dragged."""
+        from MSKPlannerLib.plan_texts import guides_in_words, screws_in_words
+
         case = self.logic.case
         if screw is None or case is None:
             self.showCase()
         else:
             self.screws.update(case.plan, screw)
             self.cuts.update(case.plan, screw)
-            self.ui.screwsLabel.text = screwsText(case.plan)
-            self.ui.guidesLabel.text = guidesText(case.plan)
+            self.ui.screwsLabel.text = screws_in_words(case.plan)
+            self.ui.guidesLabel.text = guides_in_words(case.plan)
             self.guides.show(case.plan)
             self.updateButtons()
         self.ui.statusLabel.text = self.logic.session.problem
@@ -341,14 +349,16 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def showCase(self) -> None:
         """Show the plan's numbers and verdicts."""
+        from MSKPlannerLib.plan_texts import guides_in_words, screws_in_words
+
         case = self.logic.case
         plan = case.plan if case is not None else None
         node = self._parameterNode
         current = node is not None and self.logic.isCurrent(node.ctVolume, node.segmentation)
         self.screws.show(plan, editable=current)
         self.cuts.show(plan, editable=current)
-        self.ui.screwsLabel.text = screwsText(plan)
-        self.ui.guidesLabel.text = guidesText(plan)
+        self.ui.screwsLabel.text = screws_in_words(plan)
+        self.ui.guidesLabel.text = guides_in_words(plan)
         self.guides.show(plan)
         self.views.show(self.screws.chosen)
         self.plans.show(editable=current)
@@ -390,68 +400,9 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return True
 
 
-def levelNames(text: str) -> tuple[str, ...]:
-    """Return the levels in a list with commas or blanks between them."""
-    return tuple(part.upper() for part in text.replace(",", " ").split())
-
-
-def levelsToAdd(case: Any, segmentationNode: Any) -> list[str]:
-    """Return the vertebrae that a screw can be planned in: those of the plan in hand, else those that are named so."""
-    if case is not None:
-        return [s.name for s in case.segmentation.vertebrae]
-    if segmentationNode is None:
-        return []
-    content = segmentationNode.GetSegmentation()
-    names = [content.GetNthSegment(n).GetName() for n in range(content.GetNumberOfSegments())]
-    return [level for level in LEVELS if level in names]
-
-
 def runLater(function: Callable[[], None]) -> None:
     """Call a function when what is being handled is done."""
     qt.QTimer.singleShot(0, function)
-
-
-def screwHeadings() -> dict[str, str]:
-    """Return the headings of the table of screws (`MSKPlannerLib.screw_area`)."""
-    # Written out, because only literals can be gathered for translation.
-    return {
-        "Screw": _("Screw"),
-        "Size": _("Size\n(mm)"),
-        "Grade": _("Grade"),
-        "Clearance": _("Bone\n(mm)"),
-        "HU": _("Mean\n(HU)"),
-        "Risk": _("Risk\n(%)"),
-        "Reviewed": _("Seen"),
-    }
-
-
-def cutHeadings() -> dict[str, str]:
-    """Return the headings of the tables of osteotomies and of the leg's measures (`MSKPlannerLib.cut_area`)."""
-    return {
-        "Bone": _("Bone"),
-        "Cut": _("Cut"),
-        "Angle": _("Angle\n(°)"),
-        "Gap": _("Gap\n(mm)"),
-        "Hinge": _("Hinge\n(mm)"),
-        "Reviewed": _("Seen"),
-        "Measure": _("Measure"),
-        "Before": _("Before"),
-        "After": _("After"),
-        "Change": _("Change"),
-    }
-
-
-def segmentNames(segmentationNode: Any) -> tuple[str, ...]:
-    """Return the names of a segmentation's segments; none without a segmentation."""
-    if segmentationNode is None:
-        return ()
-    segmentation = segmentationNode.GetSegmentation()
-    return tuple(segmentation.GetNthSegment(n).GetName() for n in range(segmentation.GetNumberOfSegments()))
-
-
-def guideHeadings() -> dict[str, str]:
-    """Return the headings of the table of findings on guides (`MSKPlannerLib.guide_area`)."""
-    return {"Guide": _("Guide"), "Finding": _("Finding")}
 
 
 def makeCell(text: str, colour: str, told: str) -> Any:
@@ -461,30 +412,6 @@ def makeCell(text: str, colour: str, told: str) -> Any:
     if colour:
         cell.setForeground(qt.QBrush(qt.QColor(colour)))
     return cell
-
-
-def screwsText(plan: Any) -> str:
-    """Return the verdict on the screws, in words."""
-    if plan is None:
-        return _("No screws planned yet.")
-    if not plan.screws and plan.osteotomies:
-        return _("No screws planned yet.")
-    rejected = [s.name for s in plan.screws if s.verdict.value == "rejected"]
-    if not plan.screws:
-        return _("Rejected: no vertebra wholly in view could be planned on.")
-    if rejected:
-        return _("{count} screws planned. Rejected: {names}.").format(count=len(plan.screws), names=", ".join(rejected))
-    return _("{count} screws planned, all accepted.").format(count=len(plan.screws))
-
-
-def guidesText(plan: Any) -> str:
-    """Return the verdict on the guides, in words."""
-    if plan is None or not plan.guides:
-        return _("No guides designed yet.")
-    states = [_("out of date") if g.out_of_date else g.verdict.value for g in plan.guides]
-    remarks = [g.out_of_date or g.remarks for g in plan.guides]
-    lines = [f"{g.name}: {s}" + (f" ({r})" if r else "") for g, s, r in zip(plan.guides, states, remarks, strict=True)]
-    return "\n".join(lines)
 
 
 class MSKPlannerLogic(ScriptedLoadableModuleLogic):

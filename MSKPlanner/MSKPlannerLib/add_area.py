@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from MSKFusionLib.translation import tr as _
+
 from .screws.sites.description import load_site, site_names
 from .screws.sites.request import PEDICLE
 
-_SIDES = (("both sides", ()), ("left", ("left",)), ("right", ("right",)))
-HINT = "In the views: click the entry on a bone, then the tip within it. Escape gives up."
-IDLE = "A screw between two clicks snaps to the bone; level and side are found."
+#: In the order of the list of sides: both, left, right.
+_SIDES: tuple[tuple[str, ...], ...] = ((), ("left",), ("right",))
 
 
 class Adder(Protocol):
@@ -39,15 +40,15 @@ class AddArea:
         adder.ended = self.stop
         self._sites = (PEDICLE, *site_names())
         self._ready = False
-        ui.siteComboBox.addItem("Pedicle")
+        ui.siteComboBox.addItem(_("Pedicle"))
         for name in self._sites[1:]:
             ui.siteComboBox.addItem(load_site(name).title)
-        for text, _ in _SIDES:
+        for text in (_("both sides"), _("left"), _("right")):
             ui.sideComboBox.addItem(text)
         ui.siteComboBox.connect("currentIndexChanged(int)", lambda index: self._show_level())
         ui.addButton.connect("clicked(bool)", self._on_add)
         ui.placeButton.connect("toggled(bool)", self._on_place)
-        ui.placeLabel.text = IDLE
+        ui.placeLabel.text = _idle()
 
     def show(self, levels: Sequence[str], *, ready: bool) -> None:
         """Show the levels there are, the chosen one staying chosen, and whether anything can be added."""
@@ -79,8 +80,16 @@ class AddArea:
         ui = self._ui
         site = self._sites[ui.siteComboBox.currentIndex]
         level = ui.newLevelComboBox.currentText if site == PEDICLE else ""
-        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex][1])
+        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex])
 
     def _on_place(self, checked: bool) -> None:
-        self._ui.placeLabel.text = HINT if checked else IDLE
+        self._ui.placeLabel.text = (
+            _("In the views: click the entry on a bone, then the tip within it. Escape gives up.")
+            if checked
+            else _idle()
+        )
         self._adder.wait(checked)
+
+
+def _idle() -> str:
+    return _("A screw between two clicks snaps to the bone; level and side are found.")

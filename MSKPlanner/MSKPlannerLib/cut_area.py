@@ -5,11 +5,13 @@ Knows no toolkit: the panel hands in its widgets (PythonQt's, with properties as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from MSKFusionLib.translation import tr as _
+
 from .anatomy.limb_measures import MEASURES
-from .cut_texts import cut_cells, cut_in_words, measure_cells, shown_per_unit
+from .cut_texts import cut_cells, cut_in_words, kind_in_words, measure_cells, shown_per_unit
 from .editing import osteotomy_edits
 from .editing.cut_bones import LEG_BONES
 from .osteotomy.cut_shape import CutKind
@@ -19,8 +21,6 @@ from .plan import Plan
 from .plan_osteotomy import BeforeAfter, Osteotomy
 from .table_area import CellMaker, Editor, TableArea, head_table
 
-COLUMNS = ("Bone", "Cut", "Angle", "Gap", "Hinge", "Reviewed")
-MEASURE_COLUMNS = ("Measure", "Before", "After", "Change")
 #: What a wedge or derotation can be made for, in the order of the list: the measure, what the box shows for it, its range
 #: and where it begins, in the box's unit.
 TARGETS = (
@@ -45,21 +45,16 @@ class CutArea(TableArea[Osteotomy]):
     ui
         The widgets: `cutsTable`, `measuresTable`, `cutBoneComboBox`, `cutLabel`, the boxes of kind, angle, gap, kerf and target,
         `cutReviewedCheckBox`, `turnCutButton`, `removeCutButton`, `statusLabel`.
-    headings
-        By the names in `COLUMNS` and `MEASURE_COLUMNS`.
     choose
         Told the name of the osteotomy that is chosen.
     """
 
-    def __init__(
-        self, ui: Any, make_cell: CellMaker, headings: Mapping[str, str], edit: Editor, choose: Callable[[str], None]
-    ) -> None:
-        super().__init__(
-            ui, ui.cutsTable, make_cell, [headings[name] for name in COLUMNS], edit, osteotomy_edits.reviewed, choose
-        )
+    def __init__(self, ui: Any, make_cell: CellMaker, edit: Editor, choose: Callable[[str], None]) -> None:
+        headings = (_("Bone"), _("Cut"), _("Angle\n(°)"), _("Gap\n(mm)"), _("Hinge\n(mm)"), _("Seen"))
+        super().__init__(ui, ui.cutsTable, make_cell, headings, edit, osteotomy_edits.reviewed, choose)
         self._bones: tuple[str, ...] = ()
-        head_table(ui.measuresTable, [headings[name] for name in MEASURE_COLUMNS])
-        for measure, *_ in TARGETS:
+        head_table(ui.measuresTable, (_("Measure"), _("Before"), _("After"), _("Change")))
+        for measure, *_range in TARGETS:
             ui.cutTargetComboBox.addItem(MEASURES[measure].title)
         for box, low, high in (
             (ui.cutAngleSpinBox, -_LARGEST_DEG, _LARGEST_DEG),
@@ -74,8 +69,8 @@ class CutArea(TableArea[Osteotomy]):
         ui.cutTargetComboBox.connect("currentIndexChanged(int)", self._on_target)
         ui.cutTargetSpinBox.connect("valueChanged(double)", self._on_target_value)
         ui.cutReviewedCheckBox.connect("toggled(bool)", self._on_reviewed)
-        ui.turnCutButton.connect("clicked(bool)", self._acting("Turn {} over", osteotomy_edits.turned_over))
-        ui.removeCutButton.connect("clicked(bool)", self._acting("Remove {}", osteotomy_edits.removed))
+        ui.turnCutButton.connect("clicked(bool)", self._acting(_("Turn {name} over"), osteotomy_edits.turned_over))
+        ui.removeCutButton.connect("clicked(bool)", self._acting(_("Remove {name}"), osteotomy_edits.removed))
 
     @property
     def bone(self) -> str:
@@ -179,26 +174,36 @@ class CutArea(TableArea[Osteotomy]):
             return
         if index < len(KINDS):
             kind = KINDS[index]
-            self._act(f"{kind.value.capitalize()} at {cut.name}", osteotomy_edits.with_kind, cut.name, kind)
+            self._act(
+                _("{kind} at {name}").format(kind=kind_in_words(kind.value), name=cut.name),
+                osteotomy_edits.with_kind,
+                cut.name,
+                kind,
+            )
         else:
             form = FORMS[index - len(KINDS)]
-            self._act(f"{form.capitalize()} at {cut.name}", osteotomy_edits.with_form, cut.name, form)
+            self._act(
+                _("{kind} at {name}").format(kind=kind_in_words(form), name=cut.name),
+                osteotomy_edits.with_form,
+                cut.name,
+                form,
+            )
 
     def _on_angle(self, value: float) -> None:
         cut = self.chosen
         # The box shows a tenth of a degree: what it only rounds is not changed.
         if not self._showing and cut is not None and abs(value - cut.angle_deg) > 0.051:
-            self._act(f"Angle of {cut.name}", osteotomy_edits.with_angle, cut.name, value)
+            self._act(_("Angle of {name}").format(name=cut.name), osteotomy_edits.with_angle, cut.name, value)
 
     def _on_gap(self, value: float) -> None:
         cut = self.chosen
         if not self._showing and cut is not None and cut.gap_mm is not None and abs(value - cut.gap_mm) > 0.051:
-            self._act(f"Gap of {cut.name}", osteotomy_edits.with_gap, cut.name, value)
+            self._act(_("Gap of {name}").format(name=cut.name), osteotomy_edits.with_gap, cut.name, value)
 
     def _on_kerf(self, value: float) -> None:
         cut = self.chosen
         if not self._showing and cut is not None and abs(value - cut.planes[0].kerf_mm) > 1e-6:
-            self._act(f"Saw of {cut.name}", osteotomy_edits.with_kerf, cut.name, value)
+            self._act(_("Saw of {name}").format(name=cut.name), osteotomy_edits.with_kerf, cut.name, value)
 
     def _on_target(self, index: int) -> None:
         cut = self.chosen
@@ -206,7 +211,9 @@ class CutArea(TableArea[Osteotomy]):
             return
         if index <= 0:
             if cut.target is not None:
-                self._act(f"No target of {cut.name}", osteotomy_edits.with_angle, cut.name, cut.angle_deg)
+                self._act(
+                    _("No target of {name}").format(name=cut.name), osteotomy_edits.with_angle, cut.name, cut.angle_deg
+                )
             return
         self._showing = True
         try:
@@ -226,7 +233,7 @@ class CutArea(TableArea[Osteotomy]):
     def _aim(self, cut: Osteotomy, index: int, value: float) -> None:
         measure = TARGETS[index][0]
         target = Target(measure, value / shown_per_unit(measure))
-        self._act(f"Target of {cut.name}", osteotomy_edits.with_target, cut.name, target)
+        self._act(_("Target of {name}").format(name=cut.name), osteotomy_edits.with_target, cut.name, target)
 
 
 def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:

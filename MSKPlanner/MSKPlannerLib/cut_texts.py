@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.translation import tr as _
 
 from .anatomy.limb_measures import MEASURES
 from .osteotomy.cut_shape import CutKind
 from .plan_osteotomy import BeforeAfter, Limb, Osteotomy
+from .table_area import verdict_in_words
 
 _UNKNOWN = "–"
 
@@ -16,41 +18,61 @@ _UNKNOWN = "–"
 def cut_in_words(cut: Osteotomy | None, limb: Limb | None = None) -> str:
     """Return what there is to say of an osteotomy under the table."""
     if cut is None:
-        return "Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet."
+        return _("Choose a bone and add a cut. Drag its plane by the handles; the hinge is where they meet.")
     shift = cut.gap_mm if cut.kind == CutKind.STEP.value else None
     facts = [
-        f"{cut.what.capitalize()} of {cut.angle_deg:.1f}°" if shift is None else f"Step, lengthened by {shift:.1f} mm"
+        _("{kind} of {angle:.1f}°").format(kind=kind_in_words(cut.what), angle=cut.angle_deg)
+        if shift is None
+        else _("Step, lengthened by {mm:.1f} mm").format(mm=shift)
     ]
     if cut.gap_mm is not None and shift is None:
         kerf = cut.planes[0].kerf_mm if cut.kind == CutKind.OPENING.value else 0.0
         # The sawn faces lie half the slot beside the plane each, and open with the wedge.
         wide = cut.gap_mm + kerf * math.cos(math.radians(cut.angle_deg / 2))
-        facts.append(
-            f"{cut.gap_mm:.1f} mm at the cortex" + (f" ({wide:.1f} mm between the sawn faces)" if kerf else "")
-        )
+        gap = _("{gap:.1f} mm at the cortex").format(gap=cut.gap_mm)
+        facts.append(_("{gap} ({wide:.1f} mm between the sawn faces)").format(gap=gap, wide=wide) if kerf else gap)
     if cut.hinge.bone_left_mm is not None:
-        facts.append(f"{cut.hinge.bone_left_mm:.1f} mm of bone behind the hinge")
+        facts.append(_("{mm:.1f} mm of bone behind the hinge").format(mm=cut.hinge.bone_left_mm))
     if cut.removed_mm3:
-        facts.append(f"{cut.removed_mm3 / 1000:.1f} ml of bone lost")
+        facts.append(_("{ml:.1f} ml of bone lost").format(ml=cut.removed_mm3 / 1000))
     facts += [f"{name} {mm:z.1f} mm" for name, mm in list(cut.structures_mm.items())[:2]]
     if cut.target is not None:
         info = MEASURES[cut.target.measure]
         facts.append(
-            f"for {info.title} {cut.target.value * shown_per_unit(cut.target.measure):.1f}{_unit(cut.target.measure)}"
+            _("for {measure} {value:.1f}{unit}").format(
+                measure=info.title,
+                value=cut.target.value * shown_per_unit(cut.target.measure),
+                unit=_unit(cut.target.measure),
+            )
         )
-    lines = [f"{cut.name}: {cut.verdict.value}. {', '.join(facts)}."]
+    lines = [f"{cut.name}: {verdict_in_words(cut.verdict)}. {', '.join(facts)}."]
     lines += [f"✗ {reason}" for reason in cut.reasons]
     lines += [f"• {note}" for note in (*cut.notes, *(limb.notes if limb is not None and cut.role else ()))]
     return "\n".join(lines)
 
 
+def kind_in_words(what: str) -> str:
+    """Return the kind or form of a cut (`plan_osteotomy.Osteotomy.what`) as a sentence begins with it."""
+    return {
+        "opening wedge": _("Opening wedge"),
+        "closing wedge": _("Closing wedge"),
+        "derotation": _("Derotation"),
+        "dome": _("Dome"),
+        "step": _("Step"),
+        "biplanar": _("Biplanar"),
+    }.get(what, what.capitalize())
+
+
 def cut_cells(cut: Osteotomy) -> tuple[str, ...]:
     """Return what the table of osteotomies shows of one."""
-    short = {"opening wedge": "opens", "closing wedge": "closes", "derotation": "turns", "dome": "dome"}.get(
-        cut.kind, "step"
-    )
+    short = {
+        "opening wedge": _("opens"),
+        "closing wedge": _("closes"),
+        "derotation": _("turns"),
+        "dome": _("dome"),
+    }.get(cut.kind, _("step"))
     if cut.form is not None and cut.form.name == "biplanar":
-        short = "biplanar"
+        short = _("biplanar")
     kind = f"{short} ✗" if cut.verdict is Verdict.REJECTED else short
     gap = _UNKNOWN if cut.gap_mm is None else f"{cut.gap_mm:z.1f}"
     hinge = _UNKNOWN if cut.hinge.bone_left_mm is None else f"{cut.hinge.bone_left_mm:z.1f}"

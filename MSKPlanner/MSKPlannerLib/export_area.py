@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from MSKFusionLib.errors import MSKError
+from MSKFusionLib.translation import tr as _
 
 from .export.plan_bodies import WHAT, BodyChoice, Written
 
@@ -60,5 +61,7 @@ def bodies_folder(folder: str | Path, choice: BodyChoice) -> Path:
 
 def written_in_words(folder: Path, files: tuple[Written, ...], frame: str) -> str:
     """Return what was written, in words."""
-    names = ", ".join(f.file for f in files[:4]) + (f" and {len(files) - 4} more" if len(files) > 4 else "")
-    return f"Written to {folder} in {frame} mm: {names}."
+    names = ", ".join(f.file for f in files[:4])
+    if len(files) > 4:
+        names = _("{names} and {count} more").format(names=names, count=len(files) - 4)
+    return _("Written to {folder} in {frame} mm: {names}.").format(folder=folder, frame=frame, names=names)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
+
+from MSKFusionLib.translation import tr as _
 
 from .colours import REJECTED_COLOUR, hex_colour
 from .guides.problems import Finding, findings
 from .plan import Plan
 from .table_area import CellMaker, head_table
-
-COLUMNS = ("Guide", "Finding")
 
 
 class GuideArea:
@@ -20,20 +20,16 @@ class GuideArea:
     ----------
     ui
         The widgets: `problemsTable`, `problemsLabel`.
-    headings
-        By the names in `COLUMNS`.
     go_to
         Shows the place of a finding.
     """
 
-    def __init__(
-        self, ui: Any, make_cell: CellMaker, headings: Mapping[str, str], go_to: Callable[[Finding], None]
-    ) -> None:
+    def __init__(self, ui: Any, make_cell: CellMaker, go_to: Callable[[Finding], None]) -> None:
         self._ui, self._make_cell, self._go_to = ui, make_cell, go_to
         self._findings: tuple[Finding, ...] = ()
         self._showing = False
         table = ui.problemsTable
-        head_table(table, [headings[name] for name in COLUMNS])
+        head_table(table, (_("Guide"), _("Finding")))
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self._on_chosen)
 
@@ -50,7 +46,7 @@ class GuideArea:
             table.setRowCount(len(found))
             for row, finding in enumerate(found):
                 colour = hex_colour(REJECTED_COLOUR) if finding.bad else ""
-                where = "of the whole guide" if finding.place_ras is None else "click to go there"
+                where = _("of the whole guide") if finding.place_ras is None else _("click to go there")
                 words = f"✗ {finding.words}" if finding.bad else finding.words
                 for column, text in enumerate((finding.guide, words)):
                     table.setItem(row, column, self._make_cell(text, colour, f"{finding.words}; {where}"))
@@ -59,8 +55,13 @@ class GuideArea:
             self._showing = False
         bad = sum(f.bad for f in found)
         table.visible = bool(found)
-        places = "Choose a row to go to its place." if found else ""
-        self._ui.problemsLabel.text = f"{bad} to look at, {len(found) - bad} tightest places. {places}" if found else ""
+        self._ui.problemsLabel.text = (
+            _("{bad} to look at, {count} tightest places. Choose a row to go to its place.").format(
+                bad=bad, count=len(found) - bad
+            )
+            if found
+            else ""
+        )
 
     def _on_chosen(self) -> None:
         row = self._ui.problemsTable.currentRow()

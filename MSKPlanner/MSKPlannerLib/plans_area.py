@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from MSKFusionLib.errors import MSKError
+from MSKFusionLib.translation import tr as _
 
 from .plan import Plan
 from .plan_variants import compared, letter_of
 from .table_area import CellMaker
-
-_NONE = "no plan yet"
 
 
 class ShelvedPlan(Protocol):
@@ -80,7 +79,7 @@ class PlansArea:
         self._showing = True
         try:
             box = ui.plansComboBox
-            titles = [p.title for p in plans] or [_NONE]
+            titles = [p.title for p in plans] or [_("no plan yet")]
             if [box.itemText(n) for n in range(box.count)] != titles:
                 box.clear()
                 for title in titles:
@@ -107,17 +106,18 @@ class PlansArea:
         if len(documents) < 2:
             table.setRowCount(0)
             return
-        rows = compared([plan for _, plan in documents])
-        letters = [letter_of(found.plan_id) for found, _ in documents]
+        rows = compared([plan for _found, plan in documents])
+        letters = [letter_of(found.plan_id) for found, _plan in documents]
         headings = [
-            f"{letter} (in hand)" if f.in_hand else letter for letter, (f, _) in zip(letters, documents, strict=True)
+            _("{letter} (in hand)").format(letter=letter) if f.in_hand else letter
+            for letter, (f, _plan) in zip(letters, documents, strict=True)
         ]
         table.setColumnCount(1 + len(documents))
-        table.setHorizontalHeaderLabels(["Screw", *headings])
+        table.setHorizontalHeaderLabels([_("Screw"), *headings])
         table.setRowCount(len(rows))
         for n, row in enumerate(rows):
             name = f"≠ {row.name}" if row.differs else row.name
-            told = "differs" if row.differs else "the same in all plans"
+            told = _("differs") if row.differs else _("the same in all plans")
             for column, text in enumerate((name, *row.cells)):
                 table.setItem(n, column, self._make_cell(text, "", f"{row.name}: {told}"))
         table.resizeColumnsToContents()

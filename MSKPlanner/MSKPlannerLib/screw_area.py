@@ -5,19 +5,19 @@ Knows no toolkit: the panel hands in its widgets (PythonQt's, with properties as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.translation import tr as _
 
 from .editing import screw_edits
 from .editing.asked import budget_of
 from .plan import Plan, Screw
 from .plan_columns import SCREW_COLUMNS, pick
 from .screws.implants import DIAMETER_RANGE_MM, LENGTH_RANGE_MM, load_implants
-from .table_area import CellMaker, Editor, TableArea
+from .table_area import CellMaker, Editor, TableArea, verdict_in_words
 
-COLUMNS = ("Screw", "Size", "Grade", "Clearance", "HU", "Risk", "Reviewed")
 _STALE = "?"
 
 
@@ -29,18 +29,21 @@ class ScrewArea(TableArea[Screw]):
     ui
         The widgets: `screwsTable`, `screwLabel`, `sizeComboBox`, `diameterSpinBox`, `lengthSpinBox`, `reviewedCheckBox`,
         `copyButton`, `swapButton`, `removeButton`, `statusLabel`.
-    headings
-        By the names in `COLUMNS`.
     choose
         Told the name of the screw that is chosen.
     """
 
-    def __init__(
-        self, ui: Any, make_cell: CellMaker, headings: Mapping[str, str], edit: Editor, choose: Callable[[str], None]
-    ) -> None:
-        super().__init__(
-            ui, ui.screwsTable, make_cell, [headings[name] for name in COLUMNS], edit, screw_edits.reviewed, choose
+    def __init__(self, ui: Any, make_cell: CellMaker, edit: Editor, choose: Callable[[str], None]) -> None:
+        headings = (
+            _("Screw"),
+            _("Size\n(mm)"),
+            _("Grade"),
+            _("Bone\n(mm)"),
+            _("Mean\n(HU)"),
+            _("Risk\n(%)"),
+            _("Seen"),
         )
+        super().__init__(ui, ui.screwsTable, make_cell, headings, edit, screw_edits.reviewed, choose)
         self._sizes = load_implants().sizes_mm
         for size in self._sizes:
             ui.sizeComboBox.addItem(_size_text(*size))
@@ -51,9 +54,9 @@ class ScrewArea(TableArea[Screw]):
         ui.lengthSpinBox.connect("valueChanged(double)", self._on_size)
         ui.reviewedCheckBox.connect("toggled(bool)", self._on_reviewed)
         for button, label, change in (
-            (ui.copyButton, "Copy {} to the other side", screw_edits.copied_to_other_side),
-            (ui.swapButton, "Swap the sides of {}", screw_edits.with_sides_swapped),
-            (ui.removeButton, "Remove {}", screw_edits.removed),
+            (ui.copyButton, _("Copy {name} to the other side"), screw_edits.copied_to_other_side),
+            (ui.swapButton, _("Swap the sides of {name}"), screw_edits.with_sides_swapped),
+            (ui.removeButton, _("Remove {name}"), screw_edits.removed),
         ):
             button.connect("clicked(bool)", self._acting(label, change))
 
@@ -113,23 +116,27 @@ class ScrewArea(TableArea[Screw]):
             return
         # The box shows a tenth of a millimetre: what it only rounds is not changed.
         length = screw.length_mm if abs(length_mm - screw.length_mm) <= 0.051 else length_mm
-        self._act(f"Size of {screw.name}", screw_edits.resized, screw.name, diameter_mm, length)
+        self._act(_("Size of {name}").format(name=screw.name), screw_edits.resized, screw.name, diameter_mm, length)
 
 
 def screw_in_words(screw: Screw | None) -> str:
     """Return what there is to say of a screw under the table."""
     if screw is None:
-        return "Choose a screw in the table to change it, or drag its ends in the views."
-    facts = [f"Grade {screw.grade}"]
+        return _("Choose a screw in the table to change it, or drag its ends in the views.")
+    facts = [_("Grade {grade}").format(grade=screw.grade)]
     if screw.breaches_mm:
-        facts.append("breaches " + ", ".join(f"{way} {mm:.1f} mm" for way, mm in screw.breaches_mm.items()))
+        facts.append(
+            _("breaches {list}").format(list=", ".join(f"{w} {mm:.1f} mm" for w, mm in screw.breaches_mm.items()))
+        )
     if screw.heary:
-        facts.append(f"Heary {screw.heary}")
+        facts.append(_("Heary {grade}").format(grade=screw.heary))
     if screw.convergence_deg is not None and screw.sagittal_deg is not None:
-        facts.append(f"convergence {screw.convergence_deg:z.0f}°, rise {screw.sagittal_deg:z.0f}°")
+        facts.append(
+            _("convergence {deg:z.0f}°, rise {rise:z.0f}°").format(deg=screw.convergence_deg, rise=screw.sagittal_deg)
+        )
     facts += [f"{name} {mm:z.1f} mm" for name, mm in list(screw.structures_mm.items())[:2]]
-    by = "placed by hand" if screw.by_hand else "planned"
-    lines = [f"{screw.name}, {by}: {screw.verdict.value}. {', '.join(facts)}."]
+    by = _("placed by hand") if screw.by_hand else _("planned")
+    lines = [f"{screw.name}, {by}: {verdict_in_words(screw.verdict)}. {', '.join(facts)}."]
     lines += [f"✗ {reason}" for reason in screw.reasons]
     lines += [f"• {note}" for note in screw.notes]
     return "\n".join(lines)

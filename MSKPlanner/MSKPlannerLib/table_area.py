@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.translation import tr as _
 
 from .colours import REJECTED_COLOUR, hex_colour
 from .pipeline import Case
@@ -116,7 +117,7 @@ class TableArea(ABC, Generic[PartT]):
 
     def _fill(self, row: int, part: PartT) -> None:
         colour = hex_colour(REJECTED_COLOUR) if part.verdict is Verdict.REJECTED else ""
-        told = f"{part.name}: {part.verdict.value}" + (f": {part.remarks}" if part.remarks else "")
+        told = f"{part.name}: {verdict_in_words(part.verdict)}" + (f": {part.remarks}" if part.remarks else "")
         for column, text in enumerate(self._cells(part)):
             self._table.setItem(row, column, self._make_cell(text, colour, told))
 
@@ -131,13 +132,13 @@ class TableArea(ABC, Generic[PartT]):
     def _on_reviewed(self, mark: bool) -> None:
         part = self.chosen
         if not self._showing and part is not None:
-            label = f"Mark {part.name} as reviewed" if mark else f"Take the mark off {part.name}"
+            label = (_("Mark {name} as reviewed") if mark else _("Take the mark off {name}")).format(name=part.name)
             self._act(label, self._reviewed, part.name, mark)
 
     def _acting(self, label: str, change: Callable[..., Case]) -> Callable[[], None]:
         def act() -> None:
             if self.chosen is not None:
-                self._act(label.format(self.chosen.name), change, self.chosen.name)
+                self._act(label.format(name=self.chosen.name), change, self.chosen.name)
 
         return act
 
@@ -148,6 +149,11 @@ class TableArea(ABC, Generic[PartT]):
         except MSKError as error:
             self._ui.statusLabel.text = str(error)
             self._show_chosen()  # what was typed is not so
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """Return a verdict in the language of the panel."""
+    return _("accepted") if verdict is Verdict.ACCEPTED else _("rejected")
 
 
 def head_table(table: Any, headings: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from MSKFusionLib.translation import tr as _
+
 from ..plan import Plan
 from ..screws.sites.request import PEDICLE
 from .asked import budget_of
@@ -44,9 +46,9 @@ def chain_of(plan: Plan | None, images_problem: str = "", exported: Plan | None 
         The plan that was last written to files; None: none was.
     """
     if plan is None:
-        return tuple(Link(name, LinkState.MISSING) for name in ("Images", "Screws", "Risk", "Guides", "Files"))
+        return tuple(Link(name, LinkState.MISSING) for name in _names())
     stale = out_of_date(plan)
-    images = Link("Images", LinkState.STALE if images_problem else LinkState.CURRENT, images_problem)
+    images = Link(_("Images"), LinkState.STALE if images_problem else LinkState.CURRENT, images_problem)
     return (
         images,
         _screws(plan, images),
@@ -56,41 +58,45 @@ def chain_of(plan: Plan | None, images_problem: str = "", exported: Plan | None 
     )
 
 
+def _names() -> tuple[str, ...]:
+    return _("Images"), _("Screws"), _("Risk"), _("Guides"), _("Files")
+
+
 def _screws(plan: Plan, images: Link) -> Link:
     if not plan.screws:
-        return Link("Screws", LinkState.MISSING, "there is none yet")
+        return Link(_("Screws"), LinkState.MISSING, _("there is none yet"))
     if images.state is LinkState.STALE:
-        return Link("Screws", LinkState.STALE, images.why)
-    return Link("Screws", LinkState.CURRENT, f"{len(plan.screws)} of them")
+        return Link(_("Screws"), LinkState.STALE, images.why)
+    return Link(_("Screws"), LinkState.CURRENT, _("{count} of them").format(count=len(plan.screws)))
 
 
 def _risk(plan: Plan, names: tuple[str, ...], images: Link) -> Link:
     if not plan.screws or budget_of(plan) is None:
-        return Link("Risk", LinkState.MISSING, "no error budget was asked for" if plan.screws else "")
+        return Link(_("Risk"), LinkState.MISSING, _("no error budget was asked for") if plan.screws else "")
     if images.state is LinkState.STALE:
-        return Link("Risk", LinkState.STALE, images.why)
+        return Link(_("Risk"), LinkState.STALE, images.why)
     if names:
-        return Link("Risk", LinkState.STALE, f"not counted yet: {', '.join(names)}")
-    return Link("Risk", LinkState.CURRENT)
+        return Link(_("Risk"), LinkState.STALE, _("not counted yet: {names}").format(names=", ".join(names)))
+    return Link(_("Risk"), LinkState.CURRENT)
 
 
 def _guides(plan: Plan, stale: tuple[tuple[str, str], ...], images: Link) -> Link:
     if not plan.guides:
         wanted = any(s.site == PEDICLE for s in plan.screws)
-        return Link("Guides", LinkState.MISSING, "none is designed yet" if wanted else "")
+        return Link(_("Guides"), LinkState.MISSING, _("none is designed yet") if wanted else "")
     if images.state is LinkState.STALE:
-        return Link("Guides", LinkState.STALE, images.why)
+        return Link(_("Guides"), LinkState.STALE, images.why)
     if stale:
-        return Link("Guides", LinkState.STALE, "; ".join(f"{level}: {why}" for level, why in stale))
-    return Link("Guides", LinkState.CURRENT)
+        return Link(_("Guides"), LinkState.STALE, "; ".join(f"{level}: {why}" for level, why in stale))
+    return Link(_("Guides"), LinkState.CURRENT)
 
 
 def _files(plan: Plan, exported: Plan | None, stale: bool) -> Link:
     if exported is None:
-        return Link("Files", LinkState.MISSING, "nothing is exported yet")
+        return Link(_("Files"), LinkState.MISSING, _("nothing is exported yet"))
     if exported != plan or stale:
-        return Link("Files", LinkState.STALE, "the plan has changed since it was exported")
-    return Link("Files", LinkState.CURRENT)
+        return Link(_("Files"), LinkState.STALE, _("the plan has changed since it was exported"))
+    return Link(_("Files"), LinkState.CURRENT)
 
 
 def chain_in_words(links: tuple[Link, ...]) -> str:

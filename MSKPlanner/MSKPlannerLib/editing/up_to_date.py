@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, no_progress, part
 from MSKFusionLib.registration.result import Verdict
+from MSKFusionLib.translation import tr as _
 
 from ..pipeline import Case, anatomy_of, with_guides
 from ..plan import Plan
@@ -41,11 +42,18 @@ class OutOfDate:
     def lines(self) -> tuple[str, ...]:
         """One line of words for each kind."""
         risk = (
-            [f"Breach risk of {', '.join(self.risks)}: the screw has changed since it was counted."]
+            [
+                _("Breach risk of {names}: the screw has changed since it was counted.").format(
+                    names=", ".join(self.risks)
+                )
+            ]
             if self.risks
             else []
         )
-        return (*risk, *(f"Guide of {level}: {reason}." for level, reason in self.guides))
+        return (
+            *risk,
+            *(_("Guide of {level}: {reason}.").format(level=level, reason=reason) for level, reason in self.guides),
+        )
 
 
 def out_of_date(plan: Plan) -> OutOfDate:
@@ -55,7 +63,7 @@ def out_of_date(plan: Plan) -> OutOfDate:
     if plan.guides:
         have = {g.level for g in plan.guides}
         usable = dict.fromkeys(s.level for s in plan.screws if (s.verdict, s.site) == (Verdict.ACCEPTED, PEDICLE))
-        guides += [(level, "it is not designed yet") for level in usable if level not in have]
+        guides += [(level, _("it is not designed yet")) for level in usable if level not in have]
     return OutOfDate(risks, tuple(guides))
 
 
@@ -82,10 +90,10 @@ def brought_up_to_date(case: Case, progress: Progress = no_progress) -> Case:
     half = 0.3 if stale.guides else 1.0
     out = fields_of(case)
     for n, name in enumerate(stale.risks):
-        progress(half * n / len(stale.risks), f"Counting the breach risk of {name}")
+        progress(half * n / len(stale.risks), _("Counting the breach risk of {name}").format(name=name))
         out = with_risk(out, name)
     if stale.guides:
-        out = with_guides_of(out, [level for level, _ in stale.guides], part(progress, half, 1.0))
+        out = with_guides_of(out, [level for level, _why in stale.guides], part(progress, half, 1.0))
     return out
 
 

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.segmentation import LevelHint
+from MSKFusionLib.translation import tr as _
 
 from ..editing.add_screws import new_screws, placed_between, planned_at
 from ..editing.screw_edits import with_risk
@@ -47,7 +48,7 @@ class Adding:
         ct, bones, lowest = self._inputs()
         self._done(
             self._run(
-                "No screw could be added.",
+                _("No screw could be added."),
                 lambda report: add_at_site(
                     self._session, (ct, bones), site, level, sides, lowest_level=lowest, progress=report
                 ),
@@ -65,7 +66,7 @@ class Adding:
         ct, bones, lowest = self._inputs()
         self._done(
             self._run(
-                "No screw could be placed there.",
+                _("No screw could be placed there."),
                 lambda report: add_between(
                     self._session, (ct, bones), entry, tip, lowest_level=lowest, progress=report
                 ),
@@ -121,7 +122,9 @@ def add_at_site(
     """
     start, basis = case_to_add_to(session, *nodes, lowest_level)
     case = planned_at(start, site, level, sides, progress)
-    return _take(session, start, case, basis, f"Add {', '.join(new_screws(start, case))}", progress)
+    return _take(
+        session, start, case, basis, _("Add {names}").format(names=", ".join(new_screws(start, case))), progress
+    )
 
 
 def add_between(
@@ -141,18 +144,20 @@ def add_between(
         In the frame of the CT's node.
     """
     start, basis = case_to_add_to(session, *nodes, lowest_level)
-    progress(0.1, "Measuring the screw")
+    progress(0.1, _("Measuring the screw"))
     case = placed_between(start, entry_ras, tip_ras)
     for name in new_screws(start, case):
-        progress(0.4, f"Counting the breach risk of {name}")
+        progress(0.4, _("Counting the breach risk of {name}").format(name=name))
         case = with_risk(case, name)
-    return _take(session, start, case, basis, f"Place {', '.join(new_screws(start, case))}", progress)
+    return _take(
+        session, start, case, basis, _("Place {names}").format(names=", ".join(new_screws(start, case))), progress
+    )
 
 
 def _take(
     session: PlanSession, start: Case, case: Case, basis: Basis, label: str, progress: Progress
 ) -> tuple[str, ...]:
-    progress(1.0, "Updating the scene")  # the last chance to cancel
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
     if session.case is not None and session.case is not start:
         raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
     session.take(label, case, basis)

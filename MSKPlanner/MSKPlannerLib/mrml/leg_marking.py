@@ -8,6 +8,7 @@ from typing import Any
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml.point_placing import Later, PointPlacing
+from MSKFusionLib.translation import tr as _
 
 from ..anatomy.limb_landmarks import spoken
 from ..editing.leg_marks import forgotten, leg_bone_of, marked, marks_of, still_wanted
@@ -77,7 +78,7 @@ class LegMarking:
         if name in kept:
             del kept[name]
         else:
-            self._session.edit(f"Forget {spoken(name)}", forgotten, name)
+            self._session.edit(_("Forget {name}").format(name=spoken(name)), forgotten, name)
         self.changed()
 
     def _clicked(self) -> dict[str, Point]:
@@ -95,12 +96,12 @@ class LegMarking:
             if still_wanted(case, bone, clicked):
                 self._kept = ((ct, bones), bone, clicked)
                 if self._session.case is None:  # so that the rest of the panel knows the bones
-                    self._session.take("New plan", case, basis)
+                    self._session.take(_("New plan"), case, basis)
                 self._session.problem = ""
             else:
                 after: Case = marked(case, bone, clicked)
                 self._kept = None
-                self._session.take(f"Mark {spoken(name)}", after, basis)
+                self._session.take(_("Mark {name}").format(name=spoken(name)), after, basis)
         except MSKError as error:
             self._session.problem = str(error)
         self._session.tell(None)

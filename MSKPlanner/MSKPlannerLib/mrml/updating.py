@@ -6,6 +6,7 @@ from typing import Any
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, no_progress, part
+from MSKFusionLib.translation import tr as _
 
 from ..editing.chain import Link, chain_of
 from ..editing.rebase import taken_over
@@ -14,8 +15,6 @@ from ..editing.up_to_date import brought_up_to_date
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
 
-_OTHER = "other images or bones are chosen than those that the plan was made on"
-
 
 def images_problem(session: PlanSession, ct: Any, bones: Any) -> str:
     """Return what is wrong with the images and bones of the plan in hand, seen from those that are chosen; empty: nothing."""
@@ -23,7 +22,7 @@ def images_problem(session: PlanSession, ct: Any, bones: Any) -> str:
     if basis is None:
         return ""
     if (basis.ct, basis.bones) != (ct, bones):
-        return _OTHER
+        return _("other images or bones are chosen than those that the plan was made on")
     return basis.problem
 
 
@@ -62,5 +61,5 @@ def bring_up_to_date(
     case = brought_up_to_date(with_anatomy(case), part(progress, 0.3, 1.0))
     if session.case is not start:
         raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
-    progress(1.0, "Updating the scene")  # the last chance to cancel
-    session.take("Bring up to date", case, basis)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
+    session.take(_("Bring up to date"), case, basis)
