@@ -4,6 +4,7 @@ A thin shell: the panel and the scene are here, the work is in `MSKPlannerLib` a
 """
 
 import pathlib
+import subprocess
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -44,6 +45,30 @@ class MSKPlanner(ScriptedLoadableModule):
             "to the patient. Not for clinical use without review."
         )
         parent.acknowledgementText = _("Apache-2.0. Part of the MSK Planner extension.")
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer generated patients in the Sample Data module; they are made when they are asked for."""
+    from SampleData import SampleDataLogic
+
+    from MSKFusionLib.mrml.sample_data import SAMPLES
+
+    SampleDataLogic.registerCustomSampleDataCategory("MSKPlanner", title=_("MSK Planner"))
+    picture = pathlib.Path(__file__).parent / "Resources/Icons/GeneratedSpine.png"
+    for sample in SAMPLES:
+        SampleDataLogic.registerCustomSampleDataSource(
+            category="MSKPlanner",
+            sampleName=sample.name,
+            thumbnailFileName=str(picture),
+            customDownloader=lambda source, sample=sample: loadSample(sample),
+        )
+
+
+def loadSample(sample: Any) -> tuple[Any, ...]:
+    """Make a sample's patient and put it into the scene; return the nodes."""
+    with slicer.util.tryWithErrorDisplay(_("The patient could not be generated."), waitCursor=True):
+        return sample.load(slicer.mrmlScene)
 
 
 @parameterNodeWrapper
@@ -392,7 +417,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             packaging.pip_ensure(
                 packaging.load_requirements(self.resourcePath("requirements.txt")), requester=_("MSK Planner")
             )
-        except RuntimeError as declined:
+        except (RuntimeError, subprocess.CalledProcessError) as declined:
             self.ui.statusLabel.text = _("Guides need libraries that are not installed: {reason}.").format(
                 reason=declined
             )

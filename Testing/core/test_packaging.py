@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -75,6 +76,41 @@ def test_licence_is_whole_and_named(pyproject):
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
     assert pyproject["project"]["license"] == "Apache-2.0"
+
+
+#: Of Slicer's schema for entries of its extensions catalog, version 1.0.2: what there may be, and what there must be.
+_CATALOG_KEYS = {
+    "$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies", "dicom_support_rule",
+    "build_subdirectory", "enabled", "tier",
+}  # fmt: skip
+_CATALOG_REQUIRED = {"$schema", "category", "scm_url"}
+
+
+def test_entry_of_the_extensions_catalog():
+    entry = json.loads((ROOT / "MSKPlanner.json").read_text(encoding="utf-8"))
+    assert set(entry) >= _CATALOG_REQUIRED
+    assert set(entry) <= _CATALOG_KEYS
+    assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert entry.get("scm_type", "git") in ("git", "local")
+    assert entry["tier"] in range(1, 6)
+    assert entry["category"] == _first(r'^set\(EXTENSION_CATEGORY "(.+)"\)', "CMakeLists.txt")
+    depends = _first(r'^set\(EXTENSION_DEPENDS "(.+)"\)', "CMakeLists.txt")
+    assert entry.get("build_dependencies", []) == ([] if depends == "NA" else depends.split())
+
+
+def test_every_part_of_the_catalogs_checklist_that_a_repository_can_hold():
+    description = _first(r'^set\(EXTENSION_DESCRIPTION "(.+)"\)', "CMakeLists.txt")
+    assert 0 < description.count(".") <= 2 or "." not in description, "one or two sentences"
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for wanted in ("MSK Planner", "MSK Fusion", "Apache", "docs/tutorial.md", ".png)"):
+        assert wanted in readme, wanted
+    for module in ("MSKFusion", "MSKPlanner"):
+        script = (ROOT / module / f"{module}.py").read_text(encoding="utf-8")
+        assert f"class {module}Test(ScriptedLoadableModuleTest)" in script
+        cmake = (ROOT / module / "CMakeLists.txt").read_text(encoding="utf-8")
+        assert "WITH_GENERIC_TESTS" in cmake
+        assert "slicer_add_python_unittest(SCRIPT ${MODULE_NAME}.py)" in cmake
+        assert f"Resources/Icons/{module}.png" in cmake
 
 
 def test_icons_are_small():
