@@ -147,6 +147,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.clicking = PointPlacing(slicer.mrmlScene, self.updateButtons, runLater)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onSceneNodeRemoved)
         self.ui.registerButton.connect("clicked(bool)", self.onRegister)
         self.ui.segmentButton.connect("clicked(bool)", self.onSegment)
         self.ui.segmentMrButton.connect("clicked(bool)", self.onSegmentMr)
@@ -197,6 +198,11 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Start anew where the panel is shown."""
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneNodeRemoved(self, caller: Any, event: Any) -> None:
+        """Look again at what is left, when whoever removes nodes is done."""
+        if not slicer.mrmlScene.IsClosing():
+            runLater(lambda: self._parameterNode is not None and self.updateButtons())
 
     def initializeParameterNode(self) -> None:
         """Follow the module's parameter node, made where there is none; choose what can only be meant."""

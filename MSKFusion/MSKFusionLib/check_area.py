@@ -46,11 +46,17 @@ class Checked(Protocol):
     def nudge(self, on: bool) -> None:
         """Show or hide the handles."""
 
+    def nudging(self) -> bool:
+        """Whether there is a transform that handles move."""
+
     def nudged(self) -> tuple[float, float]:
         """How far the MR was moved by hand, mm and degrees."""
 
     def put_back(self) -> None:
         """Take back what was moved by hand."""
+
+    def tidy(self) -> None:
+        """Take away what belongs to images that are gone."""
 
 
 class CheckArea:
@@ -92,6 +98,7 @@ class CheckArea:
 
     def update(self) -> None:
         """Show what can be done with the images in hand, and how they lie."""
+        self._checked.tidy()
         ui, ready, placed = self._ui, self._checked.ready(), self._checked.placed()
         moved_mm, turned_deg = self._checked.nudged() if ready else (0.0, 0.0)
         moved = ready and (moved_mm > 5e-3 or turned_deg > 5e-3)
@@ -117,7 +124,7 @@ class CheckArea:
         ui.nudgeLabel.visible = bool(moved)
         ui.decisionLabel.text = self._checked.decision() if ready else ""
         ui.decisionLabel.visible = bool(ui.decisionLabel.text)
-        if not ready and ui.nudgeButton.checked:
+        if ui.nudgeButton.checked and not (ready and self._checked.nudging()):
             ui.nudgeButton.checked = False
 
     def stop(self) -> None:

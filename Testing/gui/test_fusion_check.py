@@ -186,6 +186,16 @@ def test_handles_that_moved_nothing_leave_nothing(panel, pair, session):
     assert nodes_of_class(session.scene, "vtkMRMLLinearTransformNode") == []
 
 
+def test_a_move_by_hand_that_somebody_deletes_is_no_more(panel, pair, session):
+    press(panel.checkUi.nudgeButton)
+    move_by_hand(pair[1])
+    session.scene.RemoveNode(nudge_of(pair[1]))
+    session.application.processEvents()
+    assert not panel.checkUi.nudgeButton.checked
+    assert panel.checkUi.nudgeLabel.text == ""
+    assert pair[1].GetParentTransformNode() is None
+
+
 def test_rejecting_puts_the_mr_back_where_it_was(panel, pair, session, starts):
     _ct, mr = pair
     table = session.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "of the user")

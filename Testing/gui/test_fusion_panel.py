@@ -295,7 +295,7 @@ def test_closing_the_scene_leaves_no_stale_observer(panel, pair, session, monkey
     assert panel.ui.ctSelector.currentNode() is None
     observed = [o[0] for o in panel.Observations]
     assert old is panel.logic.getParameterNode().parameterNode or not old.HasObserver("ModifiedEvent")
-    assert len(observed) == 3, "two of the scene, one of the parameter node"
+    assert len(observed) == 4, "three of the scene, one of the parameter node"
     session.close_panel(panel)
     assert panel.Observations == []
     if source_folder() is None:  # Slicer's own wrapper observes its node as long as it lives

@@ -23,6 +23,7 @@ from quick_planner import (  # noqa: F401  used by their names
 
 from harness.helpers import nodes_of_class, replace_function
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.anatomy.limb_landmarks import POINTS
 from MSKPlannerLib.editing.up_to_date import out_of_date
 from MSKPlannerLib.mrml import nodes_of_plan, scene_to_plan
 from MSKPlannerLib.mrml.limb_marks import moved_landmarks, wanted_landmarks
@@ -74,6 +75,8 @@ class Monkey:
             self.change_cut: 5,
             self.press_cut: 2,
             self.drag_landmark: 2,
+            self.place_landmark: 2,
+            self.forget_landmark: 1,
         }
         action = self.random.choices(list(chances), list(chances.values()))[0]
         self.done.append(action.__name__)
@@ -99,6 +102,8 @@ class Monkey:
             line = nodes.screws[screw.name].axis
             ends = [line.GetNthControlPointPosition(n) for n in (0, 1)]
             assert np.allclose(ends, [screw.entry_ras, screw.tip_ras], atol=1e-9)
+        clicks = [n for n in self.lists() if not n.GetSaveWithScene()]
+        assert len(clicks) == int(self.panel.cutUi.placeLandmarkButton.checked)
         cuts = self.panel.cutUi.cutsTable
         assert [cuts.item(r, 0).text() for r in range(cuts.rowCount)] == [o.bone for o in case.plan.osteotomies]
         assert set(logic.session.cuts.shown.nodes) == {o.name for o in case.plan.osteotomies}
@@ -168,6 +173,30 @@ class Monkey:
             node.SetNthControlPointPosition(index, *(at + [self.random.gauss(0, 4) for _ in range(3)]))
         if grasped:
             node.InvokeEvent(node.PointEndInteractionEvent)
+
+    def place_landmark(self):
+        """Choose a landmark and click beside where it is; sometimes nowhere near, sometimes not at all."""
+        ui = self.panel.cutUi
+        name = self.random.choice(POINTS)
+        ui.landmarksTable.setCurrentCell(POINTS.index(name), 0)
+        if not ui.placeLandmarkButton.enabled:
+            return
+        ui.placeLandmarkButton.click()
+        waiting = [n for n in self.lists() if not n.GetSaveWithScene()]
+        if waiting and self.random.random() < 0.8:
+            case = self.panel.logic.case
+            known = {} if case is None or case.plan.limb is None else case.plan.limb.landmarks_ras
+            at = np.array(known.get(name, LIMB.landmarks_ras[name])) + [self.random.gauss(0, 3) for _ in range(3)]
+            waiting[0].AddControlPoint(vtk.vtkVector3d(*(at if self.random.random() < 0.9 else -at)))
+
+    def forget_landmark(self):
+        ui = self.panel.cutUi
+        ui.landmarksTable.setCurrentCell(self.random.randrange(len(POINTS)), 0)
+        if ui.forgetLandmarkButton.enabled:
+            ui.forgetLandmarkButton.click()
+
+    def lists(self):
+        return nodes_of_class(self.session.scene, "vtkMRMLMarkupsFiducialNode")
 
     def change_cut(self):
         ui = self.panel.cutUi

@@ -66,14 +66,27 @@ def stop_nudge(moving: Any) -> None:
 def remove_nudge(moving: Any) -> None:
     """Put a volume back to where it was before it was moved by hand."""
     node = nudge_of(moving)
-    if node is None:
-        return
+    if node is not None:
+        _remove(node)
+
+
+def _remove(node: Any) -> None:
     scene, above = node.GetScene(), node.GetParentTransformNode()
     for n in range(scene.GetNumberOfNodesByClass("vtkMRMLTransformableNode")):
         child = scene.GetNthNodeByClass(n, "vtkMRMLTransformableNode")
         if child.GetParentTransformNode() is node:
             place_under(child, above)
     scene.RemoveNode(node)
+
+
+def remove_idle_nudges(scene: Any) -> None:
+    """Remove moves by hand that move nothing any more: their image was deleted, or somebody put it elsewhere."""
+    kind = "vtkMRMLLinearTransformNode"
+    nodes = [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
+    for node in [n for n in nodes if n.GetAttribute(ROLE_ATTRIBUTE) == _ROLE]:
+        moving = node.GetNodeReference("moving")
+        if moving is None or nudge_of(moving) is not node:
+            _remove(node)
 
 
 def nudge_amount(moving: Any) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from ..registration.result import RegistrationResult
 from ..translation import tr as _
 from ..volume import Volume
 from .fusion_views import FusionViews
-from .nudge import nudge_amount, nudge_of, remove_nudge, start_nudge, stop_nudge
+from .nudge import nudge_amount, nudge_of, remove_idle_nudges, remove_nudge, start_nudge, stop_nudge
 from .place_pair import registration_of, take_back
 from .point_lists import put_volume_under
 from .registrations import REVIEW_ATTRIBUTE, VERDICT_ATTRIBUTE
@@ -33,7 +33,7 @@ class RegistrationCheck:
 
     def __init__(self, scene: Any, inputs: Callable[[], tuple[Any, Any, Any]], moved: Callable[[], None]) -> None:
         self._inputs, self._moved = inputs, moved
-        self._views = FusionViews(scene)
+        self._scene, self._views = scene, FusionViews(scene)
         self._result: tuple[Any, Any, RegistrationResult] | None = None
         self._watched: tuple[Any, int] | None = None
 
@@ -120,6 +120,10 @@ class RegistrationCheck:
                 self._unwatch()
                 remove_nudge(moving)
 
+    def nudging(self) -> bool:
+        """Whether there is a transform that handles move."""
+        return nudge_of(self._inputs()[1]) is not None
+
     def nudged(self) -> tuple[float, float]:
         """Return how far the MR was moved by hand, mm and degrees."""
         return nudge_amount(self._inputs()[1])
@@ -128,6 +132,15 @@ class RegistrationCheck:
         """Take back what was moved by hand."""
         self._unwatch()
         remove_nudge(self._inputs()[1])
+
+    def tidy(self) -> None:
+        """Take away what belongs to images that were deleted or put elsewhere."""
+        if self._watched is not None and (
+            self._watched[0].GetScene() is None
+            or nudge_of(self._inputs()[1] or self._watched[0]) is not self._watched[0]
+        ):
+            self._unwatch()
+        remove_idle_nudges(self._scene)
 
     def stop(self) -> None:
         """Let go of the scene."""
