@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from MSKFusionLib.translation import tr as _
 
+from .screws.pedicle_ways import TRADITIONAL, WAYS
 from .screws.sites.description import load_site, site_names
 from .screws.sites.request import PEDICLE
 
@@ -19,8 +20,8 @@ class Adder(Protocol):
 
     ended: Callable[[], None]
 
-    def plan_at(self, site: str, level: str, sides: Sequence[str]) -> None:
-        """Plan the screws of one site."""
+    def plan_at(self, site: str, level: str, sides: Sequence[str], trajectory: str) -> None:
+        """Plan the screws of one site; of pedicles by a way of `pedicle_ways.WAYS`, or by the plan's where it is empty."""
 
     def wait(self, wanted: bool) -> None:
         """Wait for two clicks, or no longer."""
@@ -38,11 +39,13 @@ class AddArea:
     def __init__(self, ui: Any, adder: Adder) -> None:
         self._ui, self._adder = ui, adder
         adder.ended = self.stop
-        self._sites = (PEDICLE, *site_names())
+        # The plain pedicle goes by what the plan was asked; the other ways through it stand beside it.
+        ways = {name: _("Pedicle, {way}").format(way=way.title) for name, way in WAYS.items() if name != TRADITIONAL}
+        pages = {name: load_site(name).title for name in site_names()}
+        self._sites = ((PEDICLE, ""), *((PEDICLE, way) for way in ways), *((name, "") for name in pages))
         self._ready = False
-        ui.siteComboBox.addItem(_("Pedicle"))
-        for name in self._sites[1:]:
-            ui.siteComboBox.addItem(load_site(name).title)
+        for text in (_("Pedicle"), *ways.values(), *pages.values()):
+            ui.siteComboBox.addItem(text)
         for text in (_("both sides"), _("left"), _("right")):
             ui.sideComboBox.addItem(text)
         ui.siteComboBox.connect("currentIndexChanged(int)", lambda index: self._show_level())
@@ -72,15 +75,15 @@ class AddArea:
 
     def _show_level(self) -> None:
         ui = self._ui
-        pedicle = ui.siteComboBox.currentIndex == 0
+        pedicle = self._sites[ui.siteComboBox.currentIndex][0] == PEDICLE
         ui.newLevelComboBox.enabled = pedicle
         ui.addButton.enabled = self._ready and (not pedicle or ui.newLevelComboBox.count > 0)
 
     def _on_add(self) -> None:
         ui = self._ui
-        site = self._sites[ui.siteComboBox.currentIndex]
+        site, trajectory = self._sites[ui.siteComboBox.currentIndex]
         level = ui.newLevelComboBox.currentText if site == PEDICLE else ""
-        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex])
+        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex], trajectory)
 
     def _on_place(self, checked: bool) -> None:
         self._ui.placeLabel.text = (

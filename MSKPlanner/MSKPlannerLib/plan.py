@@ -65,6 +65,8 @@ class Screw(_Judged):
     ----------
     side
         ``left`` or ``right`` of the patient.
+    trajectory
+        Of a planned pedicle screw: the way that was asked for (`screws.pedicle_ways`); empty for any other.
     entry_ras, tip_ras
         Where the axis enters the bone's surface, and its end, RAS mm. `length_mm` is their distance.
     clearance_mm
@@ -122,6 +124,7 @@ class Screw(_Judged):
     pedicle_width_mm: float | None = None
     largest_diameter_mm: float | None = None
     risk: BreachRisk | None = None
+    trajectory: str = ""
     by_hand: bool = False
     reviewed: bool = False
     verdict: Verdict = Verdict.ACCEPTED

@@ -73,6 +73,7 @@ def _nearest(part: Screw | Osteotomy) -> str:
 SCREW_COLUMNS = (
     Column("Screw", "Name in the plan document", lambda s: s.name),
     Column("Site", "Where screws of its kind run", lambda s: s.site),
+    Column("Trajectory", "Which way through the pedicle was asked for", lambda s: s.trajectory.replace("_", "-")),
     Column("Level", "Vertebra, or the bone it runs in", lambda s: s.level),
     Column("Side", "Of the patient", lambda s: s.side),
     Column("Diameter", "Outer diameter of the thread", lambda s: s.diameter_mm, "mm", 1),

@@ -38,6 +38,7 @@ from MSKPlannerLib.screws import pedicle as planner
 from MSKPlannerLib.screws.corridor import widest_corridor
 from MSKPlannerLib.screws.implants import ImplantTable, load_implants
 from MSKPlannerLib.screws.options import ScrewOptions
+from MSKPlannerLib.screws.pedicle_ways import WAYS, direction_limits
 from MSKPlannerLib.screws.prepared import prepare_level
 from MSKPlannerLib.screws.safety import gertzbein_robbins_grade, screw_clearance_mm
 from MSKPlannerLib.truth import TrueScrew, compare
@@ -161,9 +162,9 @@ def _sides(
             "clearance_mm": t.clearance_mm, "planned_clearance_mm": screw.clearance_mm, "width_mm": t.pedicle_width_mm,
             "best_clearance_mm": t.best_clearance_mm, "diameter_mm": screw.diameter_mm, "length_mm": screw.length_mm,
         }  # fmt: skip
-        family = planner.pedicle_lines(
-            frame, frame.pedicles[screw.side], {"left": -1.0, "right": 1.0}[screw.side], options
-        )
+        pedicle, sign = frame.pedicles[screw.side], {"left": -1.0, "right": 1.0}[screw.side]
+        limits = direction_limits(options, frame, pedicle, fine)[0]
+        family = planner.pedicle_lines(frame, pedicle, sign, limits, WAYS[options.trajectory].least_tip_share)
         corridor = widest_corridor(fine, family, gap_mm=planner._CORRIDOR_GAP_MM)
         best = exhaustive_mm(fine, family)
         record |= {"corridor_mm": corridor.clearance_mm, "exhaustive_mm": best, "bound_mm": corridor.bound_mm}

@@ -15,6 +15,10 @@ _STEP_MM = 0.75
 #: How far beside the midline, and below and above the body's middle, a pedicle is looked for.
 _REACH_SIDE_MM = 34.0
 _REACH_DOWN_MM, _REACH_UP_MM = 14.0, 22.0
+#: A pedicle's course is looked for so far behind and before its isthmus, which of a wide one may lie within the body's back.
+_COURSE_MM, _COURSE_STEP_MM = (-8.0, 4.0), 0.5
+#: Where it is taller than at its lowest by this, something has joined it; fewer planes than this tell no course.
+_MOST_TALLER, _LEAST_PLANES = 1.15, 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,47 @@ def find_pedicle(
     axis = unit(frame_to_ras[:3, :3] @ np.array([np.clip(slope_x, -1, 1), 1.0, np.clip(slope_z, -0.6, 0.6)]))
     centre = transform_points(frame_to_ras, np.array([xs[track[n][0]], ys[n], zs[track[n][1]]]))
     return _measure(bone, np.asarray(centre), axis, frame_to_ras[:3, 0] * sign)
+
+
+def sagittal_course_deg(bone: DepthField, frame_to_ras: FloatArray, pedicle: Pedicle) -> float | None:
+    """Return by how many degrees a pedicle rises forwards in the vertebra's frame, None where it has no borders to tell it by.
+
+    The middle between its upper and lower border is followed. The deepest points, which `Pedicle.axis_ras` goes by, say little
+    here: a tall pedicle is about as deep over half its height.
+    """
+    to_frame = np.linalg.inv(frame_to_ras)
+    centre, axis = transform_points(to_frame, pedicle.centre_ras), to_frame[:3, :3] @ pedicle.axis_ras
+    along = np.arange(_COURSE_MM[0], _COURSE_MM[1] + 1e-6, _COURSE_STEP_MM)
+    found = {}
+    for y in along:
+        # Aside it goes with the deepest points: there the transverse process would draw the middle outwards.
+        found[y] = _upright(bone, frame_to_ras, centre + np.array([axis[0] / max(axis[1], 0.5) * y, y, 0.0]))
+    heights = np.array([length for _, length in found.values()])
+    if not (heights > 0).any():
+        return None
+    # Behind and before, articular process, pars and endplates join it: there it is taller at once.
+    low = np.where(heights > 0, heights, np.inf)
+    slim = low <= _MOST_TALLER * low.min()
+    runs, _ = ndimage.label(slim)
+    kept = runs == runs[int(low.argmin())]
+    places = np.array([(y, middle) for (y, (middle, _)), keep in zip(found.items(), kept, strict=True) if keep])
+    if len(places) < _LEAST_PLANES:
+        return None
+    return float(np.degrees(np.arctan(np.polyfit(places[:, 0], places[:, 1], 1)[0])))
+
+
+def _upright(bone: DepthField, frame_to_ras: FloatArray, point: FloatArray) -> tuple[float, float]:
+    """Return the middle height, in the frame, of the bone above and below one of its points, and its extent; 0 where it has no end."""
+    t = np.arange(0.0, 20.0, 0.25)
+    ends = []
+    for sign in (-1.0, 1.0):
+        depth = bone.depth_mm(transform_points(frame_to_ras, point + (sign * t)[:, None] * np.array([0.0, 0.0, 1.0])))
+        outside = np.flatnonzero(depth < 0)
+        if len(outside) == 0 or outside[0] == 0:
+            return 0.0, 0.0
+        i = int(outside[0])
+        ends.append(sign * float(t[i - 1] + 0.25 * depth[i - 1] / (depth[i - 1] - depth[i])))
+    return float(point[2] + 0.5 * (ends[0] + ends[1])), ends[1] - ends[0]
 
 
 def _track(depth: FloatArray) -> list[tuple[int, int]]:

@@ -52,6 +52,8 @@ class VertebraFrame:
         Rejected where the evidence for the frame is poor.
     evidence
         The numbers behind the verdict.
+    upper_endplate_deg
+        How far the upper endplate rises forwards from the frame's axial plane, which halves the angle of the two endplates.
     """
 
     level: str
@@ -69,6 +71,7 @@ class VertebraFrame:
     verdict: Verdict = Verdict.ACCEPTED
     reasons: tuple[str, ...] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)
+    upper_endplate_deg: float = 0.0
 
     @property
     def axes_ras(self) -> FloatArray:
@@ -155,6 +158,7 @@ def vertebra_frame(segmentation: Segmentation, level: str, *, depth: DepthField 
         Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons,
         evidence,
+        body.upper_endplate_deg,
     )
 
 
@@ -319,13 +323,14 @@ def _mirror(
 # ---------------------------------------------------------------------------------------------------------- body
 @dataclass(frozen=True)
 class _Body:
-    """Extent of the body along the frame's axes, mm from the frame's origin."""
+    """Extent of the body along the frame's axes, mm from the frame's origin, and how its upper endplate rises forwards."""
 
     back: float
     front: float
     bottom: float
     top: float
     width: float
+    upper_endplate_deg: float
 
 
 def _level_with_endplates(
@@ -360,7 +365,8 @@ def _level_with_endplates(
     left, right = _run(bone, axes, origin, middle, 0)
     if not np.isfinite([back, front, left, right]).all():
         raise GeometryError("the vertebral body is hollow", "Check the segmentation of this vertebra.", where=level)
-    return axes, _Body(back, front, bottom, top, right - left)
+    upper_deg = float(np.degrees(np.arctan(slopes[1]))) - tilt  # it was measured before the last turn
+    return axes, _Body(back, front, bottom, top, right - left, upper_deg)
 
 
 def _run(bone: DepthField, axes: FloatArray, origin: FloatArray, start: FloatArray, axis: int) -> tuple[float, float]:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, progress: Progress) -> int:
         guides=options_from_table(GuideOptions, asked.guides, f"{args.case} [guides]"),
         sites=tuple(request_from_table(t, f"{args.case} [[sites]] {n}") for n, t in enumerate(asked.sites, 1)),
     )
-    implants = load_implants(asked.implants)
+    implants = None if asked.implants is None else load_implants(asked.implants)
     case = plan_case(ct, mr, bones, options, implants=implants, progress=part(progress, 0.0, 0.8))
     return _write(case, args, progress)
 
@@ -75,10 +75,12 @@ def screws(args: argparse.Namespace, progress: Progress) -> int:
     options = CaseOptions(
         level_hint=parse_level_hint(args.level),
         levels=parse_levels(args.levels),
+        screws=ScrewOptions(trajectory=args.trajectory),
         want_guides=False,
         sites=sites,
     )
-    case = plan_case(ct, None, bones, options, implants=load_implants(args.implants), progress=part(progress, 0.0, 0.8))
+    implants = None if args.implants is None else load_implants(args.implants)
+    case = plan_case(ct, None, bones, options, implants=implants, progress=part(progress, 0.0, 0.8))
     return _write(case, args, progress)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.registration.landmark_files import read_landmarks
 
+from ..screws.pedicle_ways import TRADITIONAL
 from ..screws.sites.request import FREE, PEDICLE, SiteRequest, all_sites, request_from_table
 
 
@@ -27,6 +28,8 @@ def parse_sites(args: argparse.Namespace) -> tuple[SiteRequest, ...]:
                 where="--site pedicle",
             )
         return ()
+    if args.trajectory != TRADITIONAL and PEDICLE not in [name.strip() for name in args.site.split(",")]:
+        raise InputError("--trajectory is for --site pedicle", where="--site")
     table: dict[str, Any] = {"sides": [] if args.side is None else [args.side]}
     if args.allow_displaced is not None:
         table["most_displaced_mm"] = args.allow_displaced

@@ -21,6 +21,7 @@ from ..screws.evaluate import evaluate_screw
 from ..screws.facet import with_facet_joints
 from ..screws.free_hand import bones_along, depth_in_bone_mm, evaluate_free
 from ..screws.implants import LENGTH_RANGE_MM, load_implants
+from ..screws.options import with_trajectory
 from ..screws.pedicle import plan_levels
 from ..screws.prepared import PreparedLevel
 from ..screws.sites.plan_sites import plan_sites
@@ -89,7 +90,13 @@ def placed_between(case: Case, entry_click_ras: ArrayLike, tip_click_ras: ArrayL
 
 
 def planned_at(
-    case: Case, site: str, level: str = "", sides: Sequence[str] = (), progress: Progress = no_progress
+    case: Case,
+    site: str,
+    level: str = "",
+    sides: Sequence[str] = (),
+    progress: Progress = no_progress,
+    *,
+    trajectory: str = "",
 ) -> Case:
     """Return the case with the screws of one site planned, in place of those there.
 
@@ -101,6 +108,8 @@ def planned_at(
         The vertebra, for pedicles.
     sides
         ``left``, ``right``; empty takes both.
+    trajectory
+        Of pedicles (`screws.pedicle_ways.WAYS`); empty takes that of the plan.
 
     Raises
     ------
@@ -110,6 +119,8 @@ def planned_at(
     ready = fields_of(case)
     bones, options = bones_of(ready), options_of(case.plan)
     asked = replace(options, error_budget=str(_budget_name(case)))
+    if trajectory and trajectory != options.trajectory:
+        asked = with_trajectory(asked, trajectory)
     if site == PEDICLE:
         found = plan_levels(
             ready.ct, ready.segmentation, options=asked, levels=[level], fields=bones, progress=progress

@@ -43,14 +43,21 @@ class Adding:
         self.ended: Callable[[], None] = lambda: None
         self._placing = LinePlacing(session.scene, self._on_placed, self._on_ended, later)
 
-    def plan_at(self, site: str, level: str, sides: Sequence[str]) -> None:
+    def plan_at(self, site: str, level: str, sides: Sequence[str], trajectory: str = "") -> None:
         """Plan the screws of one site."""
         ct, bones, lowest = self._inputs()
         self._done(
             self._run(
                 _("No screw could be added."),
                 lambda report: add_at_site(
-                    self._session, (ct, bones), site, level, sides, lowest_level=lowest, progress=report
+                    self._session,
+                    (ct, bones),
+                    site,
+                    level,
+                    sides,
+                    trajectory=trajectory,
+                    lowest_level=lowest,
+                    progress=report,
                 ),
             )
         )
@@ -110,6 +117,7 @@ def add_at_site(
     level: str,
     sides: Sequence[str],
     *,
+    trajectory: str = "",
     lowest_level: str = "",
     progress: Progress = no_progress,
 ) -> tuple[str, ...]:
@@ -121,7 +129,7 @@ def add_at_site(
         CT and bones.
     """
     start, basis = case_to_add_to(session, *nodes, lowest_level)
-    case = planned_at(start, site, level, sides, progress)
+    case = planned_at(start, site, level, sides, progress, trajectory=trajectory)
     return _take(
         session, start, case, basis, _("Add {names}").format(names=", ".join(new_screws(start, case))), progress
     )

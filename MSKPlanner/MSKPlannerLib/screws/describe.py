@@ -221,6 +221,7 @@ def described(
         screw,
         length_mm=choice.length_mm,
         largest_diameter_mm=largest,
+        trajectory=options.trajectory,
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,
         reasons=tuple(reasons),
         notes=tuple(notes),

@@ -82,7 +82,7 @@ def evaluate_screw(
     if before is not None:
         notes[:0] = [note for note in before.notes if note.startswith(WIDEST)]
         largest = before.largest_diameter_mm if before.side == side else None
-        screw = replace(screw, name=before.name, largest_diameter_mm=largest)
+        screw = replace(screw, name=before.name, largest_diameter_mm=largest, trajectory=before.trajectory)
     ends = ring_ends(entry, tip, diameter_mm)
     in_image = within_image(at.segmentation.labels, ends)
     if not in_image:  # there the edge's value would be taken

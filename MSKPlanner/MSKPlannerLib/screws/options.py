@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from MSKFusionLib.errors import InputError
 
 from .error_budget import DEFAULT_BUDGET, load_error_budget
+from .pedicle_ways import TRADITIONAL, WAYS
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class ScrewOptions:
     objective
         ``hold``: the longest and densest path among those with the wished clearance. ``risk``: the screw of that size
         is then moved to where it is least likely to breach by the error budget.
+    trajectory
+        One of `pedicle_ways.WAYS`: ``traditional``, ``cortical`` (L1 to L5), ``straight_forward`` or ``anatomic``. All but the
+        traditional one bring their own limits of the direction, as far as they have them.
     """
 
     wished_clearance_mm: float = 1.0
@@ -51,6 +55,7 @@ class ScrewOptions:
     sagittal_deg: tuple[float, float] = (-20.0, 20.0)
     error_budget: str = DEFAULT_BUDGET
     objective: str = "hold"
+    trajectory: str = TRADITIONAL
 
     def __post_init__(self) -> None:
         if not 0 <= self.minimum_clearance_mm <= self.wished_clearance_mm <= 5:
@@ -67,8 +72,38 @@ class ScrewOptions:
             raise InputError("pedicle fill, body depth, anterior or joint margin are outside what makes sense")
         if self.objective not in ("hold", "risk") or (self.objective == "risk" and not self.error_budget):
             raise InputError(f"'{self.objective}' is no objective here", "Give hold, or risk with an error budget.")
+        for key in _own_limits(self.trajectory):
+            if tuple(getattr(self, key)) != ScrewOptions.__dataclass_fields__[key].default:
+                words = f"{key} does not go with the trajectory '{self.trajectory}', which has limits of its own"
+                raise InputError(words, "Leave it out.")
         if self.error_budget:
             load_error_budget(self.error_budget)  # a name or file that is not there is said before any work
         for low, high in (self.convergence_deg, self.sagittal_deg):
             if not -60 <= low < high <= 60:
                 raise InputError(f"direction limits of {low} to {high} degrees leave no screw", "Give (low, high).")
+
+
+def with_trajectory(options: ScrewOptions, trajectory: str) -> ScrewOptions:
+    """Return the options for another way through the pedicle; limits of the direction that it brings itself are let go.
+
+    Raises
+    ------
+    InputError
+        When there is no such trajectory.
+    """
+    own, usual = _own_limits(trajectory), ScrewOptions()
+    return replace(
+        options,
+        trajectory=trajectory,
+        convergence_deg=usual.convergence_deg if "convergence_deg" in own else options.convergence_deg,
+        sagittal_deg=usual.sagittal_deg if "sagittal_deg" in own else options.sagittal_deg,
+    )
+
+
+def _own_limits(trajectory: str) -> tuple[str, ...]:
+    """Return the names of the options whose limits a trajectory brings itself."""
+    if trajectory not in WAYS:
+        raise InputError(f"there is no trajectory '{trajectory}'", f"There are: {', '.join(WAYS)}.")
+    if trajectory == TRADITIONAL:
+        return ()
+    return ("sagittal_deg",) if WAYS[trajectory].convergence_deg is None else ("convergence_deg", "sagittal_deg")

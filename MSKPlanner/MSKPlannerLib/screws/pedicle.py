@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,16 +22,16 @@ from .beside import tips_apart, with_neighbours, with_structures
 from .corridor import LineFamily, widest_corridor
 from .describe import CORRIDOR_BACK_MM, PedicleSide, described, of_less_risk
 from .error_budget import load_error_budget
-from .implants import ImplantTable, load_implants
+from .implants import ImplantTable
 from .options import ScrewOptions
+from .pedicle_ways import WAYS, DirectionLimits, direction_limits, implants_for
 from .prepared import prepare_level
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
 
 #: Where the sides lie along the vertebra's x.
 _SIDES = {"left": -1.0, "right": 1.0}
 #: The certified corridor is what every screw passes: from where the pedicle begins (`CORRIDOR_BACK_MM`) to where the
-#: shortest screw ends, at this share of the body's depth behind its middle.
-_LEAST_TIP_SHARE = 0.2
+#: shortest screw ends (`PedicleWay.least_tip_share`).
 #: Half sides of the corridor's rectangles: lateral and vertical, behind the pedicle and in the body.
 _HALF_START_MM = (7.0, 10.0)
 _HALF_END_MM = (10.0, 12.0)
@@ -115,8 +115,8 @@ def plan_levels(
     InputError
         When a named level is missing or is not wholly in view, or no vertebra is.
     """
-    table = load_implants() if implants is None else implants
     wishes = options or ScrewOptions()
+    table = implants_for(wishes.trajectory) if implants is None else implants
     skipped: list[Skipped] = []
     names = [s.name for s in segmentation.vertebrae] if levels is None else list(levels)
     wanted = []
@@ -153,8 +153,15 @@ def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options
     Raises
     ------
     GeometryError
-        When the vertebra's frame or its pedicles cannot be found.
+        When the vertebra's frame or its pedicles cannot be found, or the trajectory is not for this level.
     """
+    way = WAYS[options.trajectory]
+    if not level.startswith(way.levels):
+        raise GeometryError(
+            f"the {way.title} is described for {way.levels}1 to {way.levels}5",
+            "Choose another trajectory here, or say which levels these are (--level).",
+            where=level,
+        )
     at = prepare_level(bones, level)
     screws: list[Screw] = []
     skipped: list[Skipped] = []
@@ -173,18 +180,20 @@ def plan_vertebra(bones: BoneFields, level: str, implants: ImplantTable, options
     return PedicleScrewPlan(tuple(tips_apart(screws, implants, plan)), tuple(skipped))
 
 
-def pedicle_lines(frame: VertebraFrame, pedicle: Pedicle, sign: float, options: ScrewOptions) -> LineFamily:
+def pedicle_lines(
+    frame: VertebraFrame, pedicle: Pedicle, sign: float, limits: DirectionLimits, least_tip_share: float
+) -> LineFamily:
     """Return the lines through a pedicle that keep the direction limits: u is lateral, v is cranial."""
     x, y, z = frame.to_frame(pedicle.centre_ras)
-    back, front = float(y) - CORRIDOR_BACK_MM, -_LEAST_TIP_SHARE * frame.body_depth_mm
+    back, front = float(y) - CORRIDOR_BACK_MM, -least_tip_share * frame.body_depth_mm
     front = max(front, float(y) + 5.0)  # a wedge-shaped or very small body
     distance = front - back
-    # The rectangles are centred on a line that converges by 12 degrees, the middle of what lumbar pedicles do.
-    slope = np.tan(np.radians(12.0))
-    start = np.array([x + sign * slope * (y - back), back, z])
-    end = np.array([x - sign * slope * (front - y), front, z])
-    in_, out = (float(np.tan(np.radians(a))) for a in (options.convergence_deg[1], -options.convergence_deg[0]))
-    down, up = (float(np.tan(np.radians(a))) for a in options.sagittal_deg)
+    # The rectangles are centred on a line through the pedicle in the middle of what is usual.
+    inwards, upwards = (float(np.tan(np.radians(a))) for a in limits.usual_deg)
+    start = np.array([x + sign * inwards * (y - back), back, z - upwards * (y - back)])
+    end = np.array([x - sign * inwards * (front - y), front, z + upwards * (front - y)])
+    in_, out = (float(np.tan(np.radians(a))) for a in (limits.convergence_deg[1], -limits.convergence_deg[0]))
+    down, up = (float(np.tan(np.radians(a))) for a in limits.sagittal_deg)
     return LineFamily(
         transform_points(frame.frame_to_ras, start),
         transform_points(frame.frame_to_ras, end),
@@ -204,16 +213,42 @@ def _plan_side(
     implants: ImplantTable,
     options: ScrewOptions,
 ) -> Screw:
-    frame, pedicle, fine = place.frame, place.pedicle, place.fine
-    family = pedicle_lines(frame, pedicle, _SIDES[place.side], options)
+    """Plan within the direction limits of the asked way, and within its wider ones where those hold no screw."""
+    found: list[Screw] = []
+    limits = direction_limits(options, place.frame, place.pedicle, place.fine)
+    for n, within in enumerate(limits):
+        try:
+            screw = _plan_within(place, coarse, neighbours, implants, options, within)
+        except ProcessingError:
+            if n + 1 == len(limits) and not found:
+                raise
+            continue
+        if screw.clearance_mm >= options.minimum_clearance_mm:
+            note = "its direction lies outside the usual limits, within which no screw has the least clearance"
+            return screw if n == 0 else replace(screw, notes=(*screw.notes, note))
+        found.append(screw)
+    return max(found, key=lambda s: s.clearance_mm)
+
+
+def _plan_within(
+    place: PedicleSide,
+    coarse: DepthField,
+    neighbours: DistanceFunction | None,
+    implants: ImplantTable,
+    options: ScrewOptions,
+    within: DirectionLimits,
+) -> Screw:
+    frame, pedicle, fine, way = place.frame, place.pedicle, place.fine, WAYS[options.trajectory]
+    family = pedicle_lines(frame, pedicle, _SIDES[place.side], within, way.least_tip_share)
     corridor = widest_corridor(fine, family, gap_mm=_CORRIDOR_GAP_MM)
-    isthmus_y = float(frame.to_frame(pedicle.centre_ras)[1])
+    _, isthmus_y, isthmus_z = (float(c) for c in frame.to_frame(pedicle.centre_ras))
     limits = TrajectoryLimits(
         posterior_limit_y_mm=isthmus_y - 3.0,
-        least_tip_y_mm=-_LEAST_TIP_SHARE * frame.body_depth_mm,
+        least_tip_y_mm=-way.least_tip_share * frame.body_depth_mm,
         deepest_tip_y_mm=(options.body_depth - 0.5) * frame.body_depth_mm,
         anterior_margin_mm=options.anterior_margin_mm,
         counted_y_mm=isthmus_y - CORRIDOR_BACK_MM,
+        highest_entry_z_mm=np.inf if way.below_mm is None else isthmus_z - way.below_mm,
     )
     share = CORRIDOR_BACK_MM / float((family.end_ras - family.start_ras) @ frame.anterior_ras)
     diameters = implants.diameters_mm

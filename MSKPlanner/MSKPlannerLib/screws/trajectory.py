@@ -38,6 +38,8 @@ _SHIFT_SPREAD_MM = (0.6, 4.0)
 _SAMPLING_MARGIN_MM = 0.05
 #: The last moves of a screw in a pedicle that is narrow for it, at either end of its line.
 _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
+#: So many of each round's lines are looked at by their surface; of those so far apart so many are moved, roughly at first.
+_LIKELY, _APART_MM, _BEGINNINGS, _ROUGHLY_MM = 32, 1.0, 3, 0.15
 #: So many lines about the polished one are looked at, so many of them polished too; those that have as much room as the best
 #: but for this are equal.
 _STARTS, _TOPS, _AS_GOOD_MM = 128, 6, 0.005
@@ -72,6 +74,8 @@ class TrajectoryLimits:
         Bone left in front of the tip along the axis.
     counted_y_mm
         From here on the clearance counts even where the entry zone is not over: the back of the isthmus.
+    highest_entry_z_mm
+        The entry lies below this (z superior).
     """
 
     posterior_limit_y_mm: float
@@ -79,6 +83,7 @@ class TrajectoryLimits:
     deepest_tip_y_mm: float
     anterior_margin_mm: float
     counted_y_mm: float
+    highest_entry_z_mm: float = np.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,17 +205,47 @@ class TrajectorySearch:
         None where no line reaches the body.
         """
         top: tuple[float, FloatArray, Choice] | None = None
+        likely: list[tuple[float, FloatArray, Choice]] = []
         for number, (_, shrink) in enumerate(_ROUNDS):
             lines = self._first_lines if number == 0 else self._lines(top[1] if top else self._centre, number, shrink)
             length, clearance = self._longest(lines, diameter_mm, lengths_mm, None)
             n = int(clearance.argmax())
             if length[n] > 0 and (top is None or clearance[n] > top[0]):
                 top = (float(clearance[n]), lines.parameters[n], self._choice(lines, n, diameter_mm, float(length[n])))
+            likely += self._roomiest(lines, clearance, length, diameter_mm)
         if top is None:
             return None
         # The sampling goes by the depth of the axis, which is blunt where it counts: on the ridge in the middle of a thin
-        # pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low. The surface is not.
-        return self._middle_of_the_widest(self._polished(top[1], top[2], self._rooms)[0])
+        # pedicle a field of half-millimetre steps is flat, and a tenth of a millimetre too low. The surface is not; and it may
+        # have more room on another line, some millimetres off, that the axis tells no better than this one.
+        places = [(top[1], top[2]), *((x, choice) for _, x, choice in sorted(likely, key=lambda item: -item[0]))]
+        apart: list[tuple[FloatArray, Choice]] = []
+        for x, choice in places:
+            if all(np.abs(x - other).max() >= _APART_MM for other, _ in apart):
+                apart.append((x, choice))
+        found = []
+        for x, choice in apart[:_BEGINNINGS]:
+            polished = self._polished(x, choice, self._rooms, to_mm=_ROUGHLY_MM)[0]
+            line = self._follow(self._family.parameters_of(polished.entry_ras, polished.tip_ras)[None])
+            found.append((self._room(line, polished)[0], polished))
+        _, best = max(found, key=lambda item: item[0])
+        x = self._family.parameters_of(best.entry_ras, best.tip_ras)
+        best = self._polished(x, best, self._rooms, from_mm=_ROUGHLY_MM)[0]
+        return self._middle_of_the_widest(best)
+
+    def _roomiest(
+        self, lines: _Lines, clearance: FloatArray, length: FloatArray, diameter_mm: float
+    ) -> list[tuple[float, FloatArray, Choice]]:
+        """Return the room, the place and the screw of each of the lines whose axis lies deepest."""
+        order = np.argsort(-np.where(length > 0, clearance, -np.inf), kind="stable")[:_LIKELY]
+        out = []
+        for size in np.unique(length[order][length[order] > 0]):
+            rows = order[length[order] == size]
+            first = self._choice(lines, int(rows[0]), diameter_mm, float(size))
+            for n, (room, _) in zip(rows, self._rooms(lines, rows, first), strict=True):
+                choice = self._choice(lines, int(n), diameter_mm, float(size))
+                out.append((float(room), lines.parameters[n], choice))
+        return out
 
     def _middle_of_the_widest(self, choice: Choice) -> tuple[Choice, float]:
         """Return the middle of the lines near a polished one that have as much room, and the least depth of its surface.
@@ -268,6 +303,7 @@ class TrajectorySearch:
         rooms_of: Callable[[_Lines, NDArray[np.int_], Choice], FloatArray],
         *,
         from_mm: float = _POLISH_FROM_MM,
+        to_mm: float = _POLISH_TO_MM,
     ) -> tuple[Choice, float]:
         """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
@@ -275,7 +311,7 @@ class TrajectorySearch:
         A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
         """
         room, step = tuple(rooms_of(self._follow(x[None]), np.zeros(1, dtype=int), choice)[0]), from_mm
-        while step > _POLISH_TO_MM:
+        while step > to_mm:
             around = x + step * ALL_MOVES
             lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
             rows = np.flatnonzero(self._fits(lines, choice))
@@ -329,7 +365,10 @@ class TrajectorySearch:
         # Lines are sampled by where they pass the isthmus and how they are turned about it.
         shift = cube[:, :2] * self._shift_spread * shrink
         distance = float(np.linalg.norm(self._family.end_ras - self._family.start_ras))
-        turn = cube[:, 2:] * np.array(_TURN_SPREAD) * distance * shrink
+        limits = np.array([self._family.u_shift_mm, self._family.v_shift_mm])
+        # No wider than the limits, of which narrow ones would leave few lines.
+        spread = np.minimum(np.array(_TURN_SPREAD) * distance, limits[:, 1] - limits[:, 0])
+        turn = cube[:, 2:] * spread * shrink
         x = centre + np.concatenate([shift - self._share * turn, shift + (1 - self._share) * turn], axis=1)
         return self._follow(x[self._family.outside_limits_mm(x) <= 1e-9])
 
@@ -361,9 +400,10 @@ class TrajectorySearch:
     def _tip_limits(
         self, entry: FloatArray, direction: FloatArray, depth: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Return the longest and the shortest screw (N,) by the tip's place, the way to the pedicle, and if it is ahead."""
+        """Return the longest and the shortest screw (N,) by the tip's place, the way to the pedicle, and if the entry may lie there."""
         to_frame = np.linalg.inv(self._frame_to_ras)
-        y = transform_points(to_frame, entry)[:, 1]
+        place = transform_points(to_frame, entry)
+        y = place[:, 1]
         slope = np.maximum(direction @ to_frame[1, :3], 0.1)
         # The first two samples are at the surface of the entry itself.
         leaves = depth[:, 2:] < 0
@@ -372,7 +412,8 @@ class TrajectorySearch:
         reach = np.minimum(to_front, (self._limits.deepest_tip_y_mm - y) / slope)
         least = (self._limits.least_tip_y_mm - y) / slope
         pedicle = (self._limits.counted_y_mm - y) / slope
-        return reach, least, pedicle, y < self._limits.posterior_limit_y_mm
+        placed = (y < self._limits.posterior_limit_y_mm) & (place[:, 2] < self._limits.highest_entry_z_mm)
+        return reach, least, pedicle, placed
 
     # ------------------------------------------------------------------ screws on lines
     def _longest(

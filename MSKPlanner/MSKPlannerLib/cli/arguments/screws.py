@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ...screws.pedicle_ways import TRADITIONAL, WAYS
 from .shared import IMAGE, LEVEL, command, numbering, output
 
 
@@ -32,6 +33,13 @@ def add_screws(commands: argparse._SubParsersAction) -> None:
         help="one or several of pedicle (default), iliosacral_s1, iliosacral_s2, trans_sacral_s1, trans_sacral_s2, lc2, "
         "superior_ramus, anterior_column, posterior_column, s2_alar_iliac, supra_acetabular, femoral_neck, "
         "scaphoid_antegrade, scaphoid_retrograde, c1_lateral_mass, c2_pedicle, c2_pars, a .toml of your own (see Resources/Sites), or free, separated by commas",
+    )
+    screws.add_argument(
+        "--trajectory",
+        choices=list(WAYS),
+        default=TRADITIONAL,
+        help="of pedicle screws: traditional (default), cortical (cortical bone trajectory, L1 to L5), straight_forward (parallel "
+        "to the upper endplate) or anatomic (along the pedicle)",
     )
     screws.add_argument("--side", choices=["left", "right"], help="only this side (not for pedicles)")
     screws.add_argument(
