@@ -19,14 +19,15 @@ import numpy as np
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points
 from MSKFusionLib.phantom.bone_surface import BoneSurface
+from MSKFusionLib.phantom.shapes import Shape
 from MSKFusionLib.phantom.truth import measure_pedicle
 from MSKFusionLib.phantom.vertebra import VertebraSize, vertebra_shape
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.bone.smooth_bone import BoneFields
-from MSKPlannerLib.screws.implants import load_implants
+from MSKPlannerLib.screws.implants import ImplantTable, load_implants
 from MSKPlannerLib.screws.options import ScrewOptions
-from MSKPlannerLib.screws.pedicle import plan_vertebra
+from MSKPlannerLib.screws.pedicle import PedicleScrewPlan, plan_vertebra
 from MSKPlannerLib.screws.safety import gertzbein_robbins_grade, screw_clearance_mm
 from MSKPlannerLib.truth import _best_clearance_mm
 
@@ -95,7 +96,6 @@ def run(level: str, seed: int) -> list[dict[str, Any]]:
     inside = shape.value_at(transform_points(np.linalg.inv(shape.frame_to_world), points)) > 0
     labels = volume.with_voxels(inside.reshape(volume.voxels.shape).astype(np.uint8))
     bones = Segmentation(labels, (Segment(1, level, "vertebra"),))
-    surface = BoneSurface(shape)
     table, options = load_implants(), ScrewOptions(error_budget="")
     began = time.process_time()
     try:
@@ -103,6 +103,14 @@ def run(level: str, seed: int) -> list[dict[str, Any]]:
     except MSKError as error:
         return [{"level": level, "side": s, "error": str(error)} for s in ("left", "right")]
     seconds = time.process_time() - began
+    return [record | {"vertebra_s": seconds} for record in measured(plan, level, shape, size, table)]
+
+
+def measured(
+    plan: PedicleScrewPlan, level: str, shape: Shape, size: VertebraSize, table: ImplantTable
+) -> list[dict[str, Any]]:
+    """Return a record a side: what was planned, and what of it is true in the closed form."""
+    surface = BoneSurface(shape)
     out: list[dict[str, Any]] = [{"level": level, "side": s.side, "error": s.reason} for s in plan.skipped]
     for screw in plan.screws:
         width = measure_pedicle(shape, size, -1 if screw.side == "left" else 1).width_mm
@@ -115,10 +123,23 @@ def run(level: str, seed: int) -> list[dict[str, Any]]:
                 "level": level, "side": screw.side, "accepted": str(screw.verdict) == "accepted", "width_mm": width,
                 "clearance_mm": clearance, "planned_mm": screw.clearance_mm, "best_mm": best,
                 "grade": gertzbein_robbins_grade(max(0.0, -clearance)), "size": f"{screw.diameter_mm:g}x{screw.length_mm:g}",
-                "reasons": screw.reasons, "vertebra_s": seconds,
+                "reasons": screw.reasons,
             }
         )  # fmt: skip
     return out
+
+
+def summed(records: list[dict[str, Any]]) -> str:
+    """Return the records' sums in words."""
+    got = [r for r in records if "grade" in r]
+    allowed = [r for r in got if r["best_mm"] >= 0.5]
+    good = [r for r in allowed if r["accepted"] and r["grade"] == "A" and r["clearance_mm"] >= 0.5]
+    narrow = [r for r in got if r["best_mm"] < 0.5]
+    return (
+        f"{len(records)} pedicles, {len(records) - len(got)} without a screw; allowed {len(allowed)}, of them grade A with 0.5 mm "
+        f"{len(good)}; too narrow {len(narrow)}, said so {sum(not r['accepted'] for r in narrow)}; accepted screws that breach "
+        f"{sum(r['accepted'] and r['grade'] != 'A' for r in got)}"
+    )
 
 
 def main() -> None:
@@ -134,15 +155,7 @@ def main() -> None:
             for record in run(level, seed):
                 records.append(record)
                 print(seed, record, flush=True)
-    got = [r for r in records if "grade" in r]
-    allowed = [r for r in got if r["best_mm"] >= 0.5]
-    good = [r for r in allowed if r["accepted"] and r["grade"] == "A" and r["clearance_mm"] >= 0.5]
-    narrow = [r for r in got if r["best_mm"] < 0.5]
-    print(
-        f"{len(records)} pedicles, {len(records) - len(got)} without a screw; allowed {len(allowed)}, of them grade A with 0.5 mm "
-        f"{len(good)}; too narrow {len(narrow)}, said so {sum(not r['accepted'] for r in narrow)}; accepted screws that breach "
-        f"{sum(r['accepted'] and r['grade'] != 'A' for r in got)}"
-    )
+    print(summed(records))
 
 
 if __name__ == "__main__":

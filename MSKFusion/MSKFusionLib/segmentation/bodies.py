@@ -76,7 +76,8 @@ def disc_space(disc: Disc, axis: SpineAxis, half_depth_mm: float, hu: NDArray[np
         side = (sign * c > 0.4) & (sign * c < 11)
         mean = np.where(side, gain[:, inside].mean(axis=1), -np.inf)
         # Where the endplate is as a whole; the nearer of two ridges, as the far one is the next endplate's other side.
-        strong = mean > 0.6 * mean.max()
+        # Where nothing rises, at the image's border beside a single vertebra, the least fall is all there is.
+        strong = mean >= min(0.6 * mean.max(), mean.max())
         start = c[strong][np.abs(c[strong]).argmin()]
         near = strong & (np.abs(c - start) < 3)
         centre = c[near][mean[near].argmax()]
