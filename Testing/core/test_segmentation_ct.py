@@ -7,7 +7,10 @@ from scipy import ndimage
 from MSKFusionLib.errors import Cancelled, InputError, ProcessingError
 from MSKFusionLib.phantom import PatientOptions, generate_patient
 from MSKFusionLib.segmentation import LevelHint, name_levels, segment_bones_ct
+from MSKFusionLib.segmentation.bodies import disc_space
+from MSKFusionLib.segmentation.discs import Disc
 from MSKFusionLib.segmentation.refine import on_image_grid
+from MSKFusionLib.segmentation.spine_axis import SpineAxis
 from MSKFusionLib.segmentation.working import straight_grid
 from MSKFusionLib.volume import Modality, Volume
 
@@ -152,3 +155,16 @@ def test_hard_patients(changes):
     for level, truth in patient.vertebrae.items():
         if level != "S1" and truth.complete_in_ct:
             assert _dice(patient.labels.mask(level), result.mask(level)) > 0.92, level
+
+
+def test_a_disc_plane_that_no_endplate_lies_beside_has_a_space_all_the_same():
+    # Beside a lone vertebra the "disc" beyond the image's bone has nothing that rises on its far side.
+    grid = Volume(np.zeros((60, 60, 60), np.float32), np.zeros(3), np.ones(3), np.eye(3), modality=Modality.CT)
+    n, up = 21, np.array([0.0, 0.0, 1.0])
+    places = np.array([30.0, 30.0, 40.0]) - np.arange(n)[:, None] * up
+    axis = SpineAxis(places, *(np.tile(v, (n, 1)) for v in (-up, [1.0, 0, 0], [0, 1.0, 0])), np.ones(n))
+    # Bone falls away above the plane, so that towards the head nothing but a fall is found.
+    hu = np.broadcast_to(np.linspace(600.0, 0.0, 60)[:, None, None], (60, 60, 60)).astype(np.float32)
+    space = disc_space(Disc(10.0, places[10], up, 1.0), axis, 14.0, hu, grid)
+    assert np.isfinite(space.above_mm).all()
+    assert (space.above_mm > space.below_mm).all()
