@@ -26,8 +26,9 @@ def documented(plan, kerf=0.0):
 
 
 def test_a_biplanar_wedge_turns_as_the_plain_one_does():
-    plan = plan_limb_form("biplanar", LEG, BONES, fujisawa())
-    plain = plan_limb_wedge(LEG, BONES["tibia"], fujisawa())
+    options = WedgeOptions(entry_mm=90.0, hinge_mm=70.0)
+    plan = plan_limb_form("biplanar", LEG, BONES, fujisawa(), options)
+    plain = plan_limb_wedge(LEG, BONES["tibia"], fujisawa(), options)
     assert plan.accepted, plan.reasons
     assert plan.motion_ras == pytest.approx(plain.motion_ras, abs=1e-9)
     assert plan.measured_again.weight_bearing_share == pytest.approx(0.62, abs=1e-9)
@@ -39,6 +40,25 @@ def test_a_biplanar_wedge_turns_as_the_plain_one_does():
     assert (corner - back) @ front > 0
     assert (BONES["tibia"].vertices_ras @ front).max() - corner @ front == pytest.approx(15.0, abs=0.5)
     assert (rising - corner) @ LEG.tibia_to_ras[:3, 2] > 0
+
+
+def test_a_tongue_stays_out_of_the_joint():
+    """A bar is as thick in front at its sides as in the middle: near the joint no tongue is thin enough."""
+    near = plan_limb_form("biplanar", LEG, BONES, fujisawa())
+    assert any("comes out" in r and "joint" in r for r in near.reasons)
+    asked = FormOptions(tongue_mm=12.0, rise_deg=110.0)
+    options = WedgeOptions(entry_mm=62.0, hinge_mm=42.0)
+    steep = plan_limb_form("biplanar", LEG, BONES, fujisawa(), options, FormOptions(tongue_mm=14.0))
+    assert steep.accepted, steep.reasons
+    assert "to stay out of the joint" in steep.warnings[0]
+    assert steep.shape.form.rise_deg > 110
+    front, up = LEG.tibia_to_ras[:3, 1], LEG.tibia_to_ras[:3, 2]
+    moved = steep.parts.moved.vertices_ras
+    top = moved[np.abs(moved @ front - (moved @ front).max()) < 1.0] @ up
+    assert min(LEG.medial_plateau @ up, LEG.lateral_plateau @ up) - top.max() > 4.9
+    assert plan_limb_form(
+        "biplanar", LEG, BONES, fujisawa(), WedgeOptions(entry_mm=90.0, hinge_mm=70.0), asked
+    ).accepted
 
 
 @pytest.mark.parametrize("bone", [CutLevel.TIBIA, CutLevel.FEMUR])

@@ -257,7 +257,9 @@ def _form_lines(plan: LimbForm) -> list[Line]:
     shape = plan.shape
     if shape.form is not None:
         lines = [Line(line_in_bone(plan.parts.moved, shape.form, shape.to_ras), _TARGET, "cut")]
-        return lines if shape.kind is CutKind.STEP else [*lines, Line(shape.hinge.point_ras, _TARGET, "hinge")]
+        if shape.kind is CutKind.STEP:
+            return lines
+        return [*lines, Line(shape.hinge.point_ras, _TARGET, "axis" if shape.kind is CutKind.DOME else "hinge")]
     face = cut_face(plan.surface, shape.plane).vertices_ras
     return [Line(face[[int((face @ d).argmax()) for d in (_across(plan), -_across(plan))]], _TARGET, "cut")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from scipy.optimize import root
@@ -37,13 +38,17 @@ from .limb_turn import BONE_OF_TARGET, USUAL_MM
 from .limb_wedge import WedgeOptions, plan_limb_wedge
 from .plane import Plane
 from .plane_split import cut_face
-from .saw_form import Dome, beyond_dome
+from .saw_form import Dome, Tongue, beyond_dome, split_by_form
 from .screw_motion import screw_motion
 from .target import Correction, CutLevel, Target, corrected, plan_turn
 from .usual_forms import RISE_DEG, STEP_MM, TONGUE_MM, usual_dome, usual_step, usual_tongue
 
 #: Where a dome's apex and an oblique cut usually lie, from the knee's joint surface, mm: starting positions.
 _DOME_MM = 45.0
+#: The tongue of a biplanar cut ends at least so far below the joint surface, mm; angles and thicknesses that are tried for that.
+_BELOW_JOINT_MM = 5.0
+_RISES_DEG = (RISE_DEG, 115.0, 120.0, 125.0, 130.0, 135.0, 140.0)
+_TONGUES_MM = (TONGUE_MM, 12.5, 10.0)
 #: Less contact than this along a step is little, mm.
 _LITTLE_CONTACT_MM = 20.0
 
@@ -55,15 +60,16 @@ class FormOptions:
     Parameters
     ----------
     tongue_mm, rise_deg
-        Of a biplanar wedge: see `usual_forms.usual_tongue`.
+        Of a biplanar wedge: see `usual_forms.usual_tongue`. None: 15 mm and 110 degrees, or as much more (up to 140) and thinner
+        (down to 10 mm) as the tongue needs to come out 5 mm below the joint surface.
     radius_mm
         Of a dome; None: its axis lies at the height of the joint surface.
     step_mm, slant_deg
         Length of a step along the bone, and how much its long stretch leans (a Z).
     """
 
-    tongue_mm: float = TONGUE_MM
-    rise_deg: float = RISE_DEG
+    tongue_mm: float | None = None
+    rise_deg: float | None = None
     radius_mm: float | None = None
     step_mm: float = STEP_MM
     slant_deg: float = 0.0
@@ -141,9 +147,23 @@ def plan_biplanar(
     plan = plan_limb_wedge(points, bone, target, options)
     to_ras = plan.wedge.section.to_ras
     front = bone_frame(points, options.bone)[:3, 1]
-    tongue = usual_tongue(bone, to_ras, front, form.tongue_mm, form.rise_deg)
+    tongues = _TONGUES_MM if form.tongue_mm is None else (form.tongue_mm,)
+    rises = _RISES_DEG if form.rise_deg is None else (form.rise_deg,)
+    for thick, rise in product(tongues, rises):
+        tongue = usual_tongue(bone, to_ras, front, thick, rise)
+        below = _below_joint_mm(points, bone, options.bone, to_ras, tongue)
+        if below >= _BELOW_JOINT_MM:
+            break
     shape = CutShape(CutKind.OPENING, to_ras, plan.wedge.angle_deg, kerf_mm, tongue)
-    return _made(points, bone, options.bone, (target,), shape)
+    made = _made(points, bone, options.bone, (target,), shape)
+    if below < _BELOW_JOINT_MM:
+        where = f"{below:.0f} mm from the joint surface" if below > 0 else "in the joint"
+        words = f"the ascending cut comes out {where} ({_BELOW_JOINT_MM:g} mm are wished): cut farther away, or a thinner tongue"
+        made = replace(made, reasons=(*made.reasons, words))
+    if (thick, rise) != (tongues[0], rises[0]):
+        words = f"the tongue is {thick:g} mm thick and leans by {rise:g} degrees, to stay out of the joint"
+        made = replace(made, warnings=(*made.warnings, words))
+    return made
 
 
 def plan_dome(
@@ -267,6 +287,22 @@ def plan_lengthening(
     if contact < _LITTLE_CONTACT_MM:
         made = replace(made, warnings=(*made.warnings, f"only {contact:.0f} mm of the step stay in touch"))
     return made
+
+
+def _below_joint_mm(points: LimbLandmarks, bone: Mesh, level: CutLevel, to_ras: FloatArray, tongue: Tongue) -> float:
+    """Return how far from the joint surface the tongue ends, along the bone; the side nearer to the cut counts.
+
+    Of a femur, whose tongue rises away from the knee, infinite.
+    """
+    if level is CutLevel.FEMUR:
+        return float("inf")
+    moved = split_by_form(bone, tongue, to_ras)[1].vertices_ras
+    risen = moved[(moved - to_ras[:3, 3]) @ to_ras[:3, 2] < -1e-3]
+    if not len(risen):
+        return float("inf")
+    up = bone_frame(points, level)[:3, 2]
+    joint = min(float(points.medial_plateau @ up), float(points.lateral_plateau @ up))
+    return joint - float((risen @ up).max())
 
 
 def _across(

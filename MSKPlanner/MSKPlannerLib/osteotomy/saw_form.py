@@ -211,6 +211,9 @@ def line_in_bone(part: Mesh, form: Form, to_ras: FloatArray) -> FloatArray:
     face = cut_face_of(part, form, to_ras)
     local = transform_points(invert_rigid(sheet.frame_to_ras), part.vertices_ras[np.unique(face.faces)])
     line, flat = sheet.profile_mm.copy(), local[:, :2]
+    if isinstance(form, Dome):
+        line = line[(line[:, 0] >= flat[:, 0].min()) & (line[:, 0] <= flat[:, 0].max())]
+        return transform_points(sheet.frame_to_ras, np.column_stack([line, np.full(len(line), local[:, 2].mean())]))
     for end, inner in ((0, 1), (-1, -2)):
         ahead = line[end] - line[inner]
         ahead /= np.linalg.norm(ahead)

@@ -104,8 +104,15 @@ def add_limb(commands: argparse._SubParsersAction) -> None:
     limb.add_argument(
         "--torsion-target", metavar="WHAT:VALUE", help="of an oblique cut: tibial-torsion:30 or femoral-torsion:15"
     )
-    limb.add_argument("--tongue-mm", type=float, default=15.0, metavar="MM", help="of a biplanar cut (default 15)")
-    limb.add_argument("--rise-deg", type=float, default=110.0, metavar="DEG", help="between its planes (default 110)")
+    limb.add_argument(
+        "--tongue-mm", type=float, metavar="MM", help="of a biplanar cut (default 15, or less beside the joint)"
+    )
+    limb.add_argument(
+        "--rise-deg",
+        type=float,
+        metavar="DEG",
+        help="between its planes (default 110, or more to stay out of the joint)",
+    )
     limb.add_argument(
         "--radius-mm", type=float, metavar="MM", help="of a dome (default: its axis at the height of the joint surface)"
     )
