@@ -96,7 +96,7 @@ def summary(plan: Plan) -> str:
             f"diameters {min(s.diameter_mm for s in plan.screws):.1f} to {max(s.diameter_mm for s in plan.screws):.1f} mm"
         )
     if plan.osteotomies:
-        parts.append("; ".join(f"{o.name}: {o.kind}, {o.angle_deg:.1f} degrees" for o in plan.osteotomies))
+        parts.append("; ".join(f"{o.name}: {o.what}, {_amount(o)}" for o in plan.osteotomies))
     if plan.guides:
         good = sum(g.verdict is Verdict.ACCEPTED for g in plan.guides)
         parts.append(f"{good} of {len(plan.guides)} guides passed their checks")
@@ -166,6 +166,13 @@ def _construct_table(plan: Plan) -> str:
         "Remarks",
     ]
     return "<h3>Rods</h3>" + table(head, rows)
+
+
+def _amount(osteotomy: Osteotomy) -> str:
+    """Return by how much: a step lengthens, all others turn."""
+    if osteotomy.form is not None and osteotomy.form.name == "step":
+        return f"{osteotomy.form.shift_mm:.1f} mm"
+    return f"{osteotomy.angle_deg:.1f} degrees"
 
 
 def _osteotomies(plan: Plan) -> str:
