@@ -21,6 +21,7 @@ from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
 from MSKPlannerLib.guides.field import Grid
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.healthy_side import compare_with_healthy
+from MSKPlannerLib.plan_file import read_plan
 
 LEVEL = np.array([1.0, 3.0, 170.0])
 KNEE = np.zeros(3)
@@ -117,7 +118,7 @@ def test_another_bone_and_wrong_levels_are_said(femora):
 
 
 def test_the_command(femora, tmp_path, capsys):
-    bone, healthy, level, knee, truth = case(femora, 1, 0.0)
+    bone, healthy, level, knee, truth = case(femora, 4, 0.0)
     write_stl(bone, tmp_path / "bone.stl")
     write_stl(healthy, tmp_path / "healthy.stl")
     call = [
@@ -141,6 +142,15 @@ def test_the_command(femora, tmp_path, capsys):
     assert stays.is_closed
     assert moves.is_closed
     assert (tmp_path / "out/mirror.html").read_text().count("<svg") == 4
+    # The plan's cut turns as the correction does, and leaves out what a single cut cannot mend: the shift across it.
+    cut = read_plan(tmp_path / "out").osteotomies[0]
+    planned, normal = np.array(cut.fragments[1].image_to_planned_ras), np.array(cut.planes[0].normal_ras)
+    left = motion @ invert_rigid(planned)
+    assert left[:3, :3] == pytest.approx(np.eye(3), abs=1e-9)
+    assert left[:3, 3] == pytest.approx(record["single_cut"]["gap_mm"] * normal, abs=1e-6)
+    assert read_mesh(tmp_path / "out" / cut.fragments[1].file).volume_mm3 == pytest.approx(
+        cut.fragments[1].volume_mm3, rel=1e-4
+    )
     # The corrected part lies on the mirrored healthy bone.
     shown = read_mesh(tmp_path / "out/healthy_mirrored.stl")
     assert after.bounds_ras == pytest.approx(moves.transformed(motion).bounds_ras, abs=1e-3)

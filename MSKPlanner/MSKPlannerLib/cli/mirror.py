@@ -13,11 +13,13 @@ from MSKFusionLib.progress import Progress
 
 from ..export.healthy_side_report import correction_rows, describe_healthy_side, render_healthy_side
 from ..export.mesh_files import read_mesh, write_stl
+from ..export.mirror_plan import mirror_plan
 from ..osteotomy.cuts import PlaneCut
 from ..osteotomy.fragments import cut_bone
 from ..osteotomy.healthy_side import OBLIQUE_DEG, HealthySide, compare_with_healthy
 from ..osteotomy.plane import Plane
 from ..output_folder import check_output, output_folder
+from ..plan_file import plan_to_json
 from .console import say, table
 from .status import DONE, REJECTED
 
@@ -40,7 +42,13 @@ def mirror(args: argparse.Namespace, progress: Progress) -> int:
         "point_ras": plane.point_ras.tolist(),
         "normal_ras": plane.normal_ras.tolist(),
     }
+    files = {"staying": "fragment_staying.stl", "moved": "fragment_moved_before.stl"}
+    planned = mirror_plan(result, bone, args.kerf, files)
     with output_folder(args.out, force=args.force) as folder:
+        if planned is not None:
+            (folder / "plan.json").write_text(plan_to_json(planned[0]), encoding="utf-8")
+            for name, mesh in planned[1].items():
+                write_stl(mesh, folder / files[name])
         (folder / "mirror.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         (folder / "mirror.html").write_text(render_healthy_side(result, record, bone, parts), encoding="utf-8")
         write_stl(result.template_ras, folder / "healthy_mirrored.stl")
