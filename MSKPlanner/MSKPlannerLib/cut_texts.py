@@ -60,6 +60,7 @@ def kind_in_words(what: str) -> str:
         "dome": _("Dome"),
         "step": _("Step"),
         "biplanar": _("Biplanar"),
+        "biplanar opening wedge": _("Biplanar opening wedge"),
     }.get(what, what.capitalize())
 
 
