@@ -1,8 +1,10 @@
 """Drill guides where bones crowd the sleeves: walls and gap are right by design, not told to be wrong."""
 
 import pytest
+from benchmarks.guides import cut_case
 from core.guide_shapes import neighbour_of, toy_vertebra
 
+from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.drill_guide import design_drill_guide
 from MSKPlannerLib.guides.options import GuideOptions
 
@@ -20,3 +22,9 @@ def test_no_thin_walls_where_neighbours_reach_into_the_sleeves(clearance, drill,
     assert guide.fit.max_error_mm <= 0.1
     # The drill meets the neighbour: that is the plan's fault, and it is said.
     assert not checks["way of the drill left"].passed
+
+
+def test_a_needle_that_cannot_be_turned_away_goes_with_a_larger_detail():
+    """The sweep's cutting guide of seed 55: one triangle without area was left, and the guide rejected for it."""
+    _, _, design = cut_case(55)
+    assert failed(design().checks) == ()

@@ -15,7 +15,7 @@ from .build_direction import best_build_direction, fits_bed, overhang
 from .intersections import self_intersections
 from .mesh_distance import MeshDistance
 from .presets import PrinterPreset
-from .solid import LEAST_HEIGHT_MM
+from .solid import LEAST_HEIGHT_MM, heights_mm
 from .thickness import gap_width, wall_thickness
 from .touching import touching_vertices
 
@@ -115,9 +115,7 @@ def _two_manifold(mesh: Mesh, counts: EdgeCounts) -> Check:
 
 def _degenerate(mesh: Mesh) -> Check:
     t = mesh.triangles_ras
-    longest = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2).max(axis=1)
-    height = 2 * np.linalg.norm(mesh.face_area_vectors, axis=1) / np.maximum(longest, 1e-30)
-    flat = height < LEAST_HEIGHT_MM
+    flat = heights_mm(mesh) < LEAST_HEIGHT_MM
     words = "no triangle without area" if not flat.any() else f"{int(flat.sum())} triangles have no area"
     place = point(t[int(flat.argmax())].mean(axis=0)) if flat.any() else None
     return Check("degenerate triangles", not flat.any(), float(flat.sum()), 0.0, "triangles", words, place)

@@ -118,6 +118,13 @@ def without_short_edges(mesh: Mesh, length_mm: float) -> Mesh:
     return Mesh(mesh.vertices_ras[used], faces.reshape(-1, 3))
 
 
+def heights_mm(mesh: Mesh) -> FloatArray:
+    """Return the height (M,) of every triangle over its longest edge."""
+    t = mesh.triangles_ras
+    longest = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2).max(axis=1)
+    return np.asarray(2 * np.linalg.norm(mesh.face_area_vectors, axis=1) / np.maximum(longest, 1e-30))
+
+
 def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
     """Return a closed mesh with triangles lower than `height_mm` turned away by flipping their longest edge.
 
@@ -150,17 +157,22 @@ def _flip_longest_edge(faces: IntArray, face: int, side: int) -> None:
 
 
 def printable(solid: Any, what: str) -> Mesh:
-    """Return the mesh in coordinates that single-precision files keep, still closed.
+    """Return the mesh in coordinates that single-precision files keep, still closed, and without flat triangles where that can be.
 
     Raises
     ------
     ProcessingError
         When it does not stay closed.
     """
+    closed: Mesh | None = None
     for tolerance in (5e-4, 2e-3, 1e-2):
         mesh = from_manifold(tidied(solid, tolerance))
         rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
         kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)
-        if kept.is_closed:
+        if kept.is_closed and (heights_mm(kept) >= LEAST_HEIGHT_MM).all():
             return kept
+        # A needle that cannot be turned away goes with the next larger detail; where none helps, the checks tell of it.
+        closed = kept if closed is None and kept.is_closed else closed
+    if closed is not None:
+        return closed
     raise ProcessingError(f"{what}: the finished guide does not stay closed in single precision.")
