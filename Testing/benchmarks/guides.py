@@ -1,6 +1,6 @@
 """Guides: a seeded sweep over generated bones, and the time of one guide on ever finer bones beside other routes.
 
-    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut --seeds 1-500 --out guides.json
+    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut,pin,reduction,levels,skin --seeds 1-500 --out guides.json
     .venv/bin/python Testing/benchmarks/guides.py --part speed
 
 The sweep appends a line a guide to FILE.jsonl as it ends and goes on from there with --resume. What fails is printed with
@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,27 @@ from core.femur_shapes import femur_mesh
 from core.guide_shapes import neighbour_of, toy_vertebra
 
 from MSKFusionLib.errors import MSKError
-from MSKFusionLib.frames import rigid, rotation_about, unit
+from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit
 from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
 from MSKPlannerLib.guides.cutting_guide import design_cutting_guide
 from MSKPlannerLib.guides.drill_guide import design_drill_guide
+from MSKPlannerLib.guides.field import distance_to
+from MSKPlannerLib.guides.levels_guide import Level, design_levels_guide
 from MSKPlannerLib.guides.options import GuideOptions
+from MSKPlannerLib.guides.pin_guide import design_pin_guide
+from MSKPlannerLib.guides.pins import row_of_pins
+from MSKPlannerLib.guides.presets import load_guide_options
+from MSKPlannerLib.guides.skin_frame import Way, design_skin_frame
+from MSKPlannerLib.guides.skin_options import SkinFrameOptions
 from MSKPlannerLib.guides.solid import box, cylinder, from_manifold
 from MSKPlannerLib.mesh import Mesh
+from MSKPlannerLib.osteotomy.bodies import joined
+from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
+from MSKPlannerLib.osteotomy.drill_first import corrected_bone, holes_beside, reduction_options
+from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts
+from MSKPlannerLib.percutaneous.skin import Skin, find_skin
+from MSKPlannerLib.percutaneous.skin_surface import skin_entry_ras, skin_surface
 from MSKPlannerLib.plan import GuideCut
 
 #: Bars of the sweep: deviation of the gap, and what counts as overlap with the bone, mm and mm3.
@@ -57,10 +71,8 @@ def drill_case(seed: int):
 def cut_case(seed: int):
     """A plane anywhere along a femur, from any side, another saw and clearance."""
     rng = np.random.default_rng(seed)
-    if "femur" not in _BONES:
-        _BONES["femur"] = femur_mesh(1.6, top=330.0)
     pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
-    bone = _BONES["femur"].transformed(pose)
+    bone = _femur().transformed(pose)
     height, turn = rng.uniform(45, 280), rng.uniform(0, 2 * np.pi)
     normal = unit(np.array([*rng.normal(0, 0.2, 2), 1.0]))
     approach = np.array([np.cos(turn), np.sin(turn), rng.normal(0, 0.15)])
@@ -76,7 +88,111 @@ def cut_case(seed: int):
     return bone, options, lambda: design_cutting_guide(bone, cut, pose[:3, :3] @ approach, options)
 
 
-CASES = {"drill": drill_case, "cut": cut_case}
+def pin_case(seed: int):
+    """One to four wires in a row anywhere along a femur, parallel, converging or diverging, of another diameter."""
+    rng = np.random.default_rng(seed)
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    bone = _femur().transformed(pose)
+    height, turn = rng.uniform(45, 280), rng.uniform(0, 2 * np.pi)
+    out = np.array([np.cos(turn), np.sin(turn), rng.normal(0, 0.15)])
+    along = np.array([*rng.normal(0, 0.12, 2), 1.0])
+    at = np.array([0.0, 6.0 - 6.0 * (height - 40) / 325, height])
+    count, angle = int(rng.integers(1, 5)), float(rng.choice([0.0, 0.0, 4.0, 8.0, -3.0]))
+    options = replace(
+        load_guide_options("pin"),
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        drill_diameter_mm=float(rng.choice([1.2, 1.6, 2.0, 2.4])),
+        sleeve_length_mm=float(rng.integers(12, 22)),
+    )
+    spacing = float(rng.uniform(11, 18))
+
+    def design():
+        r = pose[:3, :3]
+        pins = row_of_pins(
+            distance_to(bone), transform_points(pose, at), r @ out, r @ along, count=count, spacing_mm=spacing,
+            converge_deg=angle, depth_mm=15.0,
+        )  # fmt: skip
+        return design_pin_guide(bone, pins, options).solid
+
+    return bone, options, design
+
+
+def reduction_case(seed: int):
+    """A shaft cut and corrected in another way, and the guide that brings its holes together."""
+    rng = np.random.default_rng(seed)
+    bone = _femur()
+    kind = list(CutKind)[seed % 3]
+    height = rng.uniform(90, 220)
+    start = [0.0, 5.0, height] if kind is CutKind.TURN else [-7.0, 5.0, height]
+    shape = CutShape(kind, rigid(rotation_about([0, 1, 0], rng.uniform(-10, 10)), start), rng.uniform(4, 14), 0.0)
+    osteotomy = plan_cuts([AskedCut("shaft", "femur", shape)], {"femur": bone})[0].record
+    corrected = corrected_bone(bone, osteotomy)
+    cutting = CuttingGuideOptions(fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2))
+    options = reduction_options(cutting)
+    count, spacing = int(rng.integers(1, 4)), float(rng.uniform(9, 14))
+
+    def design():
+        holes = holes_beside(
+            corrected, osteotomy, [1.0, 0.1, 0.0], first_mm=12.5, count=count, spacing_mm=spacing, depth_mm=15.0
+        )
+        return design_pin_guide(corrected.whole, [h.planned for h in holes], options).solid
+
+    return corrected.whole, options, design
+
+
+def levels_case(seed: int):
+    """Two vertebrae of another size and pose, one a little bent against the other."""
+    rng = np.random.default_rng(seed)
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    size = rng.uniform(0.85, 1.15)
+    bend = rotation_about([1, 0, 0], rng.uniform(-10, 4)) @ rotation_about([0, 1, 0], rng.uniform(-5, 5))
+    below = pose @ rigid(bend, [rng.uniform(-2, 2), -size, -36.5 * size])
+    pair = [toy_vertebra(p, n, 1.1 * size, size) for n, p in (("L3", pose), ("L4", below))]
+    levels = [Level(n, v.bone, v.frame, v.screws) for n, v in zip(("L3", "L4"), pair, strict=True)]
+    options = GuideOptions(
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2), drill_diameter_mm=float(rng.choice([1.6, 2.7, 3.2]))
+    )
+    return joined([v.bone for v in pair]), options, lambda: design_levels_guide(levels, options, fixed=True)
+
+
+def skin_case(seed: int):
+    """Two ways from the back of an elliptic body, the pads and the incision of another size."""
+    from core.test_skin_frame import body_image
+
+    rng = np.random.default_rng(seed)
+    if "skin" not in _SKINS:
+        _SKINS["skin"] = find_skin(body_image())
+    skin = _SKINS["skin"]
+    ways = []
+    for name, side in (("left", -1), ("right", 1)):
+        target = np.array([side * rng.uniform(16, 30), rng.uniform(-36, -20), rng.uniform(-8, 8)])
+        entry = skin_entry_ras(skin, target, np.array([side * rng.uniform(0, 0.35), -1.0, rng.uniform(-0.2, 0.2)]))
+        ways.append(Way(name, tuple(entry), tuple(target)))
+    options = SkinFrameOptions(
+        fit_clearance_mm=round(rng.uniform(0.2, 0.5), 2),
+        pad_diameter_mm=float(rng.integers(14, 20)),
+        incision_radius_mm=float(rng.integers(6, 10)),
+        tube_length_mm=float(rng.integers(15, 30)),
+    )
+    surface = skin_surface(skin, np.mean([w.entry_ras for w in ways], axis=0), 100.0)
+    return surface, options, lambda: design_skin_frame(surface, ways, options, label="1")
+
+
+def _femur() -> Mesh:
+    if "femur" not in _BONES:
+        _BONES["femur"] = femur_mesh(1.6, top=330.0)
+    return _BONES["femur"]
+
+
+_SKINS: dict[str, Skin] = {}
+CASES = {
+    "drill": drill_case,
+    "cut": cut_case,
+    "pin": pin_case,
+    "reduction": reduction_case,
+    "levels": levels_case,
+    "skin": skin_case,
+}
 
 
 def judge(bone: Mesh, options, guide) -> list[str]:
@@ -222,7 +338,6 @@ ROUTES = {"MSK Planner": _by_us, "manifold3d": _by_manifold, "trimesh": _by_trim
 
 
 def _route(name: str, level: int, queue) -> None:
-    from dataclasses import replace
 
     import vtk
 
