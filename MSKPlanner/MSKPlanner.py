@@ -248,7 +248,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MSKFusionLib.mrml.segment_names import segment_names
         from MSKPlannerLib.editing.chain import chain_in_words
         from MSKPlannerLib.mrml.updating import can_be_taken_over, chain_of_session
-        from MSKPlannerLib.plan_texts import levels_to_add
+        from MSKPlannerLib.plan_texts import levels_to_add, structures_in_words
 
         node = self._parameterNode
         ready = node is not None and node.ctVolume is not None and node.segmentation is not None
@@ -276,6 +276,8 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.export.show(possible=bool(planned and folder), stale=bool(stale))
         self.landmarks.show()
         names = segment_names(node.segmentation if ready else None)
+        self.ui.structuresLabel.text = structures_in_words(names)
+        self.ui.structuresLabel.visible = bool(names)
         self.adding.show(levels_to_add(self.logic.case, names), ready=ready)
         chain = chain_of_session(session, *((node.ctVolume, node.segmentation) if ready else (None, None)))
         self.ui.chainLabel.text = chain_in_words(chain)

@@ -10,6 +10,7 @@ from MSKFusionLib.translation import tr as _
 
 from .pipeline import Case
 from .plan import Plan
+from .screws.structures import margin_mm
 from .table_area import verdict_in_words
 
 
@@ -23,6 +24,17 @@ def levels_to_add(case: Case | None, segments: Sequence[str]) -> list[str]:
     if case is not None:
         return [s.name for s in case.segmentation.vertebrae]
     return [level for level in VERTEBRA_VALUES if level in segments and level != "S1"]
+
+
+def structures_in_words(segments: Sequence[str]) -> str:
+    """Return what a plan on these segments stays away from, each with the room it is given; empty without segments."""
+    if not segments:
+        return ""
+    margins = {name: margin_mm(name) for name in segments}
+    at_risk = [f"{name} ({mm:g} mm)" for name, mm in margins.items() if mm is not None]
+    if not at_risk:
+        return _("Structures at risk: none is segmented, so none is measured.")
+    return _("Structures at risk, with the room they are given: {names}.").format(names=", ".join(at_risk))
 
 
 def screws_in_words(plan: Plan | None) -> str:

@@ -44,7 +44,10 @@ def take(panel: Any, path: Path, width: int) -> None:
 def make_fusion(folder: Path, width: int) -> None:
     """Register and segment in MSK Fusion's panel, and take a picture of each state."""
     from harness.session import module_session
+    from MSKFusionLib.frames import rigid, rotation_about
     from MSKFusionLib.mrml import volume_to_node
+    from MSKFusionLib.mrml.nudge import nudge_of
+    from MSKFusionLib.mrml.transforms import to_vtk_matrix
     from MSKFusionLib.phantom import PatientOptions, generate_patient
 
     patient = generate_patient(PatientOptions.small(seed=1))
@@ -56,6 +59,11 @@ def make_fusion(folder: Path, width: int) -> None:
         panel.ui.mrSelector.setCurrentNode(mr)
         take(panel, folder / "fusion_images.png", width)
         panel.ui.registerButton.click()
+        panel.checkUi.nudgeButton.click()
+        nudge_of(mr).SetMatrixTransformToParent(to_vtk_matrix(rigid(rotation_about([0, 0, 1], 2.0), [1.5, -2.0, 0.5])))
+        take(panel, folder / "fusion_check.png", width)
+        panel.checkUi.backButton.click()
+        panel.checkUi.acceptButton.click()
         panel.ui.levelComboBox.currentText = "S1"
         panel.ui.segmentButton.click()
         take(panel, folder / "fusion_done.png", width)
@@ -72,8 +80,6 @@ def make_planner(folder: Path, width: int) -> None:
     with module_session() as session:
         panel = session.open_panel("MSKPlanner")
         take(panel, folder / "planner_empty.png", width)
-        # The spine has no osteotomy: the section is closed, as whoever plans screws would have it.
-        panel.cutUi.osteotomiesCollapsibleButton.collapsed = True
         ct = volume_to_node(session.scene, patient.ct, "CT")
         bones = segmentation_to_node(session.scene, patient.labels, "Bones")
         panel.ui.ctSelector.setCurrentNode(ct)
@@ -86,6 +92,9 @@ def make_planner(folder: Path, width: int) -> None:
         panel.ui.guidesButton.click()
         take(panel, folder / "planner_planned.png", width)
         _draw_views(panel, ct, bones, folder)
+        # As whoever adds a screw would have it: the sections that are not worked in are closed.
+        panel.ui.addCollapsibleButton.collapsed = False
+        panel.ui.guidesCollapsibleButton.collapsed = panel.ui.exportCollapsibleButton.collapsed = True
         panel.ui.placeButton.click()
         take(panel, folder / "planner_placing.png", width)
         clicks = _two_clicks(patient)
@@ -95,6 +104,8 @@ def make_planner(folder: Path, width: int) -> None:
         session.application.processEvents()
         take(panel, folder / "planner_placed.png", width)
         panel.ui.undoButton.click()
+        panel.ui.addCollapsibleButton.collapsed = True
+        panel.ui.guidesCollapsibleButton.collapsed = panel.ui.exportCollapsibleButton.collapsed = False
         screw = panel.logic.case.plan.screws[1]
         line = panel.logic.session.nodes.screws[screw.name].axis
         x, y, z = screw.tip_ras
@@ -112,6 +123,7 @@ def make_planner(folder: Path, width: int) -> None:
         panel.ui.diameterSpinBox.value = 6.5
         panel.ui.updateButton.click()
         panel.ui.alignButton.click()
+        panel.ui.guidesCollapsibleButton.collapsed = panel.ui.exportCollapsibleButton.collapsed = True
         take(panel, folder / "planner_compared.png", width)
 
 
