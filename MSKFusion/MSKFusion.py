@@ -259,7 +259,9 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if mr is not None
             else _("Choose an MR first.")
         )
-        self.ui.networkPathLineEdit.enabled = node is not None and node.engine is Engine.FOLDER
+        own = node is not None and node.engine is Engine.FOLDER
+        for widget in (self.ui.networkLabel, self.ui.networkPathLineEdit):
+            widget.visible, widget.enabled = own, own
         byRules = node is None or node.engine is Engine.RULES
         known = node is not None and node.levelName != NO_LEVEL
         self.ui.clickLevelButton.enabled = self.clicking.active or (bones is not None and known)

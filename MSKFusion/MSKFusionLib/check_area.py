@@ -89,6 +89,7 @@ class CheckArea:
         ui.againButton.connect("clicked(bool)", again)
         ui.acceptButton.connect("clicked(bool)", lambda: self._decide(True))
         ui.rejectButton.connect("clicked(bool)", lambda: self._decide(False))
+        ui.lookLabel.visible = False
         self._show_slider()
 
     @property
