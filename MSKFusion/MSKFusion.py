@@ -449,7 +449,9 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, call: Callable[..., Any] | None = None) -> None:
         super().__init__()
-        self.call = call or _here
+        from MSKFusionLib.mrml.fusing import here
+
+        self.call = call or here
 
     def getParameterNode(self) -> Any:
         """Return the module's parameter node, typed."""
@@ -484,17 +486,17 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume
-        from MSKFusionLib.mrml.place_pair import place_pair
+        from MSKFusionLib.mrml.fusing import register
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.registration import register_rigid
 
-        report = progress or no_progress
-        fixed, moving = node_to_volume(fixedNode), node_to_volume(movingNode)
-        marks = self.landmarks(fixedNode, movingNode, landmarks)
-        result = self.call(register_rigid, fixed, moving, start_ras=startRas, landmarks=marks, progress=report)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        return place_pair(result, fixed, fixedNode, movingNode), result
+        return register(
+            fixedNode,
+            movingNode,
+            start_ras=startRas,
+            landmarks=landmarks,
+            call=self.call,
+            progress=progress or no_progress,
+        )
 
     def registerBoneByBone(
         self,
@@ -519,29 +521,19 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         transform node, registration result
             A grid transform; beside it there is a linear one for every bone that was placed. A linear one for one `bone`.
         """
-        from MSKFusionLib.mrml import node_to_segmentation, node_to_volume
-        from MSKFusionLib.mrml.place_pair import place_pair
-        from MSKFusionLib.progress import no_progress, part
-        from MSKFusionLib.registration import register_piecewise, register_rigid
-        from MSKFusionLib.registration.one_bone import following
-        from MSKFusionLib.volume import Modality
+        from MSKFusionLib.mrml.fusing import register
+        from MSKFusionLib.progress import no_progress
 
-        report = progress or no_progress
-        fixed, moving = node_to_volume(fixedNode), node_to_volume(movingNode)
-        ct = fixed if fixed.modality is Modality.CT else moving
-        bones = node_to_segmentation(bonesNode, ct)
-        marks = self.landmarks(fixedNode, movingNode, landmarks)
-        first = None
-        if marks is not None:
-            first = self.call(
-                register_rigid, fixed, moving, start_ras=startRas, landmarks=marks, progress=part(report, 0.0, 0.4)
-            )
-            report = part(report, 0.4, 1.0)
-        result = self.call(register_piecewise, fixed, moving, bones, rigid=first, start_ras=startRas, progress=report)
-        if bone is not None:
-            result = following(result, bone)
-        report(1.0, _("Updating the scene"))
-        return place_pair(result, fixed, fixedNode, movingNode), result
+        return register(
+            fixedNode,
+            movingNode,
+            bones_node=bonesNode,
+            bone=bone,
+            start_ras=startRas,
+            landmarks=landmarks,
+            call=self.call,
+            progress=progress or no_progress,
+        )
 
     def landmarks(self, fixedNode: Any, movingNode: Any, nodes: tuple[Any, Any]) -> Any:
         """Return the landmarks of two images that are placed in point lists; None where there are none."""
@@ -576,23 +568,11 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume, place_under, segmentation_to_node
+        from MSKFusionLib.mrml.fusing import segment_ct
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.segmentation import LevelHint, segment_bones_ct
 
-        hint = None if levelName is None else LevelHint(levelName, levelPlace)
-        report = progress or no_progress
-        if network is None:
-            bones = self.call(segment_bones_ct, node_to_volume(ctNode), level_hint=hint, progress=report)
-        else:
-            bones = self._byNetwork(ctNode, network, report)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        # An earlier segmentation may hold the user's edits: it stays.
-        scene = ctNode.GetScene()
-        node = segmentation_to_node(scene, bones, scene.GenerateUniqueName(f"{ctNode.GetName()} bones"))
-        node.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
-        place_under(node, ctNode.GetParentTransformNode())
-        return node, bones
+        hint = levelHint(levelName, levelPlace)
+        return segment_ct(ctNode, hint, network=network, call=self.call, progress=progress or no_progress)
 
     def segmentSpineMr(
         self,
@@ -610,36 +590,18 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         MSKFusionLib.errors.MSKError
             What is wrong with the input, in words.
         """
-        from MSKFusionLib.mrml import node_to_volume, place_under, segmentation_to_node
+        from MSKFusionLib.mrml.fusing import segment_mr
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.segmentation import LevelHint
-        from MSKFusionLib.segmentation.mr import segment_spine_mr
 
-        hint = None if levelName is None else LevelHint(levelName, levelPlace)
-        report = progress or no_progress
-        if network is None:
-            found = self.call(segment_spine_mr, node_to_volume(mrNode), level_hint=hint, progress=report)
-        else:
-            found = self._byNetwork(mrNode, network, report)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        scene = mrNode.GetScene()
-        node = segmentation_to_node(scene, found, scene.GenerateUniqueName(f"{mrNode.GetName()} spine"))
-        node.SetReferenceImageGeometryParameterFromVolumeNode(mrNode)
-        place_under(node, mrNode.GetParentTransformNode())
-        return node, found
-
-    def _byNetwork(self, imageNode: Any, network: str, report: Any) -> Any:
-        from MSKFusionLib.errors import InputError
-        from MSKFusionLib.mrml import node_to_volume
-        from MSKFusionLib.networks import segment_with_network
-
-        if network in ("", "."):
-            raise InputError("no network is chosen", "Give its folder or file, or let the rules find the bones.")
-        return self.call(segment_with_network, node_to_volume(imageNode), network, progress=report)
+        hint = levelHint(levelName, levelPlace)
+        return segment_mr(mrNode, hint, network=network, call=self.call, progress=progress or no_progress)
 
 
-def _here(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    return function(*arguments, **keywords)
+def levelHint(levelName: str | None, levelPlace: str) -> Any:
+    """Return the known vertebra as the library takes it; None where none is known."""
+    from MSKFusionLib.segmentation import LevelHint
+
+    return None if levelName is None else LevelHint(levelName, levelPlace)
 
 
 class MSKFusionTest(ScriptedLoadableModuleTest):

@@ -398,3 +398,14 @@ def test_a_scene_closed_while_it_is_looked_at_leaves_nothing(panel, pair, layers
     assert not panel.checkUi.nudgeButton.checked
     assert not panel.checkUi.lookComboBox.enabled
     session.close_panel(panel)
+
+
+def test_an_image_deleted_while_it_is_registered_is_said(panel, pair, session, monkeypatch, shown_errors):
+    def register_rigid(fixed, moving, **_):
+        session.scene.RemoveNode(pair[1])
+        return RegistrationResult("rigid", TRUTH, Verdict.ACCEPTED, ())
+
+    replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
+    press(panel.ui.registerButton)
+    assert "deleted meanwhile" in panel.ui.statusLabel.text
+    assert nodes_of_class(session.scene, "vtkMRMLTransformNode") == []

@@ -1,0 +1,152 @@
+"""Registration and segmentation from nodes to nodes: what MSK Fusion's buttons do, without the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from .. import networks, registration, segmentation
+from ..errors import InputError
+from ..progress import Progress, no_progress, part
+from ..registration.one_bone import following
+from ..registration.result import RegistrationResult
+from ..segmentation import LevelHint, mr
+from ..segmentation.labels import Segmentation
+from ..translation import tr as _
+from ..volume import Modality, Volume
+from .place_pair import place_pair
+from .point_lists import landmark_pairs
+from .segmentations import node_to_segmentation, segmentation_to_node
+from .transforms import place_under
+from .volumes import node_to_volume
+
+#: Does the long work: `here`, or `background.in_background`.
+Call = Callable[..., Any]
+
+
+def here(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Call a function in this process."""
+    return function(*arguments, **keywords)
+
+
+def register(
+    fixed_node: Any,
+    moving_node: Any,
+    *,
+    bones_node: Any | None = None,
+    bone: str | None = None,
+    start_ras: ArrayLike | None = None,
+    landmarks: tuple[Any | None, Any | None] = (None, None),
+    call: Call = here,
+    progress: Progress = no_progress,
+) -> tuple[Any, RegistrationResult]:
+    """Register one volume to another; put it under the transform if the result is accepted.
+
+    Parameters
+    ----------
+    bones_node
+        Segmentation of the CT: each of its bones moves on its own. None: all as one.
+    bone
+        The bone whose motion the whole moving image follows.
+    start_ras
+        4x4 from the fixed node's own frame to the moving one's, from where the search begins.
+    landmarks
+        Point list nodes of the fixed and of the moving image.
+
+    Returns
+    -------
+    transform node, registration result
+        See `place_pair.place_pair`.
+
+    Raises
+    ------
+    MSKError
+        What is wrong with the input; an image was deleted meanwhile.
+    """
+    fixed, moving = node_to_volume(fixed_node), node_to_volume(moving_node)
+    marks = landmark_pairs(fixed_node, moving_node, *landmarks)
+    if bones_node is None:
+        result = call(
+            registration.register_rigid, fixed, moving, start_ras=start_ras, landmarks=marks, progress=progress
+        )
+    else:
+        bones = node_to_segmentation(bones_node, fixed if fixed.modality is Modality.CT else moving)
+        first, left = None, progress
+        if marks is not None:  # only the rigid registration takes landmarks
+            first = call(
+                registration.register_rigid, fixed, moving, start_ras=start_ras, landmarks=marks,
+                progress=part(progress, 0.0, 0.4),
+            )  # fmt: skip
+            left = part(progress, 0.4, 1.0)
+        result = call(
+            registration.register_piecewise, fixed, moving, bones, rigid=first, start_ras=start_ras, progress=left
+        )
+        result = result if bone is None else following(result, bone)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
+    _require_there(fixed_node, moving_node)
+    return place_pair(result, fixed, fixed_node, moving_node), result
+
+
+def segment_ct(
+    node: Any,
+    hint: LevelHint | None = None,
+    *,
+    network: str | None = None,
+    call: Call = here,
+    progress: Progress = no_progress,
+) -> tuple[Any, Segmentation]:
+    """Segment the bones of a CT by rules, or by a network that names what it finds itself; return the node and what is in it.
+
+    Raises
+    ------
+    MSKError
+        What is wrong with the input, or that no network was given.
+    """
+    ct = node_to_volume(node)
+    if network is None:
+        found = call(segmentation.segment_bones_ct, ct, level_hint=hint, progress=progress)
+    else:
+        found = _by_network(ct, network, call, progress)
+    return _added(node, found, "bones", progress), found
+
+
+def segment_mr(
+    node: Any,
+    hint: LevelHint | None = None,
+    *,
+    network: str | None = None,
+    call: Call = here,
+    progress: Progress = no_progress,
+) -> tuple[Any, Segmentation]:
+    """Segment vertebral bodies, discs and canal of an MR, or what a network knows; see `segment_ct`."""
+    image = node_to_volume(node)
+    if network is None:
+        found = call(mr.segment_spine_mr, image, level_hint=hint, progress=progress)
+    else:
+        found = _by_network(image, network, call, progress)
+    return _added(node, found, "spine", progress), found
+
+
+def _by_network(image: Volume, network: str, call: Call, progress: Progress) -> Any:
+    if network in ("", "."):
+        raise InputError("no network is chosen", "Give its folder or file, or let the rules find the bones.")
+    return call(networks.segment_with_network, image, network, progress=progress)
+
+
+def _added(image_node: Any, found: Segmentation, what: str, progress: Progress) -> Any:
+    """Add a segmentation beside earlier ones, which may hold the user's edits."""
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
+    _require_there(image_node)
+    scene = image_node.GetScene()
+    node = segmentation_to_node(scene, found, scene.GenerateUniqueName(f"{image_node.GetName()} {what}"))
+    node.SetReferenceImageGeometryParameterFromVolumeNode(image_node)
+    place_under(node, image_node.GetParentTransformNode())
+    return node
+
+
+def _require_there(*nodes: Any) -> None:
+    for node in nodes:
+        if node.GetScene() is None:
+            raise InputError("the image was deleted meanwhile", "Choose another.", where=node.GetName())
