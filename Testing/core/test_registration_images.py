@@ -183,17 +183,12 @@ def test_mr_fixed(plain: Patient):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["T1", "T2"])
-def test_a_stripped_header_is_found_or_said(plain: Patient, weighting: str):
-    """Nothing tells where the MR was. Seed 1 is not found in T2: then it must say so, and never accept a wrong place."""
+def test_a_stripped_header_is_found(plain: Patient, weighting: str):
+    """Nothing tells where the MR was."""
     mr = plain.mr(weighting)
     bare = stripped(mr)
     truth = moved_by_header(mr, bare) @ plain.ct_to_mr_ras
-    found = register_rigid(plain.ct, bare)
-    if found.verdict is Verdict.REJECTED:
-        assert found.reasons
-        assert found.expected_error_mm is None
-    else:
-        assert_right(found, plain, plain.ct, bare, truth)
+    assert_right(register_rigid(plain.ct, bare), plain, plain.ct, bare, truth)
 
 
 @pytest.mark.slow
