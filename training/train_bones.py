@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--tiny", action="store_true", help="a minute of one core, to see that the loop works")
-    size.add_argument("--small", action="store_true", help="an hour of one core: voxels of 3 mm (what is shipped)")
+    size.add_argument("--small", action="store_true", help="for a CPU, hours of one core: voxels of 3 mm")
     parser.add_argument("--minutes", type=float, help="end after so many minutes of the clock instead of after --steps")
     parser.add_argument("--patients", type=int, help="generated patients to learn from")
     parser.add_argument("--steps", type=int, help="steps of the optimiser")

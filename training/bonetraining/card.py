@@ -50,7 +50,7 @@ class Setting:
 
     @classmethod
     def small_cpu(cls) -> Setting:
-        """Return a setting for an hour of one core: voxels of 3 mm, 1.2 million weights, 40 patients."""
+        """Return a setting for hours of one core: voxels of 3 mm, 1.2 million weights, 40 patients."""
         return cls(
             spacing_mm=3.0,
             window=48,
@@ -195,8 +195,8 @@ A 3D U-Net that tells {", ".join(TARGETS[1:])} apart in CT and MR, on voxels of 
 **Trained on** {setting.patients} generated patients ({setting.steps} steps of {setting.batch} windows of {setting.window} voxels),
 contrast, resolution, noise, artefact, pose and shape drawn anew for every sample. It has seen no real image.
 
-**Meant for** a first look and as a start for the planner's own methods. **Not for** planning on its own: vertebrae are one
-label, what generated patients lack (implants, tumours, fractures of the pelvis, children, limbs, neck and chest) it has never
+**Meant for** a first look where the scores below are good, and as a start for the planner's own methods. **Not for** planning on its own:
+vertebrae are one label, what generated patients lack (implants, tumours, fractures of the pelvis, children, limbs, neck and chest) it has never
 seen, its border is as coarse as its voxels, and its confidence is not calibrated.
 
 {_SCORES}{scores}{_AFTER}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -14,6 +15,10 @@ from .shipped import find_network, shipped_networks
 from .totalsegmentator import segment_with_totalsegmentator
 
 TOTALSEGMENTATOR = "totalsegmentator"
+_ABOUT_SHIPPED = (
+    "the network that comes with the planner has been trained too little to be relied on (its model card has its scores): use the"
+    " planner's own methods"
+)
 
 
 def segment_with_network(
@@ -50,7 +55,8 @@ def segment_with_network(
                 f"Give a MONAI bundle, or one of: {', '.join((*shipped_networks(), TOTALSEGMENTATOR))}.",
                 where=word,
             )
-        return segment_with_bundle(image, place, device=device, precision=precision, progress=progress)
+        found = segment_with_bundle(image, place, device=device, precision=precision, progress=progress)
+        return found if place == Path(word) else replace(found, notes=(*found.notes, _ABOUT_SHIPPED))
     if precision != "auto":
         raise InputError("the precision can be chosen for MONAI bundles only", "Leave it out.")
     if word.casefold() == TOTALSEGMENTATOR:

@@ -79,7 +79,7 @@ def add_segment(commands: argparse._SubParsersAction) -> None:
         "--network",
         metavar="BUNDLE",
         help="find what this network knows: a MONAI bundle (folder or zip), or the folder of a trained nnU-Net; or "
-        "'msk_bones', which comes with the planner (coarse, for a first look), or 'totalsegmentator' where that is installed; "
+        "'msk_bones', which comes with the planner (trained too little to be relied on), or 'totalsegmentator' where that is installed; "
         "see docs/networks.md",
     )
     segment.add_argument(
