@@ -16,6 +16,7 @@ from bonetraining.samples import batches
 from bonetraining.scores import as_table, by_network, score_generated
 
 from MSKFusionLib.networks import read_bundle
+from MSKFusionLib.networks.weights import load_network
 from MSKFusionLib.phantom import generate_patient
 from MSKFusionLib.torch_device import NETWORKS, choose_device
 
@@ -30,6 +31,9 @@ def main() -> int:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--tiny", action="store_true", help="a minute of one core, to see that the loop works")
     size.add_argument("--small", action="store_true", help="for a CPU, hours of one core: voxels of 3 mm")
+    parser.add_argument(
+        "--start", type=Path, metavar="BUNDLE", help="go on from the weights of a bundle of the same setting"
+    )
     parser.add_argument("--minutes", type=float, help="end after so many minutes of the clock instead of after --steps")
     parser.add_argument("--patients", type=int, help="generated patients to learn from")
     parser.add_argument("--steps", type=int, help="steps of the optimiser")
@@ -50,6 +54,10 @@ def main() -> int:
     def say(words: str) -> None:
         sys.stderr.write(f"{time.monotonic() - began:7.0f} s  {words}\n")
 
+    start = None
+    if args.start is not None:
+        bundle = read_bundle(args.start)
+        start = load_network(bundle.network, bundle.files, "cpu").state_dict()
     maps = []
     for seed in range(1, setting.patients + 1):
         maps.append(patient_maps(seed, setting.spacing_mm, small=setting.small, cache=args.cache))
@@ -70,7 +78,14 @@ def main() -> int:
         write_bundle(args.out, replace(setting, steps=step), weights, "not scored yet")
 
     state, losses = learn(
-        batches(maps, setting, args.seed), setting, device, args.seed, report, share_done=share_done, keep=keep
+        batches(maps, setting, args.seed),
+        setting,
+        device,
+        args.seed,
+        report,
+        share_done=share_done,
+        keep=keep,
+        start=start,
     )
     setting = replace(setting, steps=len(losses))
     write_bundle(args.out, setting, state, "not scored yet")

@@ -124,6 +124,8 @@ def test_what_can_be_learnt_is_learnt_and_the_bundle_finds_it(torch, tmp_path):
     found = score(by_network(read_bundle(tmp_path / "b"), "cpu"), image, labels.transpose(2, 1, 0), "unseen")
     assert np.mean(list(found.dice.values())) > 0.6, found
     assert "| unseen | MR | network |" in as_table([found])
+    done = learn(samples(), setting, "cpu", 1, lambda *_: None, share_done=lambda _: 1.0, start=state)[0]
+    assert all(bool((done[k] == state[k]).all()) for k in state)  # going on begins where it ended
     card = (tmp_path / "b/docs/README.md").read_text()
     assert "Not for clinical use" in card
     write_scores(tmp_path / "b", "| a |")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from MSKFusionLib.networks.allowed import NETWORKS, allowed_call
@@ -25,6 +25,7 @@ def learn(
     *,
     share_done: Callable[[int], float] | None = None,
     keep: Callable[[int, dict[str, Any]], None] | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], list[float]]:
     """Return weights on the CPU and the loss of every step.
 
@@ -38,6 +39,8 @@ def learn(
     keep
         Called after every 100 steps with their number and the mean of the weights over the last of them, which is better
         than any of them while the rate is high.
+    start
+        Weights of the same setting to go on from.
     """
     import torch
     from monai.losses import DiceCELoss
@@ -45,6 +48,8 @@ def learn(
     torch.manual_seed(seed)
     call = allowed_call(inference_config(setting)["network_def"], NETWORKS, "network_def", "training")
     network = build_network(call, "training").to(device, memory_format=torch.channels_last_3d).train()
+    if start is not None:
+        network.load_state_dict(start)
     mean = torch.optim.swa_utils.AveragedModel(
         network, avg_fn=lambda old, new, n: old + (new - old) * max(_FOLLOW, 1.0 / (1.0 + float(n) / 15))
     )
