@@ -103,7 +103,9 @@ def measured_free(bones, entry_ras, tip_ras, diameter_mm, name, *, options=None,
 
 def planned_levels(ct, bones, *, implants=None, options=None, levels=None, fields=None, progress=None):
     progress(0.5, "planning")
-    return PedicleScrewPlan(tuple(screw(level, side) for level in levels for side in ("left", "right")))
+    way = options.trajectory if options is not None and options.trajectory != "traditional" else ""
+    found = [replace(screw(level, side), trajectory=way) for level in levels for side in ("left", "right")]
+    return PedicleScrewPlan(tuple(found))
 
 
 SCREWS = tuple(screw(level, side) for level in ("L3", "L4") for side in ("left", "right"))

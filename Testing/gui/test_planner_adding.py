@@ -130,6 +130,10 @@ def test_a_site_is_planned_into_the_plan(panel, session):
     assert not of(panel, "L3 left").by_hand
     assert of(panel, "L3 right").by_hand
     assert panel.ui.undoButton.toolTip == "Add L3 left"
+    panel.ui.siteComboBox.currentText = "Pedicle, cortical bone trajectory"
+    assert panel.ui.newLevelComboBox.enabled
+    press(panel.ui.addButton)
+    assert of(panel, "L3 left").trajectory == "cortical"
     panel.ui.siteComboBox.currentText = "Iliosacral S1"
     assert not panel.ui.newLevelComboBox.enabled
     press(panel.ui.addButton)
