@@ -8,6 +8,7 @@ Two trees grow towards each other from both ends, through turns and shifts (RRT-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -37,6 +38,8 @@ _REACH_MM = 25.0
 _NODES = 150
 #: Ways that are grown and shortened, of which the shortest is taken: one may lead round the wrong side.
 _WAYS = 3
+#: One that is hardly longer than the straight one is not grown again.
+_NEARLY_STRAIGHT = 1.25
 #: What two surfaces may overlap: their grids and points do not tell more.
 _TOUCH_MM = 0.3
 
@@ -68,24 +71,47 @@ class FragmentPath:
         return float(self.clearance_mm.min())
 
 
+class _Fields:
+    """Depth fields of meshes, each made once."""
+
+    def __init__(self) -> None:
+        # The mesh is held with its field, so that no other gets its id.
+        self._known: dict[int, tuple[Mesh, DepthField]] = {}
+
+    def of(self, mesh: Mesh, name: str) -> DepthField:
+        """Return the depth of a mesh."""
+        if id(mesh) not in self._known:
+            self._known[id(mesh)] = (mesh, depth_of_mesh(mesh, _FIELD_STEP_MM, 6.0, name))
+        return self._known[id(mesh)][1]
+
+
 class _Room:
     """Poses of one fragment among others: six numbers (turn vector in rad times the arm, shift in mm)."""
 
-    def __init__(self, fragment: Mesh, goal_ras: FloatArray, others: Sequence[Mesh], finer: int = 1) -> None:
+    def __init__(self, fragment: Mesh, goal_ras: FloatArray, others: Sequence[Mesh], fields: _Fields) -> None:
         self.middle = fragment.vertices_ras.mean(axis=0)
         self.arm = max(float(np.linalg.norm(fragment.vertices_ras - self.middle, axis=1).max()), 1.0)
-        self.points = SurfaceSample.of(fragment, finer * _POINTS, 5).points_ras
-        self.field = depth_of_mesh(fragment, _FIELD_STEP_MM, 6.0, "fragment")
-        self.others: list[tuple[DepthField, FloatArray]] = [
-            (
-                depth_of_mesh(o, _FIELD_STEP_MM, 6.0, "other bone"),
-                SurfaceSample.of(o, 2 * finer * _POINTS, 6).points_ras,
-            )
-            for o in others
-        ]
+        self.field = fields.of(fragment, "fragment")
+        self._meshes = (fragment, *others)
+        self._fields = [fields.of(o, "other bone") for o in others]
+        self._take_points(1)
         turn = Rotation.from_matrix(goal_ras[:3, :3]).as_rotvec()
         self.goal = np.concatenate([turn * self.arm, transform_points(goal_ras, self.middle) - self.middle])
         self.start = np.zeros(6)
+
+    def _take_points(self, finer: int) -> None:
+        fragment, *others = self._meshes
+        self.points = SurfaceSample.of(fragment, finer * _POINTS, 5).points_ras
+        self.others: list[tuple[DepthField, FloatArray]] = [
+            (field, SurfaceSample.of(o, 2 * finer * _POINTS, 6).points_ras)
+            for field, o in zip(self._fields, others, strict=True)
+        ]
+
+    def with_more_points(self) -> _Room:
+        """Return the same room looked at through more points."""
+        room = copy(self)
+        room._take_points(_FINER)
+        return room
 
     def motion(self, pose: FloatArray) -> FloatArray:
         """Return the 4x4 of a pose."""
@@ -135,10 +161,15 @@ def reduction_path(
     ProcessingError
         When no way is found: the fragment is locked, or ends deep in another bone.
     """
-    room = _Room(fragment, np.asarray(goal_ras, dtype=np.float64), others)
+    return _found(_Room(fragment, np.asarray(goal_ras, dtype=np.float64), others, _Fields()), seed, room_mm)
+
+
+def _found(room: _Room, seed: int, room_mm: float = 60.0) -> FragmentPath:
+    """Find a way in a room."""
     ends = [room.clearance_mm(room.start), room.clearance_mm(room.goal)]
     rng = np.random.default_rng(seed)
-    finer = _Room(fragment, np.asarray(goal_ras, dtype=np.float64), others, _FINER)
+    finer = room.with_more_points()
+    straight = room.way_mm(room.start, room.goal)
     for wish in _CLEARANCES_MM:
         ways: list[list[FloatArray]] = []
         for _ in range(_WAYS):
@@ -146,7 +177,7 @@ def reduction_path(
             if way is None:
                 break
             ways.append(shortened(way, partial(_is_free, room, wish, ends), room.way_mm, rng))
-            if len(ways[-1]) == 2:
+            if sum(room.way_mm(p, q) for p, q in pairwise(ways[-1])) < _NEARLY_STRAIGHT * straight:
                 break
         for poses in sorted(ways, key=lambda w: sum(room.way_mm(p, q) for p, q in pairwise(w))):
             found = _described(finer, poses)
@@ -174,10 +205,11 @@ def reduction_paths(plan: Reduction, obstacles: Sequence[Mesh] = (), *, seed: in
     out: dict[str, FragmentPath | str] = {}
     waiting = in_order(plan)
     placed = [plan.fragments[0].reduced, *obstacles]
+    fields = _Fields()
     for n, fragment in enumerate(waiting):
         others = [*placed, *(f.mesh for f in waiting[n + 1 :])]
         try:
-            out[fragment.name] = reduction_path(fragment.mesh, fragment.motion_ras, others, seed=seed)
+            out[fragment.name] = _found(_Room(fragment.mesh, fragment.motion_ras, others, fields), seed)
         except ProcessingError as error:
             out[fragment.name] = str(error)
         placed.append(fragment.reduced)
