@@ -186,12 +186,13 @@ def main() -> None:
     """Run all cases and print what came of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tumours", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one, to go on after a stop")
     parser.add_argument("--exhaustive", type=int, default=20, help="so many of them against an exhaustive search")
     parser.add_argument("--out", type=Path, help="all cases as JSON lines")
     args = parser.parse_args()
     every = max(1, args.tumours // max(1, args.exhaustive))
     cases = []
-    for number in range(args.tumours):
+    for number in range(args.first, args.tumours):
         case = run(number, args.exhaustive > 0 and number % every == every - 1)
         cases.append(case)
         print(json.dumps(asdict(case)), flush=True)

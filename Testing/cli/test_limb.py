@@ -219,3 +219,57 @@ def test_bones_from_a_labelmap(bones, tmp_path, capsys):
     vessel = low + 2.0 * (np.array([low_voxel, high_voxel]) - 0.5)
     off = np.linalg.norm(np.maximum(0, np.maximum(vessel[0] - sawn, sawn - vessel[1])), axis=1)
     assert cut.structures_mm["popliteal artery"] == pytest.approx(off.min(), abs=1.0)
+
+
+@pytest.mark.slow
+def test_other_kinds_of_cut(bones, tmp_path, capsys):
+    names = ("--femur", bones / "femur.stl", "--tibia", bones / "tibia.stl", "--fibula", bones / "fibula.stl")
+    calls = {
+        "biplanar": ("--target", "fujisawa:62", "--kerf-mm", 1),
+        "dome": ("--target", "hka:0"),
+        "oblique": ("--target", "hka:0", "--torsion-target", "tibial-torsion:5"),
+        "step": ("--cut", "femur", "--lengthen-mm", 10, "--slant-deg", 10),
+    }
+    for kind, options in calls.items():
+        out = tmp_path / kind
+        status = main(list(map(str, ("limb", *names, "--kind", kind, *options, "--out", out))))
+        assert status == 0, capsys.readouterr()
+        document = read_plan(out)
+        cut = document.osteotomies[0]
+        after = {m.name: m.after for m in cut.measures}
+        if kind == "biplanar":
+            assert after["weight_bearing_share"] == pytest.approx(0.62, abs=1e-6)
+            assert cut.form.name == "biplanar"
+        elif kind == "step":
+            before = {m.name: m.before for m in cut.measures}
+            assert after["femur_length_mm"] - before["femur_length_mm"] == pytest.approx(10.0, abs=1e-6)
+            assert cut.gap_mm == 10.0
+        else:
+            assert after["hka_deg"] == pytest.approx(180.0, abs=1e-6)
+        if kind == "oblique":
+            assert after["tibial_torsion_deg"] == pytest.approx(5.0, abs=1e-6)
+        whole = read_mesh(bones / f"{cut.bone}.stl").volume_mm3
+        parts = [read_mesh(out / f.file) for f in cut.fragments]
+        assert all(p.is_closed for p in parts)
+        assert sum(p.volume_mm3 for p in parts) + cut.removed_mm3 == pytest.approx(whole, rel=1e-4)
+        assert (out / "limb.html").read_text().count("<svg") == 4
+        assert main(["export", str(out), "--what", "fragments", "--out", str(tmp_path / f"{kind}-e")]) == 0
+    capsys.readouterr()
+    guide = [
+        "cutguide",
+        bones / "tibia.stl",
+        "--plan",
+        tmp_path / "dome",
+        "--approach",
+        1,
+        0,
+        0,
+        "--out",
+        tmp_path / "g",
+    ]
+    assert main(list(map(str, guide))) == 2
+    assert "one whole plane" in capsys.readouterr().err
+    assert (
+        main(list(map(str, ("limb", *names, "--target", "hka:0", "--lengthen-mm", 5, "--out", tmp_path / "no")))) == 2
+    )
+    assert "belongs to --kind step" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from core.test_limb_wedge import bar
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points
+from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.planned import AskedCut, asked_of, plan_cuts
 from MSKPlannerLib.osteotomy.saw_form import Dome, Step, Tongue, cut_face_of
@@ -30,6 +31,7 @@ def made(asked, bone=BAR):
     """Carry a cut out, in another pose too: closed, nothing lost, and the same again from the document."""
     cut = plan_cuts([AskedCut("c", "bone", asked)], {"bone": bone})[0]
     assert all(m.is_closed for m in cut.solids.values())
+    assert all(merged(m).is_closed for m in cut.solids.values())
     kept = sum(m.volume_mm3 for m in cut.solids.values())
     assert kept + cut.record.removed_mm3 == pytest.approx(bone.volume_mm3, rel=1e-9)
     back = plan_from_json(plan_to_json(Plan("p", "now", {}, osteotomies=(cut.record,)))).osteotomies[0]
@@ -39,6 +41,14 @@ def made(asked, bone=BAR):
         assert np.array(one.image_to_planned_ras) == pytest.approx(np.array(other.image_to_planned_ras), abs=1e-9)
         assert one.volume_mm3 == pytest.approx(other.volume_mm3, rel=1e-9)
     return cut
+
+
+def merged(mesh):
+    """The mesh as a file gives it back: single precision, corners in one place are one."""
+    places, number = np.unique(mesh.vertices_ras.astype(np.float32), axis=0, return_inverse=True)
+    faces = number.ravel()[mesh.faces]
+    whole = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return Mesh(places.astype(float), faces[whole])
 
 
 def volumes(cut):

@@ -5,11 +5,13 @@ import pytest
 from core.test_limb_wedge import bar
 from core.test_planned_cuts import HALF_X, HALF_Y, across
 
+from MSKFusionLib.frames import rigid
 from MSKFusionLib.segmentation import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 from MSKPlannerLib.osteotomy.cut_risks import face_points, with_structures
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts
+from MSKPlannerLib.osteotomy.saw_form import Dome, Step, Tongue
 
 BONE = bar(0, 200)
 
@@ -56,6 +58,23 @@ def test_both_faces_of_a_closing_wedge_count():
     opening = with_structures(record(CutKind.OPENING), BONE, above)
     assert closing.structures_mm["popliteal artery"] == pytest.approx(4.0, abs=0.4)
     assert opening.structures_mm["popliteal artery"] > closing.structures_mm["popliteal artery"] + 1
+
+
+def test_cuts_that_are_no_plane_count_where_they_are():
+    frame = rigid(translation=[0, 0, 100.0])
+    cases = (
+        # The right half of the step lies at z = 85.
+        (CutShape(CutKind.STEP, frame, form=Step(((-40.0, 15.0), (0.0, 15.0), (0.0, -15.0), (40.0, -15.0)))), (16, -40, 98), 16.4),
+        # The ascending cut stands at y = 9, from z = 100 down to the bone's end on the side that stays.
+        (CutShape(CutKind.OPENING, across(100.0), 6.0, form=Tongue(9.0, 1, 90.0)), (HALF_X + 4, 6, 60), 4.0),
+        # The dome's arc is at z = 140 - sqrt(40^2 - 36^2) where it leaves the bone.
+        (CutShape(CutKind.DOME, frame, 6.0, form=Dome(40.0)), (HALF_X + 5, -3, 119), 5.0),
+    )  # fmt: skip
+    for shape, low, distance in cases:
+        made = plan_cuts([AskedCut("c", "bone", shape)], {"bone": BONE})[0].record
+        beside = labels(low, tuple(np.add(low, 6 if shape.kind is not CutKind.STEP else (10, 6, 4))))
+        near = with_structures(made, BONE, beside).structures_mm["popliteal artery"]
+        assert near == pytest.approx(distance, abs=0.5), shape.kind
 
 
 def test_bones_are_no_structures_and_the_face_is_sampled_whole():

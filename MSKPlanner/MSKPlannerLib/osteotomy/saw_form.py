@@ -22,6 +22,8 @@ from .sheet_solid import side_solid, slot_solid
 _ARM_MM = 10.0
 #: Parts of a cut bone may lie so deep in each other where they are put: chords of a dome's arc, and rounding. Mean over the face, mm.
 _MEET_MM = 0.01
+#: By this much slots that shall be one reach into each other, mm.
+_INTO_MM = 0.05
 #: What lies this near to the line of a cut lies on its face, mm.
 _ON_FACE_MM = 1e-4
 
@@ -160,8 +162,12 @@ def slot_of_form(form: Form, to_ras: FloatArray, kerf_mm: float, reach_mm: float
     ahead = slot.trim_by_plane(x.tolist(), float(x @ origin))
     # Behind the hinge the ascending cut alone is sawn.
     whole = sheet_of(form, to_ras, kerf_mm)
-    ascending = replace(whole, profile_mm=whole.profile_mm[1:], open_start=False)
-    return ahead + slot_solid(ascending, reach_mm).trim_by_plane((-x).tolist(), float(-x @ origin))
+    corner, end = whole.profile_mm[1:]
+    # It begins half a blade before the corner: one that began in it would leave the parts touching along a line.
+    start = corner - 0.5 * kerf_mm * (end - corner) / np.linalg.norm(end - corner)
+    ascending = replace(whole, profile_mm=np.array([start, end]), open_start=False)
+    # It reaches a little into the slot before the hinge: two that only touched would leave a film of bone between them.
+    return ahead + slot_solid(ascending, reach_mm).trim_by_plane((-x).tolist(), float(-x @ origin) - _INTO_MM)
 
 
 def overlap_mm(staying: Mesh, moved: Mesh, form: Form, to_ras: FloatArray, motion_ras: FloatArray) -> float:
