@@ -76,12 +76,18 @@ def test_what_makes_no_wires_is_said():
         row_of_pins(ball, (30.0, 0, 0), (1, 0, 0), (2, 0, 0))
     with pytest.raises(InputError, match="at most 60 degrees"):
         row_of_pins(ball, (30.0, 0, 0), (1, 0, 0), (0, 0, 1), converge_deg=70)
+    with pytest.raises(InputError, match="Give 1 to 20"):
+        row_of_pins(ball, (30.0, 0, 0), (1, 0, 0), (0, 0, 1), count=1000)
     mesh = sphere_mesh(30.0)
     right, left = GuideScrew("r", (30.0, 0, 0), (5.0, 0, 0)), GuideScrew("l", (-30.0, 0, 0), (-5.0, 0, 0))
     with pytest.raises(InputError, match="at least one wire"):
         design_pin_guide(mesh, [])
     with pytest.raises(InputError, match="same name"):
         design_pin_guide(mesh, [right, right])
+    with pytest.raises(InputError, match="1 to 500 mm apart"):
+        design_pin_guide(mesh, [replace(right, tip_ras=(-9000.0, 0, 0))])
+    with pytest.raises(InputError, match="three numbers with a length"):
+        design_pin_guide(mesh, [right], insertion_direction_ras=(0.0, 0.0, 0.0))
     with pytest.raises(GeometryError, match="opposite sides"):
         design_pin_guide(mesh, [right, left])
     with pytest.raises(GeometryError, match=r"lies 10\.0 mm off the bone"):
@@ -146,6 +152,8 @@ def test_every_letter_but_o_is_a_sound_solid():
         letter = text_solid(sign, np.eye(4), 5.0, 1.0, 0.0, 1.0)
         assert letter.volume() > 0
         assert len(letter.decompose()) == 1
+    with pytest.raises(InputError, match="empty"):
+        text_solid("", np.eye(4), 5.0, 1.0, 0.0, 1.0)
     with pytest.raises(InputError, match="cannot be embossed"):
         text_solid("O", np.eye(4), 5.0, 1.0, 0.0, 1.0)
 

@@ -39,7 +39,7 @@ def levelguide(args: argparse.Namespace, progress: Progress) -> int:
     assert case.fields is not None
     spine = _spine(case)
     at = [spine.index(name) for name in names]
-    if at != list(range(at[0], at[0] + len(at))) or len(at) < 2:
+    if len(at) < 2 or at != list(range(at[0], at[0] + len(at))):
         raise InputError(
             f"{', '.join(names)} are not adjacent levels from head to foot",
             f"There are: {', '.join(spine)}.",

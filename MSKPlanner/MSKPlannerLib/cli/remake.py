@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, part
+from MSKFusionLib.registration.result import Verdict
 
 from ..export.mesh_files import read_mesh
 from ..output_folder import check_output
@@ -37,6 +38,7 @@ def remake(args: argparse.Namespace, progress: Progress) -> int:
     stale = set(rejections(plan.guides))
     guides = tuple(entries.get(g.name, g) for g in plan.guides)
     reasons = (*(r for r in plan.reasons if r not in stale), *rejections(guides))
-    status = write_guides(args, replace(plan, guides=guides, reasons=reasons), made)
+    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
+    status = write_guides(args, replace(plan, guides=guides, reasons=reasons, verdict=verdict), made)
     progress(1.0, "Done")
     return status

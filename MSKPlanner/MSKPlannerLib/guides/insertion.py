@@ -155,7 +155,10 @@ def insertion_around(
         return reachable_share(candidate, points, normals, areas, carrying, obstacles)
 
     if asked_inward_ras is not None:
-        outward = -unit(np.asarray(asked_inward_ras, dtype=np.float64))
+        inward = np.asarray(asked_inward_ras, dtype=np.float64)
+        if inward.shape != (3,) or not np.isfinite(inward).all() or np.linalg.norm(inward) < 1e-9:
+            raise InputError("the insertion direction is not three numbers with a length", where=name)
+        outward = -unit(inward)
         if outward @ start[:3, 2] < 0.5:
             raise GeometryError("the insertion direction does not come from the side of the approach", where=name)
         frame = _turned_to(start, outward)

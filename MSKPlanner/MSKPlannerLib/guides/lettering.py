@@ -89,6 +89,8 @@ def text_solid(
     """
     import manifold3d as m3
 
+    if not text:
+        raise InputError("the name is empty", "Give one of a few signs.")
     scale = (height_mm - stroke_mm) / _GLYPH_HEIGHT
     pitch = _GLYPH_WIDTH * scale + 1.7 * stroke_mm
     width, _ = text_size(text, height_mm, stroke_mm)

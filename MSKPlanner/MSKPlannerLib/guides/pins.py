@@ -19,6 +19,8 @@ from .sleeve import Sleeve, require_apart
 _LOOK_MM, _STEP_MM = 80.0, 0.25
 #: Wires turned against each other by less than this are parallel: the guide comes off over them.
 PARALLEL_DEG = 0.5
+#: More wires, or longer ones, are wrong numbers.
+MOST_PINS, LONGEST_MM = 20, 500.0
 #: So much room two wires keep in the bone, and a wire to a bone that it is not for.
 APART_MM = 1.0
 
@@ -59,10 +61,10 @@ def row_of_pins(
     at, out, along = (np.asarray(x, dtype=np.float64) for x in (at_ras, outward_ras, along_ras))
     if not np.isfinite([*at, *out, *along, spacing_mm, converge_deg, depth_mm]).all():
         raise InputError("a place, direction or length of the wires is not a number", where="pin guide")
-    if count < 1 or spacing_mm <= 0 or depth_mm <= 0 or abs(converge_deg) > 60:
+    if not 1 <= count <= MOST_PINS or spacing_mm <= 0 or not 0 < depth_mm <= LONGEST_MM or abs(converge_deg) > 60:
         raise InputError(
             "these are no wires",
-            "Give one or more, spacing and depth above 0 mm, and an angle of at most 60 degrees.",
+            f"Give 1 to {MOST_PINS}, a spacing above 0, a depth up to {LONGEST_MM:.0f} mm, and an angle of at most 60 degrees.",
             where="pin guide",
         )
     across = np.cross(out, along)
@@ -134,14 +136,16 @@ def sleeves_of_pins(pins: Sequence[GuideScrew], options: GuideOptions) -> tuple[
     ProcessingError
         When two sleeves run into each other.
     """
-    if not pins:
-        raise InputError("a pin guide needs at least one wire", "Give one.", where="pin guide")
+    if not 1 <= len(pins) <= MOST_PINS:
+        raise InputError(
+            f"a pin guide needs at least one wire, and takes {MOST_PINS}", "Give so many.", where="pin guide"
+        )
     if len({p.name for p in pins}) < len(pins):
         raise InputError("two wires have the same name", where="pin guide")
     for pin in pins:
         ends = np.array([pin.entry_ras, pin.tip_ras], dtype=np.float64)
-        if not np.isfinite(ends).all() or np.linalg.norm(ends[0] - ends[1]) < 1.0:
-            raise InputError("entry and tip are not two points apart", where=pin.name)
+        if not np.isfinite(ends).all() or not 1.0 <= np.linalg.norm(ends[0] - ends[1]) <= LONGEST_MM:
+            raise InputError(f"entry and tip are not 1 to {LONGEST_MM:.0f} mm apart", where=pin.name)
     sleeves = tuple(
         Sleeve(
             screw=p.name,

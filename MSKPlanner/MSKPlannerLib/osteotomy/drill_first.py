@@ -18,7 +18,7 @@ from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
 from ..guides.cut_options import CuttingGuideOptions
 from ..guides.field import distance_to
 from ..guides.options import GuideOptions
-from ..guides.pins import pin_through
+from ..guides.pins import LONGEST_MM, MOST_PINS, pin_through
 from ..guides.presets import load_guide_options
 from ..guides.solid import checked, from_manifold, to_manifold
 from ..mesh import Mesh
@@ -118,8 +118,12 @@ def holes_beside(
     GeometryError
         When the approach does not run along the plane, or a hole misses its fragment.
     """
-    if count < 1 or min(first_mm, spacing_mm, depth_mm) <= 0:
-        raise InputError("these are no holes", "Give one or more, and lengths above 0 mm.", where=osteotomy.name)
+    if not 1 <= count <= MOST_PINS // 2 or min(first_mm, spacing_mm, depth_mm) <= 0 or depth_mm > LONGEST_MM:
+        raise InputError(
+            "these are no holes",
+            f"Give 1 to {MOST_PINS // 2} a fragment, and lengths above 0 mm.",
+            where=osteotomy.name,
+        )
     stays, moves = place_of(osteotomy, STAYING), place_of(osteotomy, MOVED)
     faces = osteotomy.planes
     normal, approach = unit(np.array(faces[0].normal_ras)), np.asarray(approach_ras, dtype=np.float64)
