@@ -14,7 +14,7 @@ from .guides.options import GuideOptions
 from .guides.pin_guide import design_pin_guide
 from .guides.recipe import mesh_sha256, planes_by_name
 from .mesh import Mesh
-from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone
+from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone, design_reduction_guide
 from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point
 from .plan_osteotomy import Osteotomy
 from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide
@@ -71,12 +71,17 @@ def remake(
         if recipe.kind == "reduction":
             osteotomy = _osteotomy(recipe, plan, guide.name)
             cut = _cut(recipe, plan, guide.name)
-            whole, pins = corrected_bone(bone, osteotomy).whole, [h.planned for h in holes]
-            made = design_pin_guide(
-                whole, pins, GuideOptions(**options), label=label, insertion_direction_ras=direction, progress=progress
+            corrected = corrected_bone(bone, osteotomy)
+            made = design_reduction_guide(
+                corrected,
+                holes,
+                GuideOptions(**options),
+                label=label,
+                insertion_direction_ras=direction,
+                progress=progress,
             )
             entry = describe_reduction_guide(guide.name, guide.level, label, made, recipe.inputs, holes, osteotomy, cut)
-            return entry, made.solid.mesh, whole
+            return entry, made.solid.mesh, corrected.whole
         wires = _pins(recipe, plan, options.pop("pins", None), guide.name)
         made = design_pin_guide(
             bone,

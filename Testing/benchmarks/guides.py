@@ -42,7 +42,7 @@ from MSKPlannerLib.guides.solid import box, cylinder, from_manifold
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.bodies import joined
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
-from MSKPlannerLib.osteotomy.drill_first import corrected_bone, holes_beside, reduction_options
+from MSKPlannerLib.osteotomy.drill_first import corrected_bone, design_reduction_guide, holes_beside, reduction_options
 from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts
 from MSKPlannerLib.percutaneous.skin import Skin, find_skin
 from MSKPlannerLib.percutaneous.skin_surface import skin_entry_ras, skin_surface
@@ -135,7 +135,7 @@ def reduction_case(seed: int):
         holes = holes_beside(
             corrected, osteotomy, [1.0, 0.1, 0.0], first_mm=12.5, count=count, spacing_mm=spacing, depth_mm=15.0
         )
-        return design_pin_guide(corrected.whole, [h.planned for h in holes], options).solid
+        return design_reduction_guide(corrected, holes, options).solid
 
     return corrected.whole, options, design
 

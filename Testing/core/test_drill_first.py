@@ -10,11 +10,11 @@ from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
 from MSKPlannerLib.guides.cutting_guide import design_cutting_guide
 from MSKPlannerLib.guides.field import distance_to
-from MSKPlannerLib.guides.pin_guide import design_pin_guide
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.drill_first import (
     as_in_image,
     corrected_bone,
+    design_reduction_guide,
     holes_beside,
     holes_through,
     place_of,
@@ -26,7 +26,7 @@ from MSKPlannerLib.plan import GuideCut
 APPROACH = np.array([1.0, 0.1, 0.0])
 OPTIONS = CuttingGuideOptions(grid_mm=0.6)
 #: Kind, angle, kerf, and the tilt of the cut about the hinge.
-CASES = [(CutKind.OPENING, 9.0, 1.0, 0.0), (CutKind.CLOSING, 8.0, 0.0, 5.0), (CutKind.TURN, 20.0, 1.0, 8.0)]
+CASES = [(CutKind.OPENING, 15.0, 1.0, 0.0), (CutKind.CLOSING, 8.0, 0.0, 5.0), (CutKind.TURN, 20.0, 1.0, 8.0)]
 
 
 def planned(bone, kind, angle, kerf, tilt):
@@ -113,7 +113,7 @@ def test_bores_of_both_guides_coincide_after_the_correction(bone, kind, angle, k
     cut = GuideCut("shaft", osteotomy.planes[0].point_ras, osteotomy.planes[0].normal_ras)
     cutting = design_cutting_guide(bone, cut, APPROACH, OPTIONS, holes=drilled)
     options = reduction_options(OPTIONS)
-    reduction = design_pin_guide(corrected.whole, [h.planned for h in holes], options)
+    reduction = design_reduction_guide(corrected, holes, options)
     assert [c.message for c in (*failed(cutting.checks), *failed(reduction.solid.checks))] == []
     for hole, pin in zip(holes, drilled, strict=True):
         place = place_of(osteotomy, hole.fragment)

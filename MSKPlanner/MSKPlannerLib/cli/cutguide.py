@@ -15,7 +15,6 @@ from MSKFusionLib.registration.result import Verdict
 from ..export.mesh_files import read_mesh
 from ..guides.cut_options import CuttingGuideOptions
 from ..guides.cutting_guide import design_cutting_guide
-from ..guides.pin_guide import design_pin_guide
 from ..guides.presets import load_cutting_options
 from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
@@ -24,6 +23,7 @@ from ..osteotomy.drill_first import (
     PlannedHole,
     as_in_image,
     corrected_bone,
+    design_reduction_guide,
     holes_beside,
     holes_through,
     reduction_options,
@@ -71,12 +71,8 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     guide = describe_cutting_guide(f"{args.label} cutting guide", "bone", solid, inputs, holes, osteotomy)
     made: list[Written] = [(guide, solid.mesh, options.printer, bone)]
     if corrected is not None and osteotomy is not None:
-        reduced = design_pin_guide(
-            corrected.whole,
-            [h.planned for h in holes],
-            reduction_options(options),
-            label=args.label,
-            progress=part(progress, 0.6, 0.9),
+        reduced = design_reduction_guide(
+            corrected, holes, reduction_options(options), label=args.label, progress=part(progress, 0.6, 0.9)
         )
         name = f"{args.label} reduction guide"
         entry = describe_reduction_guide(name, "bone", args.label, reduced, inputs, holes, osteotomy, cut)

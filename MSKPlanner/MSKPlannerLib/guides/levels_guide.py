@@ -19,10 +19,11 @@ from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..mesh import Mesh
 from ..plan import Check, Point, Screw
+from .bars import bar_between, bars_field
 from .base import Footprint, Map, column_tops, plan_footprint, reachable_ground
 from .body import Seat, height_of_bone, make_body, seat_between
 from .drill_guide import GuideSolid, finished_guide
-from .field import Bone, Distance, Field, distance_to, rod_field, sample_roughly
+from .field import Bone, Distance, distance_to, sample_roughly
 from .guide_checks import Bones
 from .insertion import Frame, best_insertion, reach_of_guide, straight_frame
 from .mesh_distance import Region
@@ -33,11 +34,6 @@ from .solid import checked, from_manifold, to_manifold
 #: A base's bridge may cross the midline so far towards feet and head from its entries, and so far to the sides of it.
 _BRIDGE_LOW_MM, _BRIDGE_HIGH_MM, _BRIDGE_SIDE_MM = 26.0, 18.0, 14.0
 _MARGIN_MM = 3.0
-#: Bars join the sleeves of one side at one of these shares of their length, the lowest at which bone leaves them free.
-_BAR_AT = (0.45, 0.55, 0.65, 0.75, 0.85)
-_BAR_MM = 3.5
-#: Bone is looked for so far outward of a bar: it has to come off.
-_WAY_OFF_MM = (0.0, 3.0, 8.0, 15.0, 25.0)
 #: Bone this much lower than the deepest entry carries nothing.
 _DEEPEST_MM = 6.0
 
@@ -114,8 +110,8 @@ def design_levels_guide(
     seat = _seat(exact, sleeves, insertion.frame_to_ras, wish)
     own = [distance_to(level.bone, region) for level in levels]
     layout = partial(_layout, own=own, groups=groups, options=wish)
-    ends = [_bar(a, b, [exact, *others], insertion.outward_ras, wish) for a, b in _pairs(groups)]
-    body = make_body(exact, others, sleeves, seat, wish, name, layout, partial(_bars, ends=ends))
+    ends = [bar_between(a, b, [exact, *others], insertion.outward_ras, wish) for a, b in _pairs(groups)]
+    body = make_body(exact, others, sleeves, seat, wish, name, layout, partial(bars_field, ends=ends))
     guide = finished_guide(body, Bones(exact, others, whole), sleeves, insertion, wish, name, part(progress, 0.6, 1.0))
     posture = [posture_check(guide, upper, lower, fixed=fixed) for upper, lower in pairwise(levels)]
     return replace(
@@ -234,23 +230,3 @@ def _pairs(groups: Sequence[Sequence[Sleeve]]) -> list[tuple[Sleeve, Sleeve]]:
         every = [(a, b) for a in upper for b in lower]
         pairs += same or [min(every, key=lambda p: float(np.linalg.norm(p[0].entry_ras - p[1].entry_ras)))]
     return pairs
-
-
-def _bar(
-    a: Sleeve, b: Sleeve, bones: Sequence[Distance], outward_ras: FloatArray, options: GuideOptions
-) -> tuple[FloatArray, FloatArray]:
-    """Return the ends of a bar between two sleeves: as near to the bone as it and its way off are free of it."""
-    t = np.linspace(0.0, 1.0, 60)[:, None]
-    for share in _BAR_AT:
-        one, other = a.at(share * a.length_mm), b.at(share * b.length_mm)
-        line = one + t * (other - one)
-        points = np.concatenate([line + way * outward_ras for way in _WAY_OFF_MM])
-        free = min(float(bone.distance_mm(points).min()) for bone in bones)
-        if free > _BAR_MM + max(options.fit_clearance_mm, options.neighbour_clearance_mm):
-            break
-    return one, other
-
-
-def _bars(seat: Seat, ends: Sequence[tuple[FloatArray, FloatArray]]) -> Field:
-    u, v, w = seat.u[:, None, None], seat.v[None, :, None], seat.w[None, None, :]
-    return np.minimum.reduce([rod_field(seat.local(a), seat.local(b), _BAR_MM, u, v, w) for a, b in ends])

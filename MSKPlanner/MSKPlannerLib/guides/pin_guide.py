@@ -17,6 +17,7 @@ from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..mesh import Mesh
 from ..plan import Check, GuideScrew, Point
+from .bars import bar_between, bars_field
 from .body import Seat, height_of_bone, make_body, seat_between
 from .drill_guide import GuideSolid, finished_guide
 from .field import Bone, Distance, distance_to
@@ -25,7 +26,7 @@ from .insertion import Insertion, insertion_around, local_of, surface_around
 from .lettering import text_size
 from .mesh_distance import Region
 from .options import GuideOptions
-from .pin_layout import DEEPEST_MM, PLATE_REACH_MM, lay_over_bone
+from .pin_layout import DEEPEST_MM, PLATE_REACH_MM, in_row, lay_over_bone
 from .pins import PARALLEL_DEG, out_of_bone, pin_checks, sleeves_of_pins, widest_angle_deg
 from .presets import load_guide_options
 from .sleeve import Sleeve, on_surface
@@ -76,6 +77,7 @@ def design_pin_guide(
     label: str = "P1",
     neighbours: Sequence[Bone] = (),
     insertion_direction_ras: Point | None = None,
+    bars: bool = False,
     progress: Progress = no_progress,
 ) -> PinGuide:
     """Design the guide that leads wires into a bone.
@@ -95,6 +97,8 @@ def design_pin_guide(
     insertion_direction_ras
         The direction to put it on along, towards the bone; None: along parallel wires where enough bone can be reached that
         way, else the one within 24 degrees of their mean that reaches most.
+    bars
+        Whether bars join the sleeves along their row besides: over a cut that stands open the bone gives no ground.
 
     Raises
     ------
@@ -126,7 +130,11 @@ def design_pin_guide(
     progress(0.15, f"{label}: body on the bone")
     seat = _seat(exact, sleeves, insertion.frame_to_ras, half, wish)
     layout = partial(lay_over_bone, sleeves=sleeves, half_uv=half, options=wish, name=label)
-    body = make_body(exact, others, sleeves, seat, wish, label, layout)
+    ends = (
+        [bar_between(a, b, [exact, *others], insertion.outward_ras, wish) for a, b in in_row(sleeves)] if bars else []
+    )
+    joined = partial(bars_field, ends=ends) if ends else None
+    body = make_body(exact, others, sleeves, seat, wish, label, layout, joined)
     bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)
     guide = finished_guide(body, bones, sleeves, insertion, wish, label, part(progress, 0.6, 1.0))
     play = _play(exact, guide)

@@ -65,14 +65,23 @@ def lay_over_bone(
 def _arms(entries: Sequence[FloatArray], middle: FloatArray, seat: Seat, half_width: float, radius: float) -> Map:
     """Return strips from every entry to the plate, and from entry to entry along the row."""
     arms = strip_outline(entries, middle, seat.u, seat.v, half_width, radius)
-    places = np.array(entries)[:, :2]
-    if len(places) > 1:
-        along = places - places.mean(axis=0)
-        row = np.linalg.svd(along, full_matrices=False)[2][0]
-        order = np.argsort(along @ row)
-        for a, b in pairwise(order):
-            arms = smooth_min(arms, strip_outline([entries[a]], entries[b], seat.u, seat.v, half_width, radius), 4.0)
+    for a, b in pairwise(_order(np.array(entries)[:, :2])):
+        arms = smooth_min(arms, strip_outline([entries[a]], entries[b], seat.u, seat.v, half_width, radius), 4.0)
     return arms
+
+
+def in_row(sleeves: Sequence[Sleeve]) -> list[tuple[Sleeve, Sleeve]]:
+    """Return each sleeve with the next one along their row."""
+    order = _order(np.array([s.entry_ras for s in sleeves]))
+    return [(sleeves[a], sleeves[b]) for a, b in pairwise(order)]
+
+
+def _order(places: FloatArray) -> list[int]:
+    """Return the order of places (N, 2 or 3) along the line that fits them best."""
+    if len(places) < 2:
+        return list(range(len(places)))
+    away = places - places.mean(axis=0)
+    return [int(k) for k in np.argsort(away @ np.linalg.svd(away, full_matrices=False)[2][0])]
 
 
 def _cleft(top: Map, step_mm: float) -> NDArray[np.bool_]:

@@ -14,10 +14,12 @@ import numpy as np
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
+from MSKFusionLib.progress import Progress, no_progress
 
 from ..guides.cut_options import CuttingGuideOptions
 from ..guides.field import distance_to
 from ..guides.options import GuideOptions
+from ..guides.pin_guide import PinGuide, design_pin_guide
 from ..guides.pins import LONGEST_MM, MOST_PINS, pin_through
 from ..guides.presets import load_guide_options
 from ..guides.solid import checked, from_manifold, to_manifold
@@ -185,6 +187,27 @@ def reduction_options(options: CuttingGuideOptions) -> GuideOptions:
         text_relief_mm=options.text_relief_mm,
         grid_mm=options.grid_mm,
         printer=options.printer,
+    )
+
+
+def design_reduction_guide(
+    corrected: CorrectedBone,
+    holes: Sequence[PlannedHole],
+    options: GuideOptions,
+    *,
+    label: str = "C1",
+    insertion_direction_ras: Point | None = None,
+    progress: Progress = no_progress,
+) -> PinGuide:
+    """Design the guide that brings the holes of a cut bone together (`guides.pin_guide.design_pin_guide`, bars across the cut)."""
+    return design_pin_guide(
+        corrected.whole,
+        [h.planned for h in holes],
+        options,
+        label=label,
+        insertion_direction_ras=insertion_direction_ras,
+        bars=True,
+        progress=progress,
     )
 
 
