@@ -124,7 +124,8 @@ class CheckArea:
         )
         ui.nudgeLabel.visible = bool(moved)
         ui.decisionLabel.text = self._checked.decision() if ready else ""
-        ui.decisionLabel.visible = bool(ui.decisionLabel.text)
+        for label in (ui.decisionLabel, ui.lookLabel):
+            label.visible = bool(label.text)
         if ui.nudgeButton.checked and not (ready and self._checked.nudging()):
             ui.nudgeButton.checked = False
 
