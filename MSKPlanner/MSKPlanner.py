@@ -462,8 +462,9 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
     def isCurrent(self, ctNode: Any, segmentationNode: Any) -> bool:
         """Tell whether the case in hand was made of these nodes as they are now."""
-        basis = self.session.basis
-        return basis is not None and (basis.ct, basis.bones) == (ctNode, segmentationNode) and basis.holds
+        from MSKPlannerLib.mrml.planning import is_current
+
+        return is_current(self.session, ctNode, segmentationNode)
 
     def outOfDate(self) -> Any:
         """Return what of the plan is out of date within itself (`MSKPlannerLib.editing.up_to_date.OutOfDate`)."""
@@ -494,23 +495,10 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             What is wrong with the input, in words.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKFusionLib.segmentation import LevelHint
-        from MSKPlannerLib.editing.osteotomy_edits import carried_over
-        from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
-        from MSKPlannerLib.pipeline import CaseOptions, plan_case
+        from MSKPlannerLib.mrml.planning import plan_screws
 
-        ct, bones = read_inputs(ctNode, segmentationNode, lowestLevel or "")
-        hint = None if lowestLevel is None else LevelHint(lowestLevel, "lowest")
-        options = CaseOptions(level_hint=hint, levels=levels or None, want_guides=False)
-        report = progress or no_progress
-        case = plan_case(ct, bones=bones, options=options, progress=report)
-        before = self.case
-        case = carried_over(case, before)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self.session.take(_("Plan screws"), case, Basis.of(ctNode, segmentationNode, case, lowestLevel or ""))
-        if before is not None and before.plan.osteotomies and not case.plan.osteotomies:
-            self.session.problem = _("The osteotomies of the images as they were are left out. Undo brings them back.")
-        return case
+        nodes = (ctNode, segmentationNode)
+        return plan_screws(self.session, nodes, lowestLevel or "", levels, progress or no_progress)
 
     def addCut(
         self,
@@ -531,28 +519,10 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             When the bone cannot be cut.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.editing.osteotomy_edits import first_cut
-        from MSKPlannerLib.mrml.plan_basis import Basis, read_inputs
-        from MSKPlannerLib.pipeline import empty_case
+        from MSKPlannerLib.mrml.planning import add_cut
 
-        report = progress or no_progress
-        start = self.session.current_case() if self.isCurrent(ctNode, segmentationNode) else None
-        basis = self.session.basis
-        if start is None or basis is None:
-            start = empty_case(*read_inputs(ctNode, segmentationNode, lowestLevel or ""))
-            basis = Basis.of(ctNode, segmentationNode, start, lowestLevel or "")
-        held = self.session.case
-        case, remark = first_cut(start, bone, report)
-        if self.session.case is not held:
-            from MSKFusionLib.errors import InputError
-
-            raise InputError("the plan was changed meanwhile", "Try again.", where=bone)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self.session.take(_("Cut {bone}").format(bone=bone), case, basis)
-        if held is not None and start is not held:
-            remark = f"{remark} " + _("The images have changed: a new plan was begun. Undo brings the old one back.")
-        self.session.problem = remark.strip()
-        return case
+        nodes = (ctNode, segmentationNode)
+        return add_cut(self.session, nodes, bone, lowestLevel or "", progress or no_progress)
 
     def designGuides(self, progress: Any = None, preset: str = "standard", printer: str = "sla") -> Any:
         """Design a drill guide a vertebra for the accepted screws and put them into the scene; return the case.
@@ -563,11 +533,9 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
             When there are no screws yet, or they are out of date.
         """
         from MSKFusionLib.progress import no_progress
-        from MSKPlannerLib.guides.presets import options_for_printer
-        from MSKPlannerLib.pipeline import with_guides
+        from MSKPlannerLib.mrml.planning import design_guides
 
-        options = options_for_printer(preset, printer)
-        return self._goOn(_("Design guides"), lambda c, r: with_guides(c, options, progress=r), progress or no_progress)
+        return design_guides(self.session, preset, printer, progress or no_progress)
 
     def bringUpToDate(self, ctNode: Any, segmentationNode: Any, lowestLevel: str = "", progress: Any = None) -> Any:
         """Measure on bones that have changed, count breach risks, design guides that are out of date; return the case.
@@ -581,18 +549,6 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from MSKPlannerLib.mrml.updating import bring_up_to_date
 
         bring_up_to_date(self.session, ctNode, segmentationNode, lowestLevel, progress or no_progress)
-        return self.case
-
-    def _goOn(self, label: str, work: Callable[..., Any], report: Any) -> Any:
-        from MSKFusionLib.errors import InputError
-        from MSKPlannerLib.editing.screw_edits import with_anatomy
-
-        start = self.session.current_case()
-        case = work(with_anatomy(start), report)
-        if self.session.case is not start:
-            raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
-        report(1.0, _("Updating the scene"))  # the last chance to cancel
-        self.session.take(label, case, self.session.basis)
         return self.case
 
     def export(self, folder: Any, progress: Any = None, *, allowOutdated: bool = False) -> pathlib.Path:
@@ -654,6 +610,8 @@ class MSKPlannerTest(ScriptedLoadableModuleTest):
         """Run every test."""
         self.setUp()
         self.test_one_vertebra()
+        self.setUp()
+        self.test_panel()
 
     def test_one_vertebra(self) -> None:
         """Plan on one vertebra of a generated patient; both screws must lie in its true bone."""
@@ -671,4 +629,37 @@ class MSKPlannerTest(ScriptedLoadableModuleTest):
         for screw in case.plan.screws:
             middle = [(a + b) / 2 for a, b in zip(screw.entry_ras, screw.tip_ras, strict=True)]
             assert patient.bone_depth_mm("L3", [middle])[0] > screw.diameter_mm / 2
+        self.delayDisplay(_("Test passed"))
+
+    def test_panel(self) -> None:
+        """Go through the panel as a user does: plan, drag a tip, swap, undo all of it, go on with a copy."""
+        from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(PatientOptions.small(seed=1))
+        ct = volume_to_node(slicer.mrmlScene, patient.ct)
+        bones = segmentation_to_node(slicer.mrmlScene, patient.labels)
+        panel = slicer.util.getModuleWidget("MSKPlanner")
+        panel.enter()
+        panel.ui.ctSelector.setCurrentNode(ct)
+        panel.ui.segmentationSelector.setCurrentNode(bones)
+        panel.ui.levelsLineEdit.text = "L3"
+        self.delayDisplay(_("Planning"))
+        panel.ui.planButton.click()
+        assert panel.ui.screwsTable.rowCount == 2, panel.ui.statusLabel.text
+        planned = panel.logic.case.plan.screws
+        line = panel.logic.session.nodes.screws[planned[0].name].axis
+        r, a, s = planned[0].tip_ras
+        line.SetNthControlPointPosition(1, r, a, s + 2.0)
+        assert panel.logic.case.plan.screws[0].clearance_mm != planned[0].clearance_mm
+        panel.ui.screwsTable.setCurrentCell(0, 0)
+        panel.ui.swapButton.click()
+        panel.ui.undoButton.click()
+        panel.ui.undoButton.click()
+        assert panel.logic.case.plan.screws == planned
+        panel.ui.copyPlanButton.click()
+        assert panel.ui.plansComboBox.count == 2
+        slicer.mrmlScene.Clear(0)
+        assert panel.logic.case is None
         self.delayDisplay(_("Test passed"))

@@ -28,6 +28,8 @@ PANEL_FILES = sorted(
         PLANNER / "MSKPlannerLib" / "editing" / "up_to_date.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "adding.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "leg_marking.py",
+        PLANNER / "MSKPlannerLib" / "mrml" / "planning.py",
+        FUSION / "MSKFusionLib" / "mrml" / "fusing.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "updating.py",
         *FUSION.glob("MSKFusionLib/*_area.py"),
         *PLANNER.glob("MSKPlannerLib/*_area.py"),

@@ -1,0 +1,114 @@
+"""Planning from nodes to the plan in hand: what MSK Planner's large buttons do, without the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from MSKFusionLib.errors import InputError
+from MSKFusionLib.progress import Progress, no_progress
+from MSKFusionLib.segmentation import LevelHint
+from MSKFusionLib.translation import tr as _
+
+from .. import pipeline
+from ..editing.osteotomy_edits import carried_over, first_cut
+from ..editing.screw_edits import with_anatomy
+from ..guides.presets import options_for_printer
+from ..pipeline import Case
+from .plan_basis import Basis, read_inputs
+from .plan_session import PlanSession
+
+
+def is_current(session: PlanSession, ct: Any, bones: Any) -> bool:
+    """Tell whether the plan in hand was made of these nodes as they are now."""
+    basis = session.basis
+    return basis is not None and (basis.ct, basis.bones) == (ct, bones) and basis.holds
+
+
+def plan_screws(
+    session: PlanSession,
+    nodes: tuple[Any, Any],
+    lowest_level: str = "",
+    levels: Sequence[str] = (),
+    progress: Progress = no_progress,
+) -> Case:
+    """Plan pedicle screws and put them into the scene; osteotomies of the same images stay.
+
+    Parameters
+    ----------
+    nodes
+        CT and bones.
+    lowest_level
+        Name of the lowest vertebra wholly in view; empty where the segmentation's names hold.
+    levels
+        What to plan on; empty for every vertebra wholly in view.
+
+    Raises
+    ------
+    MSKError
+        What is wrong with the input.
+    """
+    ct, bones = read_inputs(*nodes, lowest_level)
+    hint = LevelHint(lowest_level, "lowest") if lowest_level else None
+    options = pipeline.CaseOptions(level_hint=hint, levels=tuple(levels) or None, want_guides=False)
+    before = session.case
+    case = carried_over(pipeline.plan_case(ct, bones=bones, options=options, progress=progress), before)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
+    session.take(_("Plan screws"), case, Basis.of(*nodes, case, lowest_level))
+    if before is not None and before.plan.osteotomies and not case.plan.osteotomies:
+        session.problem = _("The osteotomies of the images as they were are left out. Undo brings them back.")
+    return case
+
+
+def add_cut(
+    session: PlanSession,
+    nodes: tuple[Any, Any],
+    bone: str,
+    lowest_level: str = "",
+    progress: Progress = no_progress,
+) -> Case:
+    """Cut a bone (`osteotomy_edits.first_cut`) and put its fragments into the scene.
+
+    Raises
+    ------
+    MSKError
+        When the bone cannot be cut.
+    """
+    start = session.current_case() if is_current(session, *nodes) else None
+    basis = session.basis
+    if start is None or basis is None:
+        start = pipeline.empty_case(*read_inputs(*nodes, lowest_level))
+        basis = Basis.of(*nodes, start, lowest_level)
+    held = session.case
+    case, remark = first_cut(start, bone, progress)
+    if session.case is not held:
+        raise InputError("the plan was changed meanwhile", "Try again.", where=bone)
+    progress(1.0, _("Updating the scene"))
+    session.take(_("Cut {bone}").format(bone=bone), case, basis)
+    if held is not None and start is not held:
+        remark = f"{remark} " + _("The images have changed: a new plan was begun. Undo brings the old one back.")
+    session.problem = remark.strip()
+    return case
+
+
+def design_guides(session: PlanSession, preset: str, printer: str, progress: Progress = no_progress) -> Case:
+    """Design a drill guide a vertebra for the accepted screws and put them into the scene.
+
+    Raises
+    ------
+    MSKError
+        When there are no screws yet, or they are out of date.
+    """
+    options = options_for_printer(preset, printer)
+    return _go_on(session, _("Design guides"), lambda c: pipeline.with_guides(c, options, progress=progress), progress)
+
+
+def _go_on(session: PlanSession, label: str, work: Callable[[Case], Case], progress: Progress) -> Case:
+    start, basis = session.current_case(), session.basis
+    assert basis is not None
+    case = work(with_anatomy(start))
+    if session.case is not start:
+        raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel
+    session.take(label, case, basis)
+    return case
