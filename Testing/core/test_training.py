@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MSKFusionLib.phantom.ct import ct_grid
+from MSKFusionLib.phantom.spine import build_spine
 from MSKFusionLib.volume import Modality, Volume
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,19 @@ def test_maps_hold_every_target_and_tissue_where_the_ct_shows_it(maps):
     assert np.isin(maps.tissue[bone], (TISSUES.index("marrow"), TISSUES.index("cortex"))).all()
     assert not np.isin(maps.tissue[~bone], (TISSUES.index("marrow"), TISSUES.index("cortex"))).any()
     assert maps.hu[maps.tissue == TISSUES.index("air")].max() < -300
+
+
+def test_the_bundle_turns_images_to_the_axes_that_were_learnt():
+    """Once they were mirrored from front to back, and what had been learnt was hardly found again."""
+    from bonetraining.card import AXES, Setting, inference_config
+    from bonetraining.patients import patient_options
+
+    towards = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "S": (0, 0, 1), "I": (0, 0, -1)}
+    options = patient_options(1, 4.0, small=True)
+    directions = ct_grid(build_spine(options), options).ijk_to_world[:3, :3]  # columns are the axes that samples have
+    assert [max(towards, key=lambda c: float(np.dot(towards[c], directions[:, n]))) for n in range(3)] == list(AXES)
+    (turn,) = (e for e in inference_config(Setting())["preprocessing"]["transforms"] if e["_target_"] == "Orientationd")
+    assert turn["axcodes"] == AXES
 
 
 def test_a_patient_is_kept_in_the_cache(torch, tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from MSKFusionLib import __version__
 
 from .patients import TARGETS
 
+#: Where the axes of what is learnt run to, and so those of what the bundle is given: those of a generated CT, left, back, up.
+AXES = "LPS"
 _AIR_HU = -250.0
 
 
@@ -91,7 +93,7 @@ def inference_config(setting: Setting) -> dict[str, Any]:
             "transforms": [
                 {"_target_": "LoadImaged", "keys": "image"},
                 {"_target_": "EnsureChannelFirstd", "keys": "image"},
-                {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+                {"_target_": "Orientationd", "keys": "image", "axcodes": AXES},
                 {"_target_": "Spacingd", "keys": "image", "pixdim": [setting.spacing_mm] * 3, "mode": "bilinear"},
                 *normalising(),
             ],
