@@ -8,9 +8,14 @@ import pytest
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import transform_points
 from MSKFusionLib.phantom.vertebra import pedicle_line
+from MSKFusionLib.resources import resource_path
 from MSKPlannerLib.anatomy.pedicle import sagittal_course_deg
 from MSKPlannerLib.bone.smooth_bone import BoneFields
+from MSKPlannerLib.cli.case_file import options_from_table
 from MSKPlannerLib.cli.sites import parse_sites
+from MSKPlannerLib.editing.asked import options_of
+from MSKPlannerLib.plan import Plan
+from MSKPlannerLib.plan_file import plan_from_json, plan_to_json
 from MSKPlannerLib.screws.corridor import line_clearance_mm, widest_corridor
 from MSKPlannerLib.screws.options import ScrewOptions, with_trajectory
 from MSKPlannerLib.screws.pedicle import pedicle_lines, plan_levels, plan_vertebra
@@ -100,6 +105,21 @@ def test_an_anatomic_screw_follows_the_pedicle(small_patient, fields, planned):
     # On the coarse voxels of the small patient; on those of 0.7 x 0.7 x 1 mm within 3.5 degrees (docs/measured.md).
     assert np.abs(off).max() < 8.0
     assert abs(np.mean(off)) < 5.0
+
+
+def test_the_case_file_and_the_plan_know_the_way(planned):
+    asked = options_from_table(ScrewOptions, {"trajectory": "cortical"}, "case.toml [screws]")
+    assert asked == ScrewOptions(trajectory="cortical")
+    with pytest.raises(InputError, match="there is no trajectory"):
+        options_from_table(ScrewOptions, {"trajectory": "cbt"}, "case.toml [screws]")
+    document = Plan("p", "now", {}, parameters={"screws": vars(asked)}, screws=planned["cortical"])
+    again = plan_from_json(plan_to_json(document))
+    assert options_of(again).trajectory == "cortical"
+    assert [s.trajectory for s in again.screws] == ["cortical", "cortical"]
+    # A table of the user's own comes before the one that belongs to the way.
+    assert implants_for("cortical").diameters_mm == (4.5, 5.0, 5.5)
+    own = resource_path("Implants", "generic_pedicle_screws.csv")
+    assert implants_for("cortical", own) == implants_for("traditional")
 
 
 @pytest.mark.slow
