@@ -615,6 +615,8 @@ class MSKFusionTest(ScriptedLoadableModuleTest):
         """Run every test."""
         self.setUp()
         self.test_small_patient()
+        self.setUp()
+        self.test_panel()
 
     def test_small_patient(self) -> None:
         """Register and segment a generated patient, and compare the transform with its truth."""
@@ -640,4 +642,50 @@ class MSKFusionTest(ScriptedLoadableModuleTest):
         segmentation, bones = logic.segmentBones(ct, "S1", "lowest")
         assert segmentation.GetSegmentation().GetNumberOfSegments() >= 5
         assert any(s.complete for s in bones.vertebrae)
+        self.delayDisplay(_("Test passed"))
+
+    def test_panel(self) -> None:
+        """Go through the panel as a user does: register, move by hand, take it back, accept, segment, name by a click."""
+        import numpy as np
+
+        from MSKFusionLib.mrml import node_to_segmentation, volume_to_node
+        from MSKFusionLib.mrml.nudge import nudge_of
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(PatientOptions.small(seed=1))
+        ct = volume_to_node(slicer.mrmlScene, patient.ct)
+        mr = volume_to_node(slicer.mrmlScene, patient.mr_t1)
+        panel = slicer.util.getModuleWidget("MSKFusion")
+        panel.enter()
+        panel.ui.ctSelector.setCurrentNode(ct)
+        panel.ui.mrSelector.setCurrentNode(mr)
+        self.delayDisplay(_("Registering"))
+        panel.ui.registerButton.click()
+        registered = mr.GetParentTransformNode()
+        assert registered is not None, panel.ui.statusLabel.text
+        panel.checkUi.nudgeButton.click()
+        hand = nudge_of(mr)
+        moved = vtk.vtkMatrix4x4()
+        moved.SetElement(0, 3, 5.0)
+        hand.SetMatrixTransformToParent(moved)
+        assert panel.checkUi.againButton.enabled
+        panel.checkUi.backButton.click()
+        assert nudge_of(mr) is None
+        assert mr.GetParentTransformNode() is registered
+        panel.checkUi.acceptButton.click()
+        assert panel.checkUi.decisionLabel.text
+        self.delayDisplay(_("Segmenting"))
+        panel.ui.segmentButton.click()
+        bones = panel.logic.getParameterNode().bonesSegmentation
+        assert bones is not None, panel.ui.statusLabel.text
+        panel.ui.levelComboBox.currentText = "L4"
+        panel.ui.clickLevelButton.click()
+        clicks = slicer.mrmlScene.GetFirstNodeByName("L4")
+        clicks.AddControlPoint(vtk.vtkVector3d(*patient.bone_points_ras("L4", 200, 1).mean(axis=0)))
+        slicer.app.processEvents()
+        named = node_to_segmentation(bones)
+        where = np.argwhere(named.labels.voxels == next(s.value for s in named.segments if s.name == "L4"))
+        middle = where.mean(axis=0)[::-1] @ named.labels.ijk_to_ras[:3, :3].T + named.labels.ijk_to_ras[:3, 3]
+        assert np.linalg.norm(middle - patient.bone_points_ras("L4", 200, 1).mean(axis=0)) < 15.0
         self.delayDisplay(_("Test passed"))

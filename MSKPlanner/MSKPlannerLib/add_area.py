@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from MSKFusionLib.translation import tr as _
 
+from .anatomy.limb_landmarks import spoken
 from .screws.pedicle_ways import TRADITIONAL, WAYS
 from .screws.sites.description import load_site, site_names
-from .screws.sites.request import PEDICLE
+from .screws.sites.request import PEDICLE, SiteRequest
 
 #: In the order of the list of sides: both, left, right.
 _SIDES: tuple[tuple[str, ...], ...] = ((), ("left",), ("right",))
@@ -20,8 +21,17 @@ class Adder(Protocol):
 
     ended: Callable[[], None]
 
-    def plan_at(self, site: str, level: str, sides: Sequence[str], trajectory: str) -> None:
-        """Plan the screws of one site; of pedicles by a way of `pedicle_ways.WAYS`, or by the plan's where it is empty."""
+    def plan_at(self, site: str, level: str, sides: Sequence[str], trajectory: str, points: Any) -> None:
+        """Plan the screws of one site; of pedicles by a way of `pedicle_ways.WAYS`, or by the plan's where it is empty.
+
+        Parameters
+        ----------
+        points
+            Point list with the points of a site that takes any; else None.
+        """
+
+    def place_points(self, title: str, names: Sequence[str]) -> Any:
+        """Begin a point list for a site's points, and return it."""
 
     def wait(self, wanted: bool) -> None:
         """Wait for two clicks, or no longer."""
@@ -33,7 +43,8 @@ class AddArea:
     Parameters
     ----------
     ui
-        The widgets: `siteComboBox`, `newLevelComboBox`, `sideComboBox`, `addButton`, `placeButton`, `placeLabel`.
+        The widgets: `siteComboBox`, `newLevelComboBox`, `sideComboBox`, `addButton`, `placeButton`, `placeLabel`, `pointsButton`,
+        `pointsWidget`.
     """
 
     def __init__(self, ui: Any, adder: Adder) -> None:
@@ -50,6 +61,7 @@ class AddArea:
             ui.sideComboBox.addItem(text)
         ui.siteComboBox.connect("currentIndexChanged(int)", lambda index: self._show_level())
         ui.addButton.connect("clicked(bool)", self._on_add)
+        ui.pointsButton.connect("clicked(bool)", self._on_points)
         ui.placeButton.connect("toggled(bool)", self._on_place)
         ui.placeLabel.text = _idle()
 
@@ -75,7 +87,15 @@ class AddArea:
 
     def _show_level(self) -> None:
         ui = self._ui
-        pedicle = self._sites[ui.siteComboBox.currentIndex][0] == PEDICLE
+        site = self._sites[ui.siteComboBox.currentIndex][0]
+        pedicle = site == PEDICLE
+        names = SiteRequest(site).landmark_names()
+        for widget in (ui.pointsButton, ui.pointsWidget):
+            widget.visible = bool(names)
+        ui.pointsButton.enabled = self._ready and bool(names)
+        ui.pointsButton.toolTip = _("Click in any view, in this order: {names}.").format(
+            names=", ".join(spoken(n) for n in names)
+        )
         ui.newLevelComboBox.enabled = pedicle
         ui.addButton.enabled = self._ready and (not pedicle or ui.newLevelComboBox.count > 0)
 
@@ -83,7 +103,13 @@ class AddArea:
         ui = self._ui
         site, trajectory = self._sites[ui.siteComboBox.currentIndex]
         level = ui.newLevelComboBox.currentText if site == PEDICLE else ""
-        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex], trajectory)
+        points = ui.pointsWidget.currentNode() if SiteRequest(site).landmark_names() else None
+        self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex], trajectory, points)
+
+    def _on_points(self) -> None:
+        site = self._sites[self._ui.siteComboBox.currentIndex][0]
+        node = self._adder.place_points(load_site(site).title, SiteRequest(site).landmark_names())
+        self._ui.pointsWidget.setCurrentNode(node)
 
     def _on_place(self, checked: bool) -> None:
         self._ui.placeLabel.text = (

@@ -16,7 +16,8 @@ from quick_planner import (  # noqa: F401  the fixtures are used by their names
     raised_fixture,
 )
 
-from harness.helpers import nodes_of_class, press
+from harness.helpers import nodes_of_class, press, replace_function
+from MSKFusionLib.errors import InputError
 from MSKPlannerLib.mrml import scene_to_plan
 
 
@@ -166,3 +167,38 @@ def test_a_guide_whose_screw_another_one_meets_is_out_of_date_until_that_one_goe
     assert "Guides ✗" in panel.ui.chainLabel.text
     drag(panel, "Free 1", 1, (0.0, 20.0, 121.0))
     assert panel.ui.guidesLabel.text == "L3 guide: accepted\nL4 guide: accepted"
+
+
+def choose_site(panel, title):
+    box = panel.ui.siteComboBox
+    box.currentIndex = [box.itemText(n) for n in range(box.count)].index(title)
+
+
+def test_a_site_between_placed_points_takes_them_from_clicks(panel, session, monkeypatch):
+    import slicer
+
+    asked = []
+
+    def plan_sites(ct, segmentation, requests, **_):
+        asked.extend(requests)
+        raise InputError("asked for")
+
+    replace_function(monkeypatch, "MSKPlannerLib.editing.add_screws.plan_sites", plan_sites)
+    assert not panel.ui.pointsButton.enabled, "a pedicle takes none"
+    choose_site(panel, "C1 lateral mass")
+    assert "entry, target" in panel.ui.pointsButton.toolTip
+    press(panel.ui.pointsButton)
+    points = panel.ui.pointsWidget.currentNode()
+    interaction = slicer.app.applicationLogic().GetInteractionNode()
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    assert [points.GetNthControlPointLabel(n) for n in range(2)] == ["entry", "target"]
+    assert points.GetNumberOfDefinedControlPoints() == 0, "each waits for its click"
+    points.SetNthControlPointPosition(0, 1.0, 2.0, 3.0)
+    points.SetNthControlPointPosition(1, 4.0, 5.0, 6.0)
+    panel.ui.sideComboBox.currentIndex = 1
+    press(panel.ui.addButton)
+    assert asked[0].sides == ("left",)
+    assert asked[0].landmarks == {"entry": (1.0, 2.0, 3.0), "target": (4.0, 5.0, 6.0)}
+    assert "asked for" in panel.ui.statusLabel.text
+    choose_site(panel, "Scaphoid, antegrade")
+    assert "proximal pole, distal pole" in panel.ui.pointsButton.toolTip

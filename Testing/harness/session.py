@@ -45,7 +45,7 @@ class Session:
         sys.modules[name] = module
         self._loaded[name] = module
         spec.loader.exec_module(module)
-        description = types.SimpleNamespace(path=str(path), name=name)
+        description = types.SimpleNamespace(path=str(path), name=name, widgetRepresentation=lambda: self._shown(name))
         getattr(module, name)(description)
         setattr(slicer.modules, name.lower(), description)
         return module
@@ -59,10 +59,17 @@ class Session:
         parent.setMRMLScene(self.scene)
         panel = getattr(self._loaded[name], f"{name}Widget")(parent)
         self._panels.append(panel)
+        parent.hold(panel)
         panel.setup()
         parent.isEntered = True
         panel.enter()
         return panel
+
+    def _shown(self, name: str) -> Any:
+        """Return what holds a module's panel, which is opened where it is not, as Slicer does."""
+        kind = getattr(self._loaded[name], f"{name}Widget")
+        found = next((p for p in self._panels if isinstance(p, kind)), None)
+        return (found or self.open_panel(name)).parent
 
     def close_panel(self, panel: Any) -> None:
         """Take a panel away as Slicer does when it ends."""

@@ -197,7 +197,17 @@ class qSlicerWidget(qMRMLWidget):
 
 @registered
 class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
-    """What Slicer puts a scripted module's panel in."""
+    """What Slicer puts a scripted module's panel in, and finds it by."""
+
+    _panel: Any = None
+
+    def hold(self, panel: Any) -> None:
+        """Remember the panel; in Slicer this happens where the module is loaded."""
+        self._panel = panel
+
+    def self(this) -> Any:
+        """Return the panel."""
+        return this._panel
 
 
 @registered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from MSKFusionLib.segmentation.labels import Segment
 
 from ..anatomy.vertebra import VertebraFrame
 from ..pipeline import Case
-from ..plan import Screw
+from ..plan import Point, Screw
 from ..screws.describe import LEAST_FORWARDS
 from ..screws.evaluate import evaluate_screw
 from ..screws.facet import with_facet_joints
@@ -97,6 +97,7 @@ def planned_at(
     progress: Progress = no_progress,
     *,
     trajectory: str = "",
+    landmarks: Mapping[str, Point] | None = None,
 ) -> Case:
     """Return the case with the screws of one site planned, in place of those there.
 
@@ -110,6 +111,8 @@ def planned_at(
         ``left``, ``right``; empty takes both.
     trajectory
         Of pedicles (`screws.pedicle_ways.WAYS`); empty takes that of the plan.
+    landmarks
+        Points that a user placed for the site (`SiteRequest.landmark_names`), RAS mm.
 
     Raises
     ------
@@ -128,7 +131,7 @@ def planned_at(
         screws = [s for s in with_facet_joints(found.screws, ready.segmentation) if not sides or s.side in sides]
         skipped = [s for s in found.skipped if not sides or s.side in (None, *sides)]
     else:
-        request = SiteRequest(site, tuple(sides))
+        request = SiteRequest(site, tuple(sides), landmarks=landmarks or {})
         planned = plan_sites(ready.ct, ready.segmentation, [request], options=asked, progress=progress)
         screws, skipped = list(planned.screws), list(planned.skipped)
     if not screws:

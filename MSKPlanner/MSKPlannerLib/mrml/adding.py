@@ -16,9 +16,11 @@ from ..editing.add_screws import new_screws, placed_between, planned_at
 from ..editing.screw_edits import with_risk
 from ..pipeline import Case, CaseOptions, empty_case
 from ..plan import Point
+from ..screws.sites.request import SiteRequest
 from .placing import Later, LinePlacing
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
+from .site_points import begin_site_points, site_points
 
 #: Runs a job of the panel: what is said where it fails, and the work, which is given a progress. None where it failed.
 Run = Callable[[str, Callable[[Progress], Any]], Any]
@@ -43,8 +45,10 @@ class Adding:
         self.ended: Callable[[], None] = lambda: None
         self._placing = LinePlacing(session.scene, self._on_placed, self._on_ended, later)
 
-    def plan_at(self, site: str, level: str, sides: Sequence[str], trajectory: str = "") -> None:
-        """Plan the screws of one site."""
+    def plan_at(
+        self, site: str, level: str, sides: Sequence[str], trajectory: str = "", points: Any | None = None
+    ) -> None:
+        """Plan the screws of one site, from the points of a list where it takes any."""
         ct, bones, lowest = self._inputs()
         self._done(
             self._run(
@@ -56,11 +60,16 @@ class Adding:
                     level,
                     sides,
                     trajectory=trajectory,
+                    points=points,
                     lowest_level=lowest,
                     progress=report,
                 ),
             )
         )
+
+    def place_points(self, title: str, names: Sequence[str]) -> Any:
+        """Begin a point list for a site's points, and return it."""
+        return begin_site_points(self._session.scene, title, names, self._inputs()[0])
 
     def wait(self, wanted: bool) -> None:
         """Wait for two clicks in the views, or no longer."""
@@ -118,6 +127,7 @@ def add_at_site(
     sides: Sequence[str],
     *,
     trajectory: str = "",
+    points: Any | None = None,
     lowest_level: str = "",
     progress: Progress = no_progress,
 ) -> tuple[str, ...]:
@@ -127,9 +137,12 @@ def add_at_site(
     ----------
     nodes
         CT and bones.
+    points
+        Point list node with points of the site.
     """
     start, basis = case_to_add_to(session, *nodes, lowest_level)
-    case = planned_at(start, site, level, sides, progress, trajectory=trajectory)
+    placed = site_points(points, nodes[0], SiteRequest(site).landmark_names())
+    case = planned_at(start, site, level, sides, progress, trajectory=trajectory, landmarks=placed)
     return _take(
         session, start, case, basis, _("Add {names}").format(names=", ".join(new_screws(start, case))), progress
     )
