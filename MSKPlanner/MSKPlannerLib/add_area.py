@@ -54,6 +54,8 @@ class AddArea:
         ways = {name: _("Pedicle, {way}").format(way=way.title) for name, way in WAYS.items() if name != TRADITIONAL}
         pages = {name: load_site(name).title for name in site_names()}
         self._sites = ((PEDICLE, ""), *((PEDICLE, way) for way in ways), *((name, "") for name in pages))
+        # Asked for while a screw is dragged: read once.
+        self._points = {name: SiteRequest(name).landmark_names() for name in (PEDICLE, *pages)}
         self._ready = False
         for text in (_("Pedicle"), *ways.values(), *pages.values()):
             ui.siteComboBox.addItem(text)
@@ -89,7 +91,7 @@ class AddArea:
         ui = self._ui
         site = self._sites[ui.siteComboBox.currentIndex][0]
         pedicle = site == PEDICLE
-        names = SiteRequest(site).landmark_names()
+        names = self._points[site]
         for widget in (ui.pointsButton, ui.pointsWidget):
             widget.visible = bool(names)
         ui.pointsButton.enabled = self._ready and bool(names)
@@ -103,12 +105,12 @@ class AddArea:
         ui = self._ui
         site, trajectory = self._sites[ui.siteComboBox.currentIndex]
         level = ui.newLevelComboBox.currentText if site == PEDICLE else ""
-        points = ui.pointsWidget.currentNode() if SiteRequest(site).landmark_names() else None
+        points = ui.pointsWidget.currentNode() if self._points[site] else None
         self._adder.plan_at(site, level, _SIDES[ui.sideComboBox.currentIndex], trajectory, points)
 
     def _on_points(self) -> None:
         site = self._sites[self._ui.siteComboBox.currentIndex][0]
-        node = self._adder.place_points(load_site(site).title, SiteRequest(site).landmark_names())
+        node = self._adder.place_points(load_site(site).title, self._points[site])
         self._ui.pointsWidget.setCurrentNode(node)
 
     def _on_place(self, checked: bool) -> None:
