@@ -1,7 +1,7 @@
 """Drill guides where bones crowd the sleeves: walls and gap are right by design, not told to be wrong."""
 
 import pytest
-from benchmarks.guides import cut_case
+from benchmarks.guides import cut_case, reduction_case
 from core.guide_shapes import neighbour_of, toy_vertebra
 
 from MSKPlannerLib.guides.checks import failed
@@ -22,6 +22,12 @@ def test_no_thin_walls_where_neighbours_reach_into_the_sleeves(clearance, drill,
     assert guide.fit.max_error_mm <= 0.1
     # The drill meets the neighbour: that is the plan's fault, and it is said.
     assert not checks["way of the drill left"].passed
+
+
+def test_short_edges_round_a_narrow_neck_stay():
+    """The sweep's reduction guide of seed 1: made one, two corners left an edge of four triangles, and the guide was refused."""
+    _, _, design = reduction_case(1)
+    assert failed(design().checks) == ()
 
 
 def test_a_needle_that_cannot_be_turned_away_goes_with_a_larger_detail():

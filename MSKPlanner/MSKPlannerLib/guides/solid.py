@@ -168,7 +168,9 @@ def printable(solid: Any, what: str) -> Mesh:
     for tolerance in (5e-4, 2e-3, 1e-2):
         mesh = from_manifold(tidied(solid, tolerance))
         rounded = merge_vertices(Mesh(mesh.vertices_ras.astype(np.float32).astype(np.float64), mesh.faces))
-        kept = without_slivers(without_short_edges(rounded, _SHORT_EDGE_MM), 2 * LEAST_HEIGHT_MM)
+        joined = without_short_edges(rounded, _SHORT_EDGE_MM)
+        # Corners of a narrow neck made one would leave an edge of four triangles: then the short edges stay.
+        kept = without_slivers(joined if joined.is_closed else rounded, 2 * LEAST_HEIGHT_MM)
         if kept.is_closed and (heights_mm(kept) >= LEAST_HEIGHT_MM).all():
             return kept
         # A needle that cannot be turned away goes with the next larger detail; where none helps, the checks tell of it.
