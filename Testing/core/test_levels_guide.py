@@ -7,7 +7,7 @@ from core.guide_shapes import toy_vertebra, vertebra_field
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import invert_rigid, rigid, rotation_about, transform_points
 from MSKPlannerLib.guides.checks import failed
-from MSKPlannerLib.guides.levels_guide import Level, design_levels_guide, posture_check
+from MSKPlannerLib.guides.levels_guide import Level, design_levels_guide, label_of, posture_check
 from MSKPlannerLib.mesh import body_labels
 
 BELOW = rigid(rotation_about([1, 0, 0], -6.0), [0.0, -1.0, -36.5])
@@ -40,6 +40,13 @@ def test_a_base_on_each_level_and_the_posture_told():
     turned = (points - amid) @ rotation_about([1, 0, 0], 1.0).T + amid
     assert check.value == pytest.approx(np.linalg.norm(turned - points, axis=1).max(), rel=0.01)
     assert "Posture changes" in check.message
+
+
+@pytest.mark.parametrize(
+    ("levels", "label"), [("L3 L4", "L3-4"), ("T12 L1", "T12-L1"), ("L5 S1", "L5-S1"), ("V1 V2 V3", "V1-3")]
+)
+def test_the_name_on_it_is_short(levels, label):
+    assert label_of(levels.split()) == label
 
 
 def test_one_level_is_refused():

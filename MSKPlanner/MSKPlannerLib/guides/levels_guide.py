@@ -90,7 +90,7 @@ def design_levels_guide(
     if len(levels) < 2:
         raise InputError("a guide for several levels needs two", "Design a guide a level.")
     names = tuple(level.name for level in levels)
-    name = joined_name(names)
+    name = label_of(names)
     by_level = [sleeves_of(level.screws, wish) for level in levels]
     sleeves = tuple(s for group in by_level for s in group)
     require_apart(sleeves)
@@ -123,8 +123,15 @@ def design_levels_guide(
 
 
 def joined_name(levels: Sequence[str]) -> str:
-    """Return what a guide for several levels is called and labelled: the first and the last of them."""
+    """Return what a guide for several levels is called: the first and the last of them."""
     return f"{levels[0]}-{levels[-1]}"
+
+
+def label_of(levels: Sequence[str]) -> str:
+    """Return the name on the guide, as short as it can be: on a small vertebra a long one reaches to the bars."""
+    first, last = levels[0], levels[-1]
+    letters = first.rstrip("0123456789")
+    return f"{first}-{last.removeprefix(letters)}" if letters and last.removeprefix(letters) else f"{first}-{last}"
 
 
 def posture_check(guide: GuideSolid, upper: Level, lower: Level, *, fixed: bool) -> Check:
