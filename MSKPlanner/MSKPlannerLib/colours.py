@@ -25,6 +25,16 @@ AXIS_COLOURS: dict[str, Colour] = {
     "after": (213 / 255, 94 / 255, 0.0),
     "before": (0.45, 0.45, 0.45),
 }
+#: Fragments of a broken bone, in turn; the first, which stays, is bone.
+FRAGMENT_COLOURS: tuple[Colour, ...] = (
+    (0.9, 0.86, 0.75),
+    (0.0, 0.45, 0.7),
+    (0.84, 0.37, 0.0),
+    (0.0, 0.62, 0.45),
+    (0.8, 0.47, 0.65),
+    (0.94, 0.89, 0.26),
+    (0.34, 0.71, 0.91),
+)
 #: Bone in the report's view, where no segment gives it a colour.
 BONE_COLOUR: Colour = (232 / 255, 220 / 255, 192 / 255)
 

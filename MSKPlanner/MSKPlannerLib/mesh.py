@@ -212,3 +212,10 @@ def body_labels(mesh: Mesh) -> tuple[IntArray, int]:
 def _submesh(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
     used, faces = np.unique(mesh.faces[keep], return_inverse=True)
     return Mesh(mesh.vertices_ras[used], faces.reshape(-1, 3))
+
+
+def part_of(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
+    """Return some triangles (M,) of a mesh, without the corners that none of them uses."""
+    used = np.zeros(len(mesh.vertices_ras), dtype=bool)
+    used[mesh.faces[keep]] = True
+    return Mesh(mesh.vertices_ras[used], (np.cumsum(used) - 1)[mesh.faces[keep]])

@@ -27,7 +27,8 @@ from MSKFusionLib.segmentation.labels import Segmentation
 from MSKPlannerLib.anatomy.pelvis import sacral_frame
 from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.depth_field import DepthField, signed_distance
-from MSKPlannerLib.bone.joined import Region, join, kept_away
+from MSKPlannerLib.bone.joined import join, kept_away
+from MSKPlannerLib.bone.region import Region
 from MSKPlannerLib.screws.corridor import Corridor, LineFamily, line_clearance_mm, polished_corridor
 from MSKPlannerLib.screws.safety import assess_screw, cylinder_points, entry_zone_mm
 from MSKPlannerLib.screws.sites.description import Site, load_site

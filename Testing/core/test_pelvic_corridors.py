@@ -15,7 +15,8 @@ from MSKFusionLib.resources import resource_path
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKPlannerLib.anatomy.pelvis import displacement_mm, sacral_frame, symmetry_plane
 from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
-from MSKPlannerLib.bone.joined import Region, join, kept_away
+from MSKPlannerLib.bone.joined import join, kept_away
+from MSKPlannerLib.bone.region import Region
 from MSKPlannerLib.screws.sites.description import load_site, site_names
 from MSKPlannerLib.screws.sites.free import free_site, plan_free
 from MSKPlannerLib.screws.sites.hip import placed_on, plan_hip

@@ -3,55 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import FloatArray, transform_points
+from MSKFusionLib.frames import transform_points
 from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.segmentation.labels import Segmentation
 
 from .depth_field import DepthField, signed_distance
+from .region import Region
 from .smooth_bone import SmoothBone
 
 #: Around a region so much more of the label is smoothed, so that the cut through the bones there is not met.
 _ROOM_MM = 12.0
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """A box in a frame of its own.
-
-    Parameters
-    ----------
-    frame_to_ras
-        Rigid 4x4.
-    lower, upper
-        Corners (3,) in the frame, mm.
-    """
-
-    frame_to_ras: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-
-    def corners_ras(self, room_mm: float = 0.0) -> FloatArray:
-        """Return the eight corners (8, 3), the box made larger by some room."""
-        sides = np.stack([self.lower - room_mm, self.upper + room_mm])
-        box = np.array([[sides[a, 0], sides[b, 1], sides[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
-        return transform_points(self.frame_to_ras, box)
-
-    def nodes_ras(self, step_mm: float) -> FloatArray:
-        """Return the grid points (K, J, I, 3) of the box."""
-        axes = [np.arange(a, b + step_mm, step_mm) for a, b in zip(self.lower, self.upper, strict=True)]
-        k, j, i = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-        return transform_points(self.frame_to_ras, np.stack([i, j, k], axis=-1))
-
-    def field(self, depth: NDArray[np.float32], step_mm: float) -> DepthField:
-        """Return depths (K, J, I) at the box's grid points as a field."""
-        origin = transform_points(self.frame_to_ras, self.lower)
-        return DepthField(depth, np.asarray(origin), self.frame_to_ras[:3, :3], step_mm)
 
 
 def join(

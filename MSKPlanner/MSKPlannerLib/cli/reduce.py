@@ -15,6 +15,7 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import flip_transform_ras_lps
 from MSKFusionLib.progress import Progress, part
 
+from ..colours import FRAGMENT_COLOURS
 from ..export.html import bullets, figures, page
 from ..export.html import table as html_table
 from ..export.mesh_files import write_stl
@@ -29,16 +30,6 @@ from .status import DONE, REJECTED
 from .surface_input import Surfaces, read_surfaces
 
 _TEMPLATE = (0.6, 0.6, 0.65)
-#: Okabe and Ito's palette.
-_COLOURS = (
-    (0.9, 0.86, 0.75),
-    (0.0, 0.45, 0.7),
-    (0.84, 0.37, 0.0),
-    (0.0, 0.62, 0.45),
-    (0.8, 0.47, 0.65),
-    (0.94, 0.89, 0.26),
-    (0.34, 0.71, 0.91),
-)
 
 
 def reduce(args: argparse.Namespace, progress: Progress) -> int:
@@ -192,7 +183,7 @@ def write_reduction(plan: Reduction, entry: dict[str, Any], folder: Path) -> Non
 
 
 def _pictures(plan: Reduction) -> list[tuple[bytes, str]]:
-    colours = [_COLOURS[n % len(_COLOURS)] for n in range(len(plan.fragments))]
+    colours = [FRAGMENT_COLOURS[n % len(FRAGMENT_COLOURS)] for n in range(len(plan.fragments))]
     before = [Drawn(f.mesh, c) for f, c in zip(plan.fragments, colours, strict=True)]
     after = [Drawn(f.reduced, c) for f, c in zip(plan.fragments, colours, strict=True)]
     whole = Drawn(plan.template, _TEMPLATE, 0.25)

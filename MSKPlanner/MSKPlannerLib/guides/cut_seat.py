@@ -243,14 +243,14 @@ def _hole_sleeves(
     """Return the sleeves of holes, which keep off each other and off the way of the saw."""
     sleeves = tuple(
         on_surface(
-            Sleeve(
-                screw=h.name,
-                side=h.name,
-                entry_ras=np.asarray(h.entry_ras, dtype=np.float64),
-                outward_ras=unit(np.subtract(h.entry_ras, h.tip_ras)),
-                bore_radius_mm=options.wire_bore_mm / 2,
-                radius_mm=options.wire_sleeve_diameter_mm / 2,
-                length_mm=options.wire_sleeve_mm,
+            Sleeve.on_axis(
+                h.name,
+                h.name,
+                h.entry_ras,
+                h.tip_ras,
+                options.wire_bore_mm,
+                options.wire_sleeve_diameter_mm,
+                options.wire_sleeve_mm,
             ),
             distance,
         )[0]

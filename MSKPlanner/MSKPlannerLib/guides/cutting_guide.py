@@ -16,6 +16,7 @@ from MSKFusionLib.errors import GeometryError, ProcessingError
 from MSKFusionLib.frames import FloatArray, rigid
 from MSKFusionLib.progress import Progress, no_progress
 
+from ..bone.region import Region
 from ..mesh import Mesh
 from ..plan import Check, GuideCut, GuideScrew, Point
 from .cut_body import cut_body
@@ -26,7 +27,6 @@ from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
 from .lettering import text_size, text_solid
-from .mesh_distance import Region
 from .sleeve import Sleeve
 from .slot import Slot
 from .solid import checked, from_manifold, largest_body, printable, to_manifold

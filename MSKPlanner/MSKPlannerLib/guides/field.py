@@ -14,8 +14,9 @@ from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, unit_rows
 from MSKFusionLib.isosurface import zero_surface
 
+from ..bone.region import Region
 from ..mesh import Mesh
-from .mesh_distance import MeshDistance, Region
+from .mesh_distance import MeshDistance
 
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33

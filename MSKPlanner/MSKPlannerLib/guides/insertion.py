@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, rigid, rotation_about, unit
 
+from ..bone.region import Region
 from ..mesh import Mesh
 from .field import Bone, Distance, Grid, distance_to
-from .mesh_distance import Region
 from .sleeve import Sleeve
 
 #: Bone within this distance of a sleeve's entry, or of the lines from the entries to the midline, may carry the guide.

@@ -17,6 +17,7 @@ from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
 from MSKFusionLib.progress import Progress, no_progress, part
 
+from ..bone.region import Region
 from ..mesh import Mesh
 from ..plan import Check, Point, Screw
 from .bars import bar_between, bars_field
@@ -26,7 +27,6 @@ from .drill_guide import GuideSolid, finished_guide
 from .field import Bone, Distance, distance_to, sample_roughly
 from .guide_checks import Bones
 from .insertion import Frame, best_insertion, reach_of_guide, straight_frame
-from .mesh_distance import Region
 from .options import GuideOptions
 from .sleeve import Sleeve, on_surface, require_apart, sleeves_of
 from .solid import checked, from_manifold, to_manifold
@@ -179,7 +179,7 @@ def _reach(straight: FloatArray, sleeves: Sequence[Sleeve]) -> Region:
     """Return the box of a guide, as long as its levels are apart."""
     one = reach_of_guide(straight)
     local = transform_points(invert_rigid(straight), np.array([s.entry_ras for s in sleeves]))
-    low, high = np.array(one.low), np.array(one.high)
+    low, high = np.array(one.lower), np.array(one.upper)
     low[1] += min(0.0, float(local[:, 1].min()))
     high[1] += max(0.0, float(local[:, 1].max()))
     return Region(straight, low, high)

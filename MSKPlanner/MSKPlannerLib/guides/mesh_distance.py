@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from MSKFusionLib.errors import GeometryError
-from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points, unit_rows
+from MSKFusionLib.frames import FloatArray, unit_rows
 
+from ..bone.region import Region
 from ..mesh import IntArray, Mesh
 
 #: Pairs of a point and a triangle that are worked on at once: few enough to stay in the processor's cache.
@@ -25,44 +23,6 @@ _NEAR_MM = 1.5
 #: Fine surfaces are looked up from afar by one piece in a cell of this size, then around the foot on them.
 _CELL_MM = 0.5
 _FOOT_NEIGHBOURS = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """A box in a rigid frame: the part of a bone that has to do with a guide.
-
-    Parameters
-    ----------
-    frame_to_ras
-        Rigid 4x4.
-    low, high
-        (3,) its corners in that frame, mm.
-    """
-
-    frame_to_ras: FloatArray
-    low: FloatArray
-    high: FloatArray
-
-    @classmethod
-    def around(cls, centre_ras: FloatArray, reach_mm: float) -> Region:
-        """Return the cube that reaches so far from a point."""
-        reach = np.full(3, reach_mm)
-        return cls(rigid(translation=centre_ras), -reach, reach)
-
-    def triangles_of(self, mesh: Mesh) -> NDArray[np.bool_]:
-        """Return which triangles (M,) have a corner in it; at least one, the nearest, where none has."""
-        local = transform_points(invert_rigid(self.frame_to_ras), mesh.vertices_ras)
-        inside = np.all((local > self.low) & (local < self.high), axis=1)
-        keep = np.asarray(inside[mesh.faces].any(axis=1))
-        if not keep.any():
-            # Nothing is near: one triangle says how far it is.
-            off = np.maximum(np.maximum(self.low - local, local - self.high), 0.0)
-            keep = np.asarray((mesh.faces == np.linalg.norm(off, axis=1).argmin()).any(axis=1))
-        return keep
-
-    def of(self, mesh: Mesh) -> Mesh:
-        """Return that part of a mesh, open at its border."""
-        return part_of(mesh, self.triangles_of(mesh))
 
 
 class MeshDistance:
@@ -238,13 +198,6 @@ class MeshDistance:
         region = np.where(choice == 0, 0, choice + 3)
         region = np.where(corner.any(axis=1), 1 + corner.argmax(axis=1), region)
         return a + feet[choice, rows], region
-
-
-def part_of(mesh: Mesh, keep: NDArray[np.bool_]) -> Mesh:
-    """Return some triangles (M,) of a mesh, without the corners that none of them uses."""
-    used = np.zeros(len(mesh.vertices_ras), dtype=bool)
-    used[mesh.faces[keep]] = True
-    return Mesh(mesh.vertices_ras[used], (np.cumsum(used) - 1)[mesh.faces[keep]])
 
 
 def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:

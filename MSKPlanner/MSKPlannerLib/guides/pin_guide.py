@@ -15,6 +15,7 @@ from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points, unit
 from MSKFusionLib.progress import Progress, no_progress, part
 
+from ..bone.region import Region
 from ..mesh import Mesh
 from ..plan import Check, GuideScrew, Point
 from .bars import bar_between, bars_field
@@ -24,7 +25,6 @@ from .field import Bone, Distance, distance_to
 from .guide_checks import Bones
 from .insertion import Insertion, insertion_around, local_of, surface_around
 from .lettering import text_size
-from .mesh_distance import Region
 from .options import GuideOptions
 from .pin_layout import DEEPEST_MM, PLATE_REACH_MM, in_row, lay_over_bone
 from .pins import PARALLEL_DEG, out_of_bone, pin_checks, sleeves_of_pins, widest_angle_deg

@@ -147,14 +147,14 @@ def sleeves_of_pins(pins: Sequence[GuideScrew], options: GuideOptions) -> tuple[
         if not np.isfinite(ends).all() or not 1.0 <= np.linalg.norm(ends[0] - ends[1]) <= LONGEST_MM:
             raise InputError(f"entry and tip are not 1 to {LONGEST_MM:.0f} mm apart", where=pin.name)
     sleeves = tuple(
-        Sleeve(
-            screw=p.name,
-            side=p.name,
-            entry_ras=np.asarray(p.entry_ras, dtype=np.float64),
-            outward_ras=unit(np.subtract(p.entry_ras, p.tip_ras)),
-            bore_radius_mm=options.bore_diameter_mm / 2,
-            radius_mm=options.sleeve_diameter_mm / 2,
-            length_mm=options.sleeve_length_mm,
+        Sleeve.on_axis(
+            p.name,
+            p.name,
+            p.entry_ras,
+            p.tip_ras,
+            options.bore_diameter_mm,
+            options.sleeve_diameter_mm,
+            options.sleeve_length_mm,
         )
         for p in pins
     )

@@ -169,14 +169,14 @@ def _tubes(ways: Sequence[Way], options: SkinFrameOptions) -> tuple[Sleeve, ...]
         if not np.isfinite(ends).all() or np.linalg.norm(ends[1] - ends[0]) < 1.0:
             raise InputError("entry and target are not two points apart", where=way.name)
     tubes = tuple(
-        Sleeve(
-            screw=w.name,
-            side=w.name,
-            entry_ras=np.asarray(w.entry_ras, dtype=np.float64),
-            outward_ras=unit(np.subtract(w.entry_ras, w.target_ras)),
-            bore_radius_mm=options.bore_diameter_mm / 2,
-            radius_mm=options.tube_diameter_mm / 2,
-            length_mm=options.standoff_mm + options.tube_length_mm,
+        Sleeve.on_axis(
+            w.name,
+            w.name,
+            w.entry_ras,
+            w.target_ras,
+            options.bore_diameter_mm,
+            options.tube_diameter_mm,
+            options.standoff_mm + options.tube_length_mm,
         )
         for w in ways
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import FloatArray, unit
 
-from ..plan import Screw
+from ..plan import Point, Screw
 from .field import Distance
 from .options import GuideOptions
 from .solid import cylinder
@@ -51,6 +51,23 @@ class Sleeve:
     bore_radius_mm: float
     radius_mm: float
     length_mm: float
+
+    @classmethod
+    def on_axis(
+        cls,
+        name: str,
+        side: str,
+        entry_ras: Point,
+        tip_ras: Point,
+        bore_mm: float,
+        diameter_mm: float,
+        length_mm: float,
+    ) -> Sleeve:
+        """Return the sleeve over the axis from an entry to a tip (RAS mm), of a bore, an outer diameter and a length in mm."""
+        outward = unit(np.subtract(entry_ras, tip_ras))
+        return cls(
+            name, side, np.asarray(entry_ras, dtype=np.float64), outward, bore_mm / 2, diameter_mm / 2, length_mm
+        )
 
     @property
     def end_ras(self) -> FloatArray:
@@ -107,14 +124,14 @@ def sleeves_of(screws: Sequence[Screw], options: GuideOptions) -> tuple[Sleeve, 
         names = ", ".join(s.name for s in screws)
         raise InputError(f"one guide serves one level, not the screws {names}", "Design a guide a level.")
     sleeves = tuple(
-        Sleeve(
-            screw=s.name,
-            side=s.side,
-            entry_ras=np.asarray(s.entry_ras, dtype=np.float64),
-            outward_ras=unit(np.subtract(s.entry_ras, s.tip_ras)),
-            bore_radius_mm=options.bore_diameter_mm / 2,
-            radius_mm=options.sleeve_diameter_mm / 2,
-            length_mm=options.sleeve_length_mm,
+        Sleeve.on_axis(
+            s.name,
+            s.side,
+            s.entry_ras,
+            s.tip_ras,
+            options.bore_diameter_mm,
+            options.sleeve_diameter_mm,
+            options.sleeve_length_mm,
         )
         for s in screws
     )

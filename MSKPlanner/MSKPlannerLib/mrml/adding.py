@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.mrml.placing import Later
 from MSKFusionLib.progress import Progress, no_progress
 from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.translation import tr as _
@@ -17,7 +18,7 @@ from ..editing.screw_edits import with_risk
 from ..pipeline import Case, CaseOptions, empty_case
 from ..plan import Point
 from ..screws.sites.request import SiteRequest
-from .placing import Later, LinePlacing
+from .line_placing import LinePlacing
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
 from .site_points import begin_site_points, site_points

@@ -7,7 +7,8 @@ from typing import Any
 
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.frames import FloatArray
-from MSKFusionLib.mrml.point_placing import Later, PointPlacing
+from MSKFusionLib.mrml.placing import Later
+from MSKFusionLib.mrml.point_placing import PointPlacing
 from MSKFusionLib.translation import tr as _
 
 from ..anatomy.limb_landmarks import spoken

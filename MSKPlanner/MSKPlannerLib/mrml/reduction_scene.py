@@ -13,6 +13,7 @@ from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, add_folder, module_logic, place_under, put_in_folder
 
+from ..colours import FRAGMENT_COLOURS
 from ..osteotomy.reduction import ReducedFragment, Reduction
 from ..osteotomy.reduction_path import FragmentPath, in_order
 from .item_nodes import with_normals
@@ -20,16 +21,6 @@ from .item_nodes import with_normals
 #: Frames of one fragment's way at most: a way of half millimetres has more poses than anybody sees.
 _FRAMES = 80
 _PLAYED_PER_S = 20.0
-#: Okabe and Ito's palette; the fragment that stays is bone.
-_COLOURS = (
-    (0.9, 0.86, 0.75),
-    (0.0, 0.45, 0.7),
-    (0.84, 0.37, 0.0),
-    (0.0, 0.62, 0.45),
-    (0.8, 0.47, 0.65),
-    (0.94, 0.89, 0.26),
-    (0.34, 0.71, 0.91),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +85,7 @@ def reduction_to_scene(scene: Any, plan: Reduction, paths: Mapping[str, Fragment
     frames = timeline(plan, paths)
     models, motions, sequences = {}, {}, {}
     for n, fragment in enumerate(plan.fragments):
-        models[fragment.name] = _model(scene, folder, fragment, _COLOURS[n % len(_COLOURS)])
+        models[fragment.name] = _model(scene, folder, fragment, FRAGMENT_COLOURS[n % len(FRAGMENT_COLOURS)])
     healthy = scene.AddNewNodeByClass("vtkMRMLModelNode", "healthy side, mirrored")
     healthy.SetAndObservePolyData(with_normals(plan.template, None))
     healthy.CreateDefaultDisplayNodes()

@@ -16,7 +16,8 @@ from MSKFusionLib.volume import Volume
 from ...anatomy.pelvic_bones import label_hole
 from ...anatomy.proximal_femur import ProximalFemur, proximal_femur
 from ...bone.depth_field import DepthField
-from ...bone.joined import Region, joined_field
+from ...bone.joined import joined_field
+from ...bone.region import Region
 from ...bone.smooth_bone import SmoothBone
 from ...bone.surface import surface_of_depth
 from ...plan import Screw

@@ -11,7 +11,8 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, unit
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from ...bone.joined import Region, joined_field
+from ...bone.joined import joined_field
+from ...bone.region import Region
 from ..corridor import LineFamily
 from .description import FREE_FAMILY, Site
 from .plan_corridor import PlannedCorridor, plan_in

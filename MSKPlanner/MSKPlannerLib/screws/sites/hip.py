@@ -15,7 +15,8 @@ from MSKFusionLib.segmentation.labels import Segmentation
 
 from ...anatomy.pelvis import HIPS, SACRUM
 from ...anatomy.pelvis_landmarks import PelvicPlaces
-from ...bone.joined import Region, joined_field
+from ...bone.joined import joined_field
+from ...bone.region import Region
 from ..corridor import Approach, LineFamily
 from .description import HIP_FAMILY, Site, load_site
 from .plan_corridor import PlannedCorridor, plan_in

@@ -12,7 +12,8 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, transform
 from MSKFusionLib.segmentation.labels import Segmentation
 from MSKFusionLib.volume import Volume
 
-from ...bone.joined import Region, joined_field
+from ...bone.joined import joined_field
+from ...bone.region import Region
 from ...plan import Screw
 from ..corridor import LineFamily
 from ..error_budget import ErrorBudget

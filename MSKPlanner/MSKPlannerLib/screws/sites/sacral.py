@@ -15,7 +15,8 @@ from MSKFusionLib.segmentation.labels import Segmentation
 
 from ...anatomy.pelvis import HIPS, SACRUM, SacralFrame, displacement_mm
 from ...bone.depth_field import DepthField
-from ...bone.joined import Region, joined_field, kept_away
+from ...bone.joined import joined_field, kept_away
+from ...bone.region import Region
 from ..corridor import LineFamily
 from .description import SACRAL_FAMILIES, Site
 

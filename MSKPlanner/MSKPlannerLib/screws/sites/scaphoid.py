@@ -15,7 +15,8 @@ from MSKFusionLib.volume import Volume
 from ...anatomy.pelvic_bones import label_hole
 from ...anatomy.scaphoid import ScaphoidAxis, scaphoid_axis
 from ...bone.depth_field import DepthField
-from ...bone.joined import Region, joined_field
+from ...bone.joined import joined_field
+from ...bone.region import Region
 from ...plan import Screw
 from ..corridor import Corridor, LineFamily, polished_corridor, widest_corridor
 from ..error_budget import ErrorBudget
