@@ -13,6 +13,8 @@ from ..mesh import IntArray, Mesh, merge_vertices
 
 #: Corners nearer than this along an edge become one: single precision keeps no triangle between them.
 _SHORT_EDGE_MM = 2e-4
+#: A needle that cannot be flipped away loses its shortest edge where that is shorter than this.
+_NEEDLE_MM = 5e-3
 #: A triangle lower than this is degenerate: it has no direction in single precision.
 LEAST_HEIGHT_MM = 1e-5
 
@@ -104,7 +106,11 @@ def without_short_edges(mesh: Mesh, length_mm: float) -> Mesh:
     """Return a mesh whose corners nearer than `length_mm` along an edge are one; triangles that vanish go."""
     edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
     ends = mesh.vertices_ras[edges]
-    short = edges[np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) < length_mm]
+    return _with_ends_joined(mesh, edges[np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1) < length_mm])
+
+
+def _with_ends_joined(mesh: Mesh, short: IntArray) -> Mesh:
+    """Return a mesh in which the corners of some edges (N, 2) are one."""
     into = np.arange(len(mesh.vertices_ras))
     for _ in range(len(short) + 1):
         before = into.copy()
@@ -128,7 +134,8 @@ def heights_mm(mesh: Mesh) -> FloatArray:
 def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
     """Return a closed mesh with triangles lower than `height_mm` turned away by flipping their longest edge.
 
-    The surface moves by less than that height. A triangle whose flip would make an edge twice is left.
+    The surface moves by less than that height. A triangle is left whose flip would make an edge twice, or another triangle
+    as low: two beside each other would be flipped to and fro.
     """
     faces = mesh.faces.copy()
     for _ in range(4):
@@ -139,11 +146,21 @@ def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
         if not len(flat):
             break
         for face in flat:
-            _flip_longest_edge(faces, int(face), int(sides[face].argmax()))
+            _flip_longest_edge(mesh.vertices_ras, faces, int(face), int(sides[face].argmax()))
     return Mesh(mesh.vertices_ras, faces)
 
 
-def _flip_longest_edge(faces: IntArray, face: int, side: int) -> None:
+def without_needles(mesh: Mesh, height_mm: float, length_mm: float) -> Mesh:
+    """Return a mesh in which triangles lower than `height_mm` whose shortest edge is shorter than `length_mm` have lost that edge."""
+    needles = mesh.faces[heights_mm(mesh) < height_mm]
+    t = mesh.vertices_ras[needles]
+    sides = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2)
+    rows, first = np.arange(len(needles)), sides.argmin(axis=1)
+    ends = np.stack([needles[rows, first], needles[rows, (first + 1) % 3]], axis=1)
+    return _with_ends_joined(mesh, ends[sides.min(axis=1) < length_mm])
+
+
+def _flip_longest_edge(vertices_ras: FloatArray, faces: IntArray, face: int, side: int) -> None:
     a, b, c = (int(faces[face, (side + k) % 3]) for k in range(3))
     across = np.flatnonzero((faces == a).any(axis=1) & (faces == b).any(axis=1))
     across = across[across != face]
@@ -153,7 +170,9 @@ def _flip_longest_edge(faces: IntArray, face: int, side: int) -> None:
     d = int(next(v for v in faces[other] if v not in (a, b)))
     if d == c or ((faces == c).any(axis=1) & (faces == d).any(axis=1)).any():
         return
-    faces[face], faces[other] = (a, d, c), (d, b, c)
+    flipped = np.array([(a, d, c), (d, b, c)])
+    if heights_mm(Mesh(vertices_ras, flipped)).min() > heights_mm(Mesh(vertices_ras, faces[[face, other]])).min():
+        faces[face], faces[other] = flipped
 
 
 def printable(solid: Any, what: str) -> Mesh:
@@ -171,6 +190,8 @@ def printable(solid: Any, what: str) -> Mesh:
         joined = without_short_edges(rounded, _SHORT_EDGE_MM)
         # Corners of a narrow neck made one would leave an edge of four triangles: then the short edges stay.
         kept = without_slivers(joined if joined.is_closed else rounded, 2 * LEAST_HEIGHT_MM)
+        shorter = without_needles(kept, 2 * LEAST_HEIGHT_MM, _NEEDLE_MM)
+        kept = shorter if shorter.is_closed else kept
         if kept.is_closed and (heights_mm(kept) >= LEAST_HEIGHT_MM).all():
             return kept
         # A needle that cannot be turned away goes with the next larger detail; where none helps, the checks tell of it.
