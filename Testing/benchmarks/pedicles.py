@@ -38,9 +38,10 @@ from MSKPlannerLib.screws import pedicle as planner
 from MSKPlannerLib.screws.corridor import widest_corridor
 from MSKPlannerLib.screws.implants import ImplantTable, load_implants
 from MSKPlannerLib.screws.options import ScrewOptions
-from MSKPlannerLib.screws.pedicle_ways import WAYS, direction_limits
+from MSKPlannerLib.screws.pedicle_ways import WAYS
 from MSKPlannerLib.screws.prepared import prepare_level
 from MSKPlannerLib.screws.safety import gertzbein_robbins_grade, screw_clearance_mm
+from MSKPlannerLib.screws.way_limits import direction_limits
 from MSKPlannerLib.truth import TrueScrew, compare
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -113,6 +113,7 @@ def test_no_patient_name_and_no_path_is_in_the_scene(planned):
     assert str(out.parent) not in scene
 
 
+@pytest.mark.slow  # screws and guides planned twice are compared in Testing/core by default
 def test_the_same_input_gives_the_same_plan(mskplanner, planned, case_folder, tmp_path):
     """Planning again on the segmentation that was found gives the same screws, to the last digit that matters."""
     _, out = planned

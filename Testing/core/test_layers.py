@@ -136,3 +136,13 @@ def test_only_the_module_files_import_qt():
     for path in (*PACKAGES["MSKFusionLib"].parent.glob("*.py"), *PACKAGES["MSKPlannerLib"].parent.glob("*.py")):
         imports = _imports(path.stem, path)
         assert path in MODULE_FILES or not (_brings(imports, "qt") or _brings(imports, "ctk")), path.name
+
+
+def test_the_command_line_starts_without_what_only_its_commands_need():
+    """The parser of every command, which each call builds, brings in no image, mesh or array package."""
+    code = (
+        "import sys; from MSKPlannerLib.cli.arguments import build_parser; build_parser(); "
+        "print(*sorted({'numpy', 'scipy', 'SimpleITK', 'vtk', 'vtkmodules'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

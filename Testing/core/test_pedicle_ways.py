@@ -19,9 +19,10 @@ from MSKPlannerLib.plan_file import plan_from_json, plan_to_json
 from MSKPlannerLib.screws.corridor import line_clearance_mm, widest_corridor
 from MSKPlannerLib.screws.options import ScrewOptions, with_trajectory
 from MSKPlannerLib.screws.pedicle import pedicle_lines, plan_levels, plan_vertebra
-from MSKPlannerLib.screws.pedicle_ways import CORTICAL, WAYS, direction_limits, implants_for
+from MSKPlannerLib.screws.pedicle_ways import CORTICAL, WAYS
 from MSKPlannerLib.screws.prepared import prepare_level
 from MSKPlannerLib.screws.safety import assess_screw
+from MSKPlannerLib.screws.way_limits import direction_limits, implants_for
 
 LEVEL = "L4"
 SIGNS = {"left": -1, "right": 1}

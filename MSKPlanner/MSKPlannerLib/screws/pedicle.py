@@ -24,9 +24,10 @@ from .describe import CORRIDOR_BACK_MM, PedicleSide, described, of_less_risk
 from .error_budget import load_error_budget
 from .implants import ImplantTable
 from .options import ScrewOptions
-from .pedicle_ways import WAYS, DirectionLimits, direction_limits, implants_for
+from .pedicle_ways import WAYS
 from .prepared import prepare_level
 from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
+from .way_limits import DirectionLimits, direction_limits, implants_for
 
 #: Where the sides lie along the vertebra's x.
 _SIDES = {"left": -1.0, "right": 1.0}
