@@ -127,6 +127,7 @@ def test_the_same_input_gives_the_same_plan(mskplanner, planned, case_folder, tm
         assert np.allclose(a.tip_ras, b.tip_ras, atol=1e-6)
 
 
+@pytest.mark.slow  # a guide that follows its plan is checked in Testing/core by default
 def test_guides_follow_a_plan(mskplanner, planned, tmp_path):
     _, out = planned
     level = read_plan(out).guides[0].level

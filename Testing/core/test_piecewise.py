@@ -81,6 +81,7 @@ def test_a_bone_outside_the_mr_is_not_guessed(bent, piecewise):
         assert "the MR shows" in bone.reasons[0]
 
 
+@pytest.mark.slow
 def test_the_mr_may_be_the_fixed_image(bent, rigid, piecewise):
     turned = RegistrationResult(
         rigid.method,

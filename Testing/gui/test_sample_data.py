@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.helpers import replace_function
 from MSKFusionLib.mrml import sample_data
-from MSKFusionLib.phantom import PatientOptions
 
 
 class Register:
@@ -46,9 +46,8 @@ def test_samples_are_offered_when_slicer_has_started(registered):
     assert list(registered.sources) == [s.name for s in sample_data.SAMPLES]
 
 
-def test_a_sample_is_chosen_by_the_panels(registered, session, monkeypatch):
-    small = PatientOptions.small(seed=1)
-    monkeypatch.setattr(sample_data, "PatientOptions", lambda seed: small)
+def test_a_sample_is_chosen_by_the_panels(registered, session, small_patient, monkeypatch):
+    replace_function(monkeypatch, "MSKFusionLib.mrml.sample_data.generate_patient", lambda *_: small_patient)
     for _category, load in registered.sources.values():
         load(None)
     fusion, planner = session.open_panel("MSKFusion"), session.open_panel("MSKPlanner")
