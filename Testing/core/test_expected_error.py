@@ -71,6 +71,9 @@ def test_a_symmetric_pair_whose_parts_disagree_is_of_two_people():
         assert "two people" in reasons[0]
         # The least symmetric pair of two people that nothing else gave away, in the benchmark.
         assert judge(replace(two, mirror_share=0.94), bones_move=bones_move)[0] is Verdict.REJECTED
+    # Two people there whom nothing else gave away, and the head whose MR is distorted, which is right.
+    assert judge(replace(GOOD, mirror_share=0.889, bend_mm=1.67))[0] is Verdict.REJECTED
+    assert judge(replace(GOOD, mirror_share=0.83, bend_mm=1.77))[0] is Verdict.ACCEPTED
     # The most symmetric person in two postures, there.
     posture = replace(GOOD, bend_mm=MOST_BEND_MM + 1.0, mirror_share=0.88)
     verdict, _, expected_mm = judge(posture, bones_move=True)
