@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from MSKFusionLib.errors import InputError, ProcessingError
@@ -35,8 +34,8 @@ from .records import (
     guide_inputs,
     labels_sha256,
     missing_guide,
+    new_plan,
     plan_id,
-    software_versions,
 )
 from .screws.beside import with_neighbours
 from .screws.construct import constructs_of
@@ -152,12 +151,8 @@ def _document(
 ) -> Plan:
     inputs = tuple(describe_input(role, v) for role, v in (("ct", ct), ("mr", mr)) if v is not None)
     segmentation = describe_segmentation(bones)
-    return Plan(
-        plan_id=plan_id(inputs, segmentation),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=inputs,
-        parameters=describe_options(asked),
+    return replace(
+        new_plan(plan_id(inputs, segmentation), inputs, describe_options(asked)),
         registration=None if registration is None else describe_registration(registration),
         segmentation=segmentation,
         screws=screws,

@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import PurePath
 from typing import Any
@@ -28,9 +29,9 @@ from .guides.pin_guide import PinGuide
 from .guides.recipe import mesh_sha256, moved_by, recipe_of
 from .guides.skin_frame import SkinFrame
 from .guides.sleeve import Sleeve
-from .mesh import body_labels
+from .mesh import Mesh, body_labels
 from .osteotomy.drill_first import PlannedHole
-from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Point, Screw
+from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
 from .plan_osteotomy import Osteotomy
 
 
@@ -59,6 +60,27 @@ def describe_input(role: str, volume: Volume) -> dict[str, Any]:
         "ijk_to_ras": volume.ijk_to_ras.tolist(),
         "steps": list(volume.provenance.steps),
     }
+
+
+def describe_surface(role: str, mesh: Mesh) -> dict[str, Any]:
+    """Return what the document says of a surface that was planned on."""
+    return {"role": role, "mesh_sha256": mesh_sha256(mesh), "triangles": len(mesh.faces)}
+
+
+def new_plan(name: str, inputs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Plan:
+    """Return a plan of now and of this software with nothing in it yet.
+
+    Parameters
+    ----------
+    name
+        Its `plan_id`.
+    inputs
+        As `describe_input` and `describe_surface` give them.
+    parameters
+        What was asked.
+    """
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Plan(name, created, _software_versions(), inputs=tuple(inputs), parameters=dict(parameters))
 
 
 def describe_registration(result: RegistrationResult) -> dict[str, Any]:
@@ -358,7 +380,7 @@ def missing_guide(
     )
 
 
-def software_versions() -> dict[str, str]:
+def _software_versions() -> dict[str, str]:
     """Return the versions that a plan rests on."""
     names = ("slicer-core", "SimpleITK", "vtk", "numpy", "scipy", "manifold3d", "trimesh", "pydicom")
     found = {"mskplanner": __version__, "python": platform.python_version()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
@@ -31,10 +30,10 @@ from ..osteotomy.drill_first import (
 from ..osteotomy.planned import with_files
 from ..output_folder import check_output
 from ..pipeline import rejections
-from ..plan import GuideCut, Plan, Point
+from ..plan import GuideCut, Point
 from ..plan_file import read_plan
 from ..plan_osteotomy import Osteotomy
-from ..records import describe_cutting_guide, describe_reduction_guide, software_versions
+from ..records import describe_cutting_guide, describe_reduction_guide, describe_surface, new_plan
 from .pinguide import inputs_of
 from .sites import parse_numbers
 from .write_guides import Written, write_guides
@@ -80,12 +79,8 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     asked = {"label": args.label, "approach_ras": list(approach), "preset": Path(args.preset).name}
     guides = tuple(g for g, *_ in made)
     reasons = tuple(rejections(guides))
-    plan = Plan(
-        plan_id=f"plan-{sha[:6]}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=({"role": "bone", "mesh_sha256": sha, "triangles": len(bone.faces)},),
-        parameters={"cutting_guide": asked},
+    plan = replace(
+        new_plan(f"plan-{inputs['bone'][:6]}", [describe_surface("bone", bone)], {"cutting_guide": asked}),
         guides=guides,
         osteotomies=() if osteotomy is None else (with_files(osteotomy, {}),),
         verdict=Verdict.REJECTED if reasons else Verdict.ACCEPTED,

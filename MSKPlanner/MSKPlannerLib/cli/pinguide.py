@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
@@ -21,7 +20,7 @@ from ..mesh import Mesh
 from ..output_folder import check_output
 from ..plan import GuideScrew, Plan, Point, Screw
 from ..plan_file import read_plan
-from ..records import describe_pin_guide, software_versions
+from ..records import describe_pin_guide, describe_surface, new_plan
 from .sites import parse_numbers
 from .surface_input import read_surfaces
 from .write_guides import write_guides
@@ -67,14 +66,9 @@ def pinguide(args: argparse.Namespace, progress: Progress) -> int:
 
 def plan_of_bone(name: str, bone: Mesh, args: argparse.Namespace) -> Plan:
     """Return a plan without anything on the surface of a bone."""
-    sha = mesh_sha256(bone)
-    return Plan(
-        plan_id=f"plan-{sha[:6]}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=({"role": "bone", "name": name, "mesh_sha256": sha, "triangles": len(bone.faces)},),
-        parameters={"guide": {"label": args.label, "preset": Path(args.preset).name}},
-    )
+    described = describe_surface("bone", bone) | {"name": name}
+    asked = {"label": args.label, "preset": Path(args.preset).name}
+    return new_plan(f"plan-{described['mesh_sha256'][:6]}", [described], {"guide": asked})
 
 
 def inputs_of(bone: Mesh, neighbours: list[Mesh]) -> dict[str, str]:

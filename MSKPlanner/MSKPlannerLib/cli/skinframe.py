@@ -6,7 +6,6 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,9 @@ from ..output_folder import check_output, output_folder
 from ..percutaneous.bone_on_way import bone_on_way
 from ..percutaneous.skin import Skin, find_skin
 from ..percutaneous.skin_surface import skin_entry_ras, skin_surface
-from ..plan import Plan, Point, Screw
+from ..plan import Point, Screw
 from ..plan_file import plan_to_json, read_plan
-from ..records import describe_input, describe_skin_frame, software_versions
+from ..records import describe_input, describe_skin_frame, new_plan
 from .commands import plan_result
 from .console import say
 from .pinguide import screws_of_plan
@@ -75,12 +74,9 @@ def skinframe(args: argparse.Namespace, progress: Progress) -> int:
         frame = _with_bone_on_ways(frame, screws, args.plan)
     inputs = {"image": str(described["voxels_sha256"])}
     guide = describe_skin_frame(f"{args.label} skin frame", args.label, frame, inputs, screws)
-    plan = Plan(
-        plan_id=f"plan-{inputs['image'][:6]}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=(described,),
-        parameters={"skin_frame": {"label": args.label, "preset": Path(args.preset).name}},
+    asked = {"label": args.label, "preset": Path(args.preset).name}
+    plan = replace(
+        new_plan(f"plan-{inputs['image'][:6]}", [described], {"skin_frame": asked}),
         screws=screws,
         guides=(guide,),
         verdict=guide.verdict,

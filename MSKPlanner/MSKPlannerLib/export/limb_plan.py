@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.segmentation import Segmentation
 
 from ..anatomy.leg import LegPoints
-from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
 from ..osteotomy.cut_risks import with_structures
 from ..osteotomy.planned import AskedCut, limb_record, plan_cuts, with_files
 from ..pipeline import rejections
 from ..plan import Plan
-from ..records import software_versions
+from ..records import describe_surface, new_plan
 from .mesh_files import write_stl
 
 
@@ -56,16 +55,11 @@ def limb_plan(
         if segmentation is not None:
             record = with_structures(record, bones[record.bone], segmentation)
         osteotomies.append(record)
-    hashes = {name: mesh_sha256(mesh) for name, mesh in bones.items()}
+    inputs = [describe_surface(name, mesh) for name, mesh in bones.items()]
+    plan_id = f"plan-{''.join(i['mesh_sha256'][:3] for i in inputs)}"
     why = tuple(dict.fromkeys((*reasons, *rejections(osteotomies))))
-    plan = Plan(
-        plan_id=f"plan-{''.join(h[:3] for h in hashes.values())}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=tuple(
-            {"role": name, "mesh_sha256": hashes[name], "triangles": len(mesh.faces)} for name, mesh in bones.items()
-        ),
-        parameters={"limb": dict(parameters)},
+    plan = replace(
+        new_plan(plan_id, inputs, {"limb": dict(parameters)}),
         osteotomies=tuple(osteotomies),
         limb=limb,
         verdict=Verdict.REJECTED if why else Verdict.ACCEPTED,

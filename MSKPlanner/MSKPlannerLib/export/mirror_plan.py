@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 
 from MSKFusionLib.frames import rigid
 from MSKFusionLib.registration.result import Verdict
 
-from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
 from ..osteotomy.cut_shape import CutKind, CutShape
 from ..osteotomy.healthy_side import OBLIQUE_DEG, HealthySide
 from ..osteotomy.planned import AskedCut, plan_cuts, with_files
 from ..plan import Plan
-from ..records import software_versions
+from ..records import describe_surface, new_plan
 
 #: What one cut cannot mend is said from here on, mm.
 _GAP_MM = 0.5
@@ -53,13 +51,10 @@ def mirror_plan(
     reasons = (*made.record.reasons, *result.reasons)
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
     record = replace(with_files(made.record, files), notes=tuple(notes), reasons=reasons, verdict=verdict)
-    digest = mesh_sha256(bone)
-    plan = Plan(
-        plan_id=f"plan-{digest[:12]}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=({"role": "bone", "mesh_sha256": digest, "triangles": len(bone.faces)},),
-        parameters={"mirror": {"level_ras": np.asarray(result.level_ras).tolist(), "kerf_mm": kerf_mm}},
+    described = describe_surface("bone", bone)
+    asked = {"level_ras": np.asarray(result.level_ras).tolist(), "kerf_mm": kerf_mm}
+    plan = replace(
+        new_plan(f"plan-{described['mesh_sha256'][:12]}", [described], {"mirror": asked}),
         osteotomies=(record,),
         verdict=verdict,
         reasons=tuple(f"{record.name}: {r}" for r in reasons),

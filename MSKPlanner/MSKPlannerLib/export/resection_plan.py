@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
-from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
 from ..pipeline import rejections
 from ..plan import Plan
 from ..plan_resection import ResectionRecord
-from ..records import software_versions
+from ..records import describe_surface, new_plan
 
 
 def resection_plan(record: ResectionRecord, inputs: Mapping[str, Mesh], parameters: Mapping[str, Any]) -> Plan:
@@ -24,15 +23,10 @@ def resection_plan(record: ResectionRecord, inputs: Mapping[str, Mesh], paramete
     parameters
         What was asked.
     """
-    hashes = {name: mesh_sha256(mesh) for name, mesh in inputs.items()}
-    return Plan(
-        plan_id=f"plan-{''.join(h[:6] for h in hashes.values())}",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        software=software_versions(),
-        inputs=tuple(
-            {"role": name, "mesh_sha256": hashes[name], "triangles": len(mesh.faces)} for name, mesh in inputs.items()
-        ),
-        parameters={"resection": dict(parameters)},
+    described = [describe_surface(name, mesh) for name, mesh in inputs.items()]
+    plan_id = f"plan-{''.join(d['mesh_sha256'][:6] for d in described)}"
+    return replace(
+        new_plan(plan_id, described, {"resection": dict(parameters)}),
         resections=(record,),
         verdict=record.verdict,
         reasons=tuple(rejections([record])),
