@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from quick_planner import (  # noqa: F401  used by their names
 )
 
 from harness.helpers import nodes_of_class, replace_function
+from harness.monkey import Monkey
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.anatomy.limb_landmarks import POINTS
 from MSKPlannerLib.editing.up_to_date import out_of_date
@@ -34,16 +34,15 @@ from MSKPlannerLib.osteotomy.planned import asked_of
 ACTIONS = 200
 
 
-class Monkey:
+class PlannerMonkey(Monkey):
     """Presses and drags at random, and looks after every action whether panel, plan and scene still say the same."""
 
     def __init__(self, session, panel, seed, folder):
-        self.session, self.panel, self.random, self.folder = session, panel, random.Random(seed), folder
-        self.done: list[str] = []
-        self.steps = 0
+        super().__init__(session, panel, seed)
+        self.folder = folder
 
-    def act(self):
-        chances = {
+    def chances(self):
+        return {
             self.drag: 6,
             self.move: 4,
             self.size: 4,
@@ -78,11 +77,6 @@ class Monkey:
             self.place_landmark: 2,
             self.forget_landmark: 1,
         }
-        action = self.random.choices(list(chances), list(chances.values()))[0]
-        self.done.append(action.__name__)
-        action()
-        self.session.application.processEvents()
-        self.check()
 
     def check(self):
         logic, table = self.panel.logic, self.panel.ui.screwsTable
@@ -360,7 +354,7 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypa
     arrange_slice_views(session.scene, inputs[0], None, np.zeros(3))
     panel = session.open_panel("MSKPlanner")
     panel.ui.planButton.click()
-    monkey = Monkey(session, panel, seed, tmp_path)
+    monkey = PlannerMonkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]
@@ -391,7 +385,7 @@ def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeyp
     monkeypatch.setitem(globals(), "add_inputs", add_leg)
     add_leg(session.scene)
     panel = session.open_panel("MSKPlanner")
-    monkey = Monkey(session, panel, seed, tmp_path)
+    monkey = PlannerMonkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]

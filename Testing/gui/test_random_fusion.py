@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import pytest
 import vtk
 
 from harness.helpers import nodes_of_class, replace_function, small_volume
+from harness.monkey import Monkey
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, volume_to_node
@@ -45,15 +44,11 @@ def quick(monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct)
 
 
-class Monkey:
+class FusionMonkey(Monkey):
     """Presses and moves at random, and looks after every action whether panel and scene still fit."""
 
-    def __init__(self, session, panel, seed):
-        self.session, self.panel, self.random = session, panel, random.Random(seed)
-        self.done: list[str] = []
-
-    def act(self):
-        chances = {
+    def chances(self):
+        return {
             self.press: 10,
             self.look: 4,
             self.slide: 3,
@@ -67,11 +62,6 @@ class Monkey:
             self.leave: 1,
             self.close_scene: 0.4,
         }
-        action = self.random.choices(list(chances), list(chances.values()))[0]
-        self.done.append(action.__name__)
-        action()
-        self.session.application.processEvents()
-        self.check()
 
     def check(self):
         scene, panel = self.session.scene, self.panel
@@ -181,7 +171,7 @@ def test_random_actions_in_fusion(session, quick, seed, monkeypatch):
     raised = []
     monkeypatch.setattr("sys.excepthook", lambda kind, error, trace: raised.append(error))
     panel = session.open_panel("MSKFusion")
-    monkey = Monkey(session, panel, seed)
+    monkey = FusionMonkey(session, panel, seed)
     monkey.images()
     for number in range(ACTIONS):
         monkey.act()

@@ -15,7 +15,7 @@ from ..registration.result import RegistrationResult
 from ..segmentation import LevelHint, mr
 from ..segmentation.labels import Segmentation
 from ..translation import tr as _
-from ..volume import Modality, Volume
+from ..volume import Modality
 from .place_pair import place_pair
 from .point_lists import landmark_pairs
 from .segmentations import node_to_segmentation, segmentation_to_node
@@ -104,11 +104,7 @@ def segment_ct(
     MSKError
         What is wrong with the input, or that no network was given.
     """
-    ct = node_to_volume(node)
-    if network is None:
-        found = call(segmentation.segment_bones_ct, ct, level_hint=hint, progress=progress)
-    else:
-        found = _by_network(ct, network, call, progress)
+    found = _found(node, segmentation.segment_bones_ct, hint, network, call, progress)
     return _added(node, found, "bones", progress), found
 
 
@@ -121,18 +117,28 @@ def segment_mr(
     progress: Progress = no_progress,
 ) -> tuple[Any, Segmentation]:
     """Segment vertebral bodies, discs and canal of an MR, or what a network knows; see `segment_ct`."""
-    image = node_to_volume(node)
-    if network is None:
-        found = call(mr.segment_spine_mr, image, level_hint=hint, progress=progress)
-    else:
-        found = _by_network(image, network, call, progress)
+    found = _found(node, mr.segment_spine_mr, hint, network, call, progress)
     return _added(node, found, "spine", progress), found
 
 
-def _by_network(image: Volume, network: str, call: Call, progress: Progress) -> Any:
-    if network in ("", "."):
+def _found(
+    node: Any,
+    rules: Callable[..., Segmentation],
+    hint: LevelHint | None,
+    network: str | None,
+    call: Call,
+    progress: Progress,
+) -> Segmentation:
+    """Return what rules find in an image, or a network where one is given."""
+    image = node_to_volume(node)
+    found: Segmentation
+    if network is None:
+        found = call(rules, image, level_hint=hint, progress=progress)
+    elif network in ("", "."):
         raise InputError("no network is chosen", "Give its folder or file, or let the rules find the bones.")
-    return call(networks.segment_with_network, image, network, progress=progress)
+    else:
+        found = call(networks.segment_with_network, image, network, progress=progress)
+    return found
 
 
 def _added(image_node: Any, found: Segmentation, what: str, progress: Progress) -> Any:
