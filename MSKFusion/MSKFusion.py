@@ -3,7 +3,6 @@
 A thin shell: the panel and the scene are here, the work is in `MSKFusionLib`.
 """
 
-import enum
 import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -28,55 +27,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from MSKFusionLib.fusion_choices import LEVELS, NO_LEVEL, Engine, LevelPlace, RegistrationMethod
 from MSKFusionLib.panel import JobArea
-
-#: What the list of levels shows where the user knows no name.
-NO_LEVEL = "none, number them"
-LEVELS = [
-    NO_LEVEL,
-    *(f"C{n}" for n in range(1, 8)),
-    *(f"T{n}" for n in range(1, 13)),
-    *(f"L{n}" for n in range(1, 7)),
-    "S1",
-]
-
-
-class LevelPlace(enum.Enum):
-    """Which of the vertebrae in view the known one is."""
-
-    LOWEST = "lowest"
-    HIGHEST = "highest"
-
-    def label(self) -> str:
-        """Return what the list shows."""
-        return {"LOWEST": _("lowest wholly in view"), "HIGHEST": _("highest wholly in view")}[self.name]
-
-
-class RegistrationMethod(enum.Enum):
-    """What may move on its own."""
-
-    RIGID = "rigid"
-    PIECEWISE = "piecewise"
-
-    def label(self) -> str:
-        """Return what the list shows."""
-        return {"RIGID": _("all bones as one"), "PIECEWISE": _("bone by bone")}[self.name]
-
-
-class Engine(enum.Enum):
-    """What finds bones and tissue."""
-
-    RULES = "rules"
-    TOTALSEGMENTATOR = "totalsegmentator"
-    FOLDER = "folder"
-
-    def label(self) -> str:
-        """Return what the list shows."""
-        return {
-            "RULES": _("rules, no network"),
-            "TOTALSEGMENTATOR": _("TotalSegmentator"),
-            "FOLDER": _("a network of mine"),
-        }[self.name]
 
 
 class MSKFusion(ScriptedLoadableModule):
@@ -108,6 +60,7 @@ class MSKFusionParameterNode:
     mrLandmarks: vtkMRMLMarkupsFiducialNode
     engine: Engine = Engine.RULES
     networkPath: pathlib.Path
+    mrSegmentation: vtkMRMLSegmentationNode
 
 
 class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -122,7 +75,6 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # What the verdicts on show belong to; another choice of images makes them stale.
         self._registered: tuple[Any, ...] = ()
         self._segmented: tuple[Any, ...] = ()
-        self._segmentedMr: tuple[Any, ...] = ()
 
     def setup(self) -> None:
         """Build the panel from its .ui file and connect it."""
@@ -130,6 +82,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MSKFusionLib.check_area import CheckArea
         from MSKFusionLib.mrml.point_placing import PointPlacing
         from MSKFusionLib.mrml.registration_check import RegistrationCheck
+        from MSKFusionLib.tissue_area import LabelWork, TissueArea
 
         ScriptedLoadableModuleWidget.setup(self)
         panel = slicer.util.loadUI(self.resourcePath("UI/MSKFusion.ui"))
@@ -143,14 +96,26 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.job = JobArea(self.ui, slicer.app.processEvents)
         self.check = RegistrationCheck(slicer.mrmlScene, self._inputs, self.onMoved)
         self.checkUi = self.addCheck()
-        self.checks = CheckArea(self.checkUi, self.check, self.onRegisterAgain)
+        self.checks = CheckArea(self.checkUi, self.check, self.onRegisterAgain, self.updateButtons)
         self.clicking = PointPlacing(slicer.mrmlScene, self.updateButtons, runLater)
+        self.pointing = PointPlacing(slicer.mrmlScene, self.updateButtons, runLater)
+        logic = self.logic
+        work = LabelWork(logic.segmentSpineMr, logic.segmentTissueMr, logic.segmentLesionMr, logic.joinLabels)
+        self.tissue = TissueArea(
+            self.ui,
+            work,
+            self.pointing,
+            self._run,
+            self._tissueInputs,
+            self.check.trusted,
+            self._showMrLabels,
+            self.clicking.stop,
+        )
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onSceneNodeRemoved)
         self.ui.registerButton.connect("clicked(bool)", self.onRegister)
         self.ui.segmentButton.connect("clicked(bool)", self.onSegment)
-        self.ui.segmentMrButton.connect("clicked(bool)", self.onSegmentMr)
         self.ui.cancelButton.connect("clicked(bool)", self.job.cancel)
         self.ui.clickLevelButton.connect("clicked(bool)", self.onClickLevel)
         self.ui.ctLandmarksWidget.connect("markupsNodeChanged()", self.onLandmarks)
@@ -170,11 +135,16 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def cleanup(self) -> None:
         """Let go of the scene."""
         self.job.cancel()
-        self.clicking.stop()
+        self.stopClicks()
         self.checks.stop()
         self.check.stop()
         self.setParameterNode(None)
         self.removeObservers()
+
+    def stopClicks(self) -> None:
+        """Wait for no click any longer."""
+        self.clicking.stop()
+        self.pointing.stop()
 
     def enter(self) -> None:
         """Make sure that there is a parameter node."""
@@ -182,7 +152,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self) -> None:
         """Stop following the parameter node while another module is shown."""
-        self.clicking.stop()
+        self.stopClicks()
         self.checks.stop()
         self.setParameterNode(None)
 
@@ -233,7 +203,8 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         ct, mr = (node.ctVolume, node.mrVolume) if node is not None else (None, None)
         both = ct is not None and mr is not None and ct is not mr
-        byBone = node is not None and node.registrationMethod is RegistrationMethod.PIECEWISE
+        method = RegistrationMethod.RIGID if node is None else node.registrationMethod
+        byBone = method.bone_by_bone
         bones = node.bonesSegmentation if node is not None else None
         self.ui.structureComboBox.enabled = byBone and bones is not None
         self.showStructures(bones)
@@ -242,6 +213,8 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             tip = _("Choose a CT and an MR first.")
         elif not self.ui.registerButton.enabled:
             tip = _("Choose the bones of the CT first; segment them below where there are none.")
+        elif method.soft_tissue:
+            tip = _("Place the bones, then bend what lies between them (needs PyTorch; takes about a minute).")
         elif byBone:
             tip = _("Find the motion of every bone between CT and MR, and what lies between them.")
         else:
@@ -252,12 +225,6 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             _("Find the bones in the CT, tell the vertebrae apart and name them.")
             if ct is not None
             else _("Choose a CT first.")
-        )
-        self.ui.segmentMrButton.enabled = mr is not None
-        self.ui.segmentMrButton.toolTip = (
-            _("Find vertebral bodies, discs and spinal canal in the MR.")
-            if mr is not None
-            else _("Choose an MR first.")
         )
         own = node is not None and node.engine is Engine.FOLDER
         for widget in (self.ui.networkLabel, self.ui.networkPathLineEdit):
@@ -272,10 +239,10 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             else _("Choose the known vertebra, and the bones of the CT, first.")
         )
         self.ui.placeComboBox.enabled = byRules and known
-        self.ui.segmentMrButton.text = _("Segment the spine in the &MR") if byRules else _("Segment the &MR")
         if node is not None:
             self.dropStaleVerdicts(ct, mr)
         self.checks.update()
+        self.tissue.update()
 
     def showStructures(self, bones: Any) -> None:
         """Offer the bones that the MR can be made to follow; the chosen one stays chosen."""
@@ -304,8 +271,9 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNode.mrLandmarks = self.ui.mrLandmarksWidget.currentNode()
 
     def onMoved(self) -> None:
-        """Say how far the MR was moved by hand."""
+        """Say how far the MR was moved by hand, and what that leaves possible."""
         self.checks.update()
+        self.tissue.update()
 
     def _inputs(self) -> tuple[Any, Any, Any]:
         node = self._parameterNode
@@ -319,9 +287,6 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._segmented != (ct,):
             self._segmented = ()
             self.ui.bonesLabel.text = _("No bones segmented yet.")
-        if self._segmentedMr != (mr,):
-            self._segmentedMr = ()
-            self.ui.mrSpineLabel.text = _("No MR segmented yet.")
 
     def onRegister(self) -> None:
         """Register the MR to the CT."""
@@ -340,16 +305,22 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         node = self._parameterNode
         fixed, moving, bones = self._inputs()
         points = (node.ctLandmarks, node.mrLandmarks)
-        byBone = node.registrationMethod is RegistrationMethod.PIECEWISE
+        method = node.registrationMethod
         bone = self.ui.structureComboBox.currentText if self.ui.structureComboBox.currentIndex > 0 else None
-        self.clicking.stop()
+        self.stopClicks()
 
         def work(report: Any) -> Any:
-            if byBone:
-                return self.logic.registerBoneByBone(
-                    fixed, moving, bones, report, startRas=startRas, landmarks=points, bone=bone
-                )
-            return self.logic.registerRigid(fixed, moving, report, startRas=startRas, landmarks=points)
+            return self.logic.register(
+                fixed,
+                moving,
+                report,
+                bonesNode=bones if method is not RegistrationMethod.RIGID else None,
+                boneByBone=method.bone_by_bone,
+                bone=bone if method.bone_by_bone else None,
+                softTissue=method.soft_tissue,
+                startRas=startRas,
+                landmarks=points,
+            )
 
         done = self._run(_("The registration failed."), work)
         if done is not None:
@@ -367,6 +338,7 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.clicking.active:
             self.clicking.stop()
             return
+        self.pointing.stop()
         node = self._parameterNode
         bones, level = node.bonesSegmentation, node.levelName
         self.clicking.start(level, lambda point: self.onLevelClicked(bones, level, point), bones)
@@ -402,22 +374,20 @@ class MSKFusionWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.bonesLabel.text = (bones_in_words if done[1].vertebrae else found_in_words)(done[1])
             self.ui.statusLabel.text = _("Done.")
 
-    def onSegmentMr(self) -> None:
-        """Segment the spine in the MR."""
-        from MSKFusionLib.fusion_texts import found_in_words
+    def _tissueInputs(self) -> Any:
+        from MSKFusionLib.tissue_area import TissueInputs
 
         node = self._parameterNode
-        mr, level, place, network = node.mrVolume, node.levelName, node.levelPlace, self._network()
-        done = self._run(
-            _("The segmentation failed."),
-            lambda report: self.logic.segmentSpineMr(
-                mr, None if level == NO_LEVEL else level, place.value, report, network=network
-            ),
+        if node is None:
+            return TissueInputs()
+        level = None if node.levelName == NO_LEVEL else (node.levelName, node.levelPlace.value)
+        return TissueInputs(
+            node.ctVolume, node.mrVolume, node.bonesSegmentation, node.mrSegmentation, level, self._network()
         )
-        if done is not None:
-            self._segmentedMr = (mr,)
-            self.ui.mrSpineLabel.text = found_in_words(done[1])
-            self.ui.statusLabel.text = _("Done.")
+
+    def _showMrLabels(self, labelsNode: Any) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.mrSegmentation = labelsNode
 
     def _network(self) -> str | None:
         """Return what network is chosen: its folder or file, its name, or None for the rules."""
@@ -457,12 +427,16 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         """Return the module's parameter node, typed."""
         return MSKFusionParameterNode(super().getParameterNode())
 
-    def registerRigid(
+    def register(
         self,
         fixedNode: vtkMRMLScalarVolumeNode,
         movingNode: vtkMRMLScalarVolumeNode,
         progress: Any = None,
         *,
+        bonesNode: vtkMRMLSegmentationNode | None = None,
+        boneByBone: bool = False,
+        bone: str | None = None,
+        softTissue: bool = False,
         startRas: Any = None,
         landmarks: tuple[Any, Any] = (None, None),
     ) -> tuple[vtkMRMLTransformNode, Any]:
@@ -470,6 +444,12 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
         Parameters
         ----------
+        bonesNode
+            A segmentation of the CT: the bones that move on their own (`boneByBone`), or that soft tissue bends around.
+        bone
+            The bone whose motion the whole moving image follows; None bends it from bone to bone.
+        softTissue
+            Bend what is not bone, too; needs PyTorch.
         startRas
             4x4 from the fixed node's own frame to the moving one's, from where the search begins.
         landmarks
@@ -478,8 +458,9 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         Returns
         -------
         transform node, registration result
-            The node holds fixed to moving as transform from parent. A rejected one is kept for looking at, says so in
-            its name, and moves nothing.
+            The node holds fixed to moving as transform from parent: a linear one where all moves as one, else a grid, beside
+            it a linear one for every bone that was placed. A rejected one is kept for looking at, says so in its name, and
+            moves nothing.
 
         Raises
         ------
@@ -492,43 +473,10 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         return register(
             fixedNode,
             movingNode,
-            start_ras=startRas,
-            landmarks=landmarks,
-            call=self.call,
-            progress=progress or no_progress,
-        )
-
-    def registerBoneByBone(
-        self,
-        fixedNode: vtkMRMLScalarVolumeNode,
-        movingNode: vtkMRMLScalarVolumeNode,
-        bonesNode: vtkMRMLSegmentationNode,
-        progress: Any = None,
-        *,
-        startRas: Any = None,
-        landmarks: tuple[Any, Any] = (None, None),
-        bone: str | None = None,
-    ) -> tuple[vtkMRMLTransformNode, Any]:
-        """Register each bone of `bonesNode`, a segmentation of the CT, on its own; see `registerRigid`.
-
-        Parameters
-        ----------
-        bone
-            The bone whose motion the whole moving image follows; None bends it from bone to bone.
-
-        Returns
-        -------
-        transform node, registration result
-            A grid transform; beside it there is a linear one for every bone that was placed. A linear one for one `bone`.
-        """
-        from MSKFusionLib.mrml.fusing import register
-        from MSKFusionLib.progress import no_progress
-
-        return register(
-            fixedNode,
-            movingNode,
             bones_node=bonesNode,
+            bone_by_bone=boneByBone,
             bone=bone,
+            soft_tissue=softTissue,
             start_ras=startRas,
             landmarks=landmarks,
             call=self.call,
@@ -596,6 +544,41 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
         hint = levelHint(levelName, levelPlace)
         return segment_mr(mrNode, hint, network=network, call=self.call, progress=progress or no_progress)
 
+    def segmentTissueMr(
+        self, mrNode: vtkMRMLScalarVolumeNode, labelsNode: Any = None, progress: Any = None
+    ) -> tuple[vtkMRMLSegmentationNode, Any]:
+        """Segment muscle and fat of an MR, added to `labelsNode` where it is given; see `MSKFusionLib.mrml.mr_labels`."""
+        from MSKFusionLib.mrml.mr_labels import segment_tissue
+        from MSKFusionLib.progress import no_progress
+
+        return segment_tissue(mrNode, labelsNode, call=self.call, progress=progress or no_progress)
+
+    def segmentLesionMr(
+        self, mrNode: vtkMRMLScalarVolumeNode, pointRas: Any, labelsNode: Any = None, progress: Any = None
+    ) -> tuple[vtkMRMLSegmentationNode, Any]:
+        """Segment the lesion at a point of the MR's own frame, added to `labelsNode` where it is given."""
+        from MSKFusionLib.mrml.mr_labels import segment_lesion
+        from MSKFusionLib.progress import no_progress
+
+        return segment_lesion(mrNode, pointRas, labelsNode, call=self.call, progress=progress or no_progress)
+
+    def joinLabels(
+        self,
+        ctNode: vtkMRMLScalarVolumeNode,
+        bonesNode: vtkMRMLSegmentationNode,
+        mrNode: vtkMRMLScalarVolumeNode,
+        labelsNode: vtkMRMLSegmentationNode,
+        result: Any,
+        progress: Any = None,
+    ) -> tuple[vtkMRMLSegmentationNode, Any]:
+        """Put the CT's bones and the MR's labels into one segmentation by a registration of the MR to the CT."""
+        from MSKFusionLib.mrml.mr_labels import join_labels
+        from MSKFusionLib.progress import no_progress
+
+        return join_labels(
+            ctNode, bonesNode, mrNode, labelsNode, result, call=self.call, progress=progress or no_progress
+        )
+
 
 def levelHint(levelName: str | None, levelPlace: str) -> Any:
     """Return the known vertebra as the library takes it; None where none is known."""
@@ -632,7 +615,7 @@ class MSKFusionTest(ScriptedLoadableModuleTest):
         mr = volume_to_node(slicer.mrmlScene, patient.mr_t1)
         logic = MSKFusionLogic()
         self.delayDisplay(_("Registering"))
-        node, result = logic.registerRigid(ct, mr)
+        node, result = logic.register(ct, mr)
         assert result.verdict.value == "accepted"
         places = np.array([patient.ct.centre_ras + offset for offset in (np.eye(3) * 40.0)])
         found = transform_points(node_to_rigid(node), places)

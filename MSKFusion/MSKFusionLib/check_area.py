@@ -69,10 +69,12 @@ class CheckArea:
         `acceptButton`, `rejectButton`, `decisionLabel`, `statusLabel`.
     again
         Registers from where the MR is now.
+    changed
+        Called after every press that can change where the MR lies; it is to call `update`.
     """
 
-    def __init__(self, ui: Any, checked: Checked, again: Callable[[], None]) -> None:
-        self._ui, self._checked = ui, checked
+    def __init__(self, ui: Any, checked: Checked, again: Callable[[], None], changed: Callable[[], None]) -> None:
+        self._ui, self._checked, self._changed = ui, checked, changed
         self._showing = False
         self._values = {Look.BLEND: 50.0, Look.CHECKERBOARD: 20.0, Look.ERROR: 50.0}
         for name in (
@@ -174,14 +176,14 @@ class CheckArea:
         if on and self.look is Look.CHECKERBOARD:  # squares do not follow the hand, layers do
             self._ui.lookComboBox.currentIndex = Look.BLEND.value
             self._on_look()
-        self.update()
+        self._changed()
 
     def _on_back(self) -> None:
         self.stop()
         self._checked.put_back()
-        self.update()
+        self._changed()
 
     def _decide(self, accepted: bool) -> None:
         self.stop()
         self._checked.decide(accepted)
-        self.update()
+        self._changed()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .label_fusion import CombinedLabels
 from .registration.landmarks import LandmarkPairs
 from .registration.result import RegistrationResult, Verdict
 from .segmentation.labels import Segmentation
@@ -46,3 +47,13 @@ def found_in_words(segmentation: Segmentation) -> str:
     """Return what was found in an MR, or by a network."""
     names = ", ".join(s.name for s in segmentation.segments)
     return " ".join([_("Found: {names}.").format(names=names), *(f"{note}." for note in segmentation.notes)])
+
+
+def joined_in_words(joined: CombinedLabels) -> str:
+    """Return what the bones of a CT and the labels of an MR have become, and where the two disagree."""
+    told = [str(d) for d in joined.disagreements]
+    lines = [_("In one: {names}.").format(names=", ".join(s.name for s in joined.segmentation.segments))]
+    lines += [f"{note}." for note in joined.segmentation.notes if note not in told]
+    if told:
+        lines.append(_("The two images disagree: {places}.").format(places="; ".join(told)))
+    return " ".join(lines)

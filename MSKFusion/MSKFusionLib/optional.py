@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from .errors import MissingComponentError
@@ -28,3 +29,15 @@ def load_optional(*names: str, missing: str) -> Any:
     except ImportError as error:
         raise MissingComponentError(missing) from error
     return modules[0]
+
+
+def check_optional(name: str, *, missing: str) -> None:
+    """Make sure that a package is installed, without importing it: before long work that ends in needing it.
+
+    Raises
+    ------
+    MissingComponentError
+        When it is not.
+    """
+    if importlib.util.find_spec(name) is None:
+        raise MissingComponentError(missing)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InputError, MissingComponentError
-from .optional import load_optional
+from .optional import check_optional, load_optional
 
 #: A torch tensor; torch is imported only where something is computed with it.
 Tensor = Any
@@ -33,10 +33,24 @@ def load_torch(purpose: Purpose = DEFORMABLE) -> Any:
     MissingComponentError
         When it is not installed.
     """
-    return load_optional(
-        "torch",
-        missing=f"{purpose.what} needs PyTorch, which is not installed here. Install it with "
-        f"pip install 'mskplanner[{purpose.extra}]' (in Slicer: the PyTorch extension), or {purpose.instead}.",
+    return load_optional("torch", missing=_missing(purpose))
+
+
+def check_torch(purpose: Purpose = DEFORMABLE) -> None:
+    """Make sure that PyTorch is installed, without loading it.
+
+    Raises
+    ------
+    MissingComponentError
+        When it is not.
+    """
+    check_optional("torch", missing=_missing(purpose))
+
+
+def _missing(purpose: Purpose) -> str:
+    return (
+        f"{purpose.what} needs PyTorch, which is not installed here. Install it with "
+        f"pip install 'mskplanner[{purpose.extra}]' (in Slicer: the PyTorch extension), or {purpose.instead}."
     )
 
 

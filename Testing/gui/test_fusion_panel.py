@@ -244,9 +244,9 @@ def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, pair, session, 
     assert hints == [LevelHint("L3", "lowest")]
     (node,) = nodes_of_class(session.scene, "vtkMRMLSegmentationNode")
     assert node.GetName() == "T1 of P spine"
-    assert panel.ui.mrSpineLabel.text == "Found: L3. the canal is not seen."
+    assert panel.ui.mrLabelsLabel.text == "Found: L3. the canal is not seen."
     panel.ui.mrSelector.setCurrentNode(None)
-    assert panel.ui.mrSpineLabel.text == "No MR segmented yet."
+    assert panel.ui.mrLabelsLabel.text == "No MR segmented yet."
 
 
 def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_errors, monkeypatch):

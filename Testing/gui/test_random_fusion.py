@@ -40,8 +40,20 @@ def quick(monkeypatch):
         segments = (Segment(101, "V1", "vertebra"), Segment(102, "V2", "vertebra"))
         return Segmentation(ct.with_voxels(voxels, modality=Modality.LABEL), segments)
 
+    def one_segment(value, name):
+        def found(image, *_, **__):
+            count[0] += 1
+            if count[0] % 5 == 0:
+                raise InputError("nothing is seen there")
+            labels = image.with_voxels((image.voxels > 100).astype(np.uint8) * value, modality=Modality.LABEL)
+            return Segmentation(labels, (Segment(value, name, name),))
+
+        return found
+
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
     replace_function(monkeypatch, "MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct)
+    replace_function(monkeypatch, "MSKFusionLib.segmentation.mr.segment_soft_tissue_mr", one_segment(186, "muscle"))
+    replace_function(monkeypatch, "MSKFusionLib.segmentation.mr.segment_lesion_mr", one_segment(191, "lesion"))
 
 
 class FusionMonkey(Monkey):
@@ -73,8 +85,9 @@ class FusionMonkey(Monkey):
         assert len(made) <= 1
         assert all(n.GetHideFromEditors() and not n.GetSaveWithScene() for n in made)
         waiting = [n for n in nodes_of_class(scene, "vtkMRMLMarkupsFiducialNode") if not n.GetSaveWithScene()]
-        assert len(waiting) == int(panel.clicking.active)
+        assert len(waiting) == int(panel.clicking.active) + int(panel.pointing.active) <= 1
         assert panel.ui.clickLevelButton.checked == panel.clicking.active
+        assert panel.ui.lesionButton.checked == panel.pointing.active
         assert panel.ui.workArea.enabled
 
     def press(self):
@@ -82,6 +95,7 @@ class FusionMonkey(Monkey):
         button = self.random.choice(
             [
                 ui.registerButton, ui.registerButton, ui.segmentButton, ui.clickLevelButton,
+                ui.tissueButton, ui.lesionButton, ui.lesionButton, ui.joinButton,
                 check.nudgeButton, check.backButton, check.againButton, check.acceptButton, check.rejectButton,
             ]
         )  # fmt: skip

@@ -11,9 +11,10 @@ from .. import networks, registration, segmentation
 from ..errors import InputError
 from ..progress import Progress, no_progress, part
 from ..registration.one_bone import following
-from ..registration.result import RegistrationResult
+from ..registration.result import RegistrationResult, Verdict
 from ..segmentation import LevelHint, mr
 from ..segmentation.labels import Segmentation
+from ..torch_device import check_torch
 from ..translation import tr as _
 from ..volume import Modality
 from .place_pair import place_pair
@@ -37,6 +38,8 @@ def register(
     *,
     bones_node: Any | None = None,
     bone: str | None = None,
+    bone_by_bone: bool = False,
+    soft_tissue: bool = False,
     start_ras: ArrayLike | None = None,
     landmarks: tuple[Any | None, Any | None] = (None, None),
     call: Call = here,
@@ -47,9 +50,13 @@ def register(
     Parameters
     ----------
     bones_node
-        Segmentation of the CT: each of its bones moves on its own. None: all as one.
+        Segmentation of the CT: what moves bone by bone, and what soft tissue bends around.
+    bone_by_bone
+        Each bone of `bones_node` moves on its own. False: all as one.
     bone
-        The bone whose motion the whole moving image follows.
+        The bone whose motion the whole moving image follows, of a registration bone by bone.
+    soft_tissue
+        Then bend what is not bone (`register_deformable`; needs PyTorch).
     start_ras
         4x4 from the fixed node's own frame to the moving one's, from where the search begins.
     landmarks
@@ -65,27 +72,40 @@ def register(
     MSKError
         What is wrong with the input; an image was deleted meanwhile.
     """
+    if soft_tissue:
+        check_torch()  # before the long work
     fixed, moving = node_to_volume(fixed_node), node_to_volume(moving_node)
     marks = landmark_pairs(fixed_node, moving_node, *landmarks)
-    if bones_node is None:
-        result = call(
-            registration.register_rigid, fixed, moving, start_ras=start_ras, landmarks=marks, progress=progress
-        )
-    else:
+    bones = None
+    if bones_node is not None:
         bones = node_to_segmentation(bones_node, fixed if fixed.modality is Modality.CT else moving)
-        first, left = None, progress
-        if marks is not None:  # only the rigid registration takes landmarks
-            first = call(
-                registration.register_rigid, fixed, moving, start_ras=start_ras, landmarks=marks,
-                progress=part(progress, 0.0, 0.4),
-            )  # fmt: skip
-            left = part(progress, 0.4, 1.0)
+    elif bone_by_bone:
+        raise InputError("there are no bones that could move on their own", "Choose the bones of the CT.")
+    placing = part(progress, 0.0, 0.4 if soft_tissue else 1.0)
+
+    def rigid(report: Progress) -> RegistrationResult:
+        found: RegistrationResult = call(
+            registration.register_rigid, fixed, moving, start_ras=start_ras, landmarks=marks, progress=report
+        )
+        return found
+
+    if not bone_by_bone:
+        result = rigid(placing)
+    else:
+        # Only the rigid registration takes landmarks.
+        first = None if marks is None else rigid(part(placing, 0.0, 0.4))
+        left = placing if first is None else part(placing, 0.4, 1.0)
         result = call(
             registration.register_piecewise, fixed, moving, bones, rigid=first, start_ras=start_ras, progress=left
         )
         result = result if bone is None else following(result, bone)
+    if soft_tissue and result.verdict is Verdict.ACCEPTED:
+        result = call(
+            registration.register_deformable, fixed, moving, initial=result, bones=bones,
+            progress=part(progress, 0.4, 1.0),
+        )  # fmt: skip
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
-    _require_there(fixed_node, moving_node)
+    require_there(fixed_node, moving_node)
     return place_pair(result, fixed, fixed_node, moving_node), result
 
 
@@ -105,7 +125,7 @@ def segment_ct(
         What is wrong with the input, or that no network was given.
     """
     found = _found(node, segmentation.segment_bones_ct, hint, network, call, progress)
-    return _added(node, found, "bones", progress), found
+    return add_beside(node, found, "bones", progress), found
 
 
 def segment_mr(
@@ -118,7 +138,7 @@ def segment_mr(
 ) -> tuple[Any, Segmentation]:
     """Segment vertebral bodies, discs and canal of an MR, or what a network knows; see `segment_ct`."""
     found = _found(node, mr.segment_spine_mr, hint, network, call, progress)
-    return _added(node, found, "spine", progress), found
+    return add_beside(node, found, "spine", progress), found
 
 
 def _found(
@@ -141,10 +161,16 @@ def _found(
     return found
 
 
-def _added(image_node: Any, found: Segmentation, what: str, progress: Progress) -> Any:
-    """Add a segmentation beside earlier ones, which may hold the user's edits."""
+def add_beside(image_node: Any, found: Segmentation, what: str, progress: Progress = no_progress) -> Any:
+    """Add the segmentation of an image beside earlier ones, which may hold the user's edits.
+
+    Raises
+    ------
+    InputError
+        When the image was deleted meanwhile.
+    """
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
-    _require_there(image_node)
+    require_there(image_node)
     scene = image_node.GetScene()
     node = segmentation_to_node(scene, found, scene.GenerateUniqueName(f"{image_node.GetName()} {what}"))
     node.SetReferenceImageGeometryParameterFromVolumeNode(image_node)
@@ -152,7 +178,8 @@ def _added(image_node: Any, found: Segmentation, what: str, progress: Progress) 
     return node
 
 
-def _require_there(*nodes: Any) -> None:
+def require_there(*nodes: Any) -> None:
+    """Refuse to go on when a node was deleted meanwhile."""
     for node in nodes:
         if node.GetScene() is None:
             raise InputError("the image was deleted meanwhile", "Choose another.", where=node.GetName())

@@ -9,8 +9,8 @@ import vtk
 
 from ..frames import rotation_angle_deg
 from .between import points_between
-from .point_lists import put_volume_under
 from .registrations import ROLE_ATTRIBUTE
+from .tied_nodes import put_volume_under
 from .transforms import from_vtk_matrix, place_under
 
 _ROLE = "nudge"

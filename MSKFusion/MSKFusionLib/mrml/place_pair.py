@@ -7,8 +7,8 @@ from typing import Any
 from ..registration.result import RegistrationResult, Verdict
 from ..volume import Volume
 from .nudge import nudge_of, remove_nudge
-from .point_lists import put_volume_under
 from .registrations import ROLE_ATTRIBUTE, VERDICT_ATTRIBUTE, place_registration
+from .tied_nodes import put_volume_under
 from .transforms import place_under
 
 #: From the registration to the transform that the moving image was under before it.

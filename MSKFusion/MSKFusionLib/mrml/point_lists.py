@@ -10,10 +10,8 @@ from ..errors import InputError
 from ..frames import FloatArray
 from ..registration.landmarks import LandmarkPairs
 from .between import points_between
+from .tied_nodes import tie
 from .transforms import place_under
-
-#: From a point list to the volume that its points were placed in.
-_OF = "placed in"
 
 
 def points_of(node: Any, volume: Any) -> dict[str, FloatArray]:
@@ -40,11 +38,11 @@ def points_of(node: Any, volume: Any) -> dict[str, FloatArray]:
 
 
 def attach_points(node: Any, volume: Any) -> None:
-    """Tie a point list to the volume that its points were placed in: it goes where the volume goes (`put_volume_under`).
+    """Tie a point list to the volume that its points were placed in: it goes where the volume goes (`tied_nodes`).
 
     Its points stay where they are in the world.
     """
-    node.SetNodeReferenceID(_OF, volume.GetID())
+    tie(node, volume)
     above = volume.GetParentTransformNode()
     if node.GetParentTransformNode() is above:
         return
@@ -56,16 +54,6 @@ def attach_points(node: Any, volume: Any) -> None:
         if node.GetNthControlPointPositionStatus(n) == node.PositionDefined:
             node.SetNthControlPointPosition(n, *point)
     node.EndModify(was_modifying)
-
-
-def put_volume_under(volume: Any, transform: Any | None) -> None:
-    """Put a volume under a transform (None: take it out), and the point lists that are tied to it."""
-    before, scene, kind = volume.GetParentTransformNode(), volume.GetScene(), "vtkMRMLMarkupsFiducialNode"
-    place_under(volume, transform)
-    for n in range(scene.GetNumberOfNodesByClass(kind)):
-        node = scene.GetNthNodeByClass(n, kind)
-        if node.GetNodeReference(_OF) is volume and node.GetParentTransformNode() is before:
-            place_under(node, transform)
 
 
 def landmark_pairs(

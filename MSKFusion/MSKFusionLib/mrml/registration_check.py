@@ -15,8 +15,8 @@ from ..volume import Volume
 from .fusion_views import FusionViews
 from .nudge import nudge_amount, nudge_of, remove_idle_nudges, remove_nudge, start_nudge, stop_nudge
 from .place_pair import registration_of, take_back
-from .point_lists import put_volume_under
 from .registrations import REVIEW_ATTRIBUTE, VERDICT_ATTRIBUTE
+from .tied_nodes import put_volume_under
 from .volumes import node_to_volume
 
 
@@ -159,15 +159,20 @@ class RegistrationCheck:
         if watched is not None:
             vtk.vtkObject.RemoveObserver(*watched)
 
-    def _error_map(self) -> Volume | None:
+    def trusted(self) -> RegistrationResult | None:
+        """Return the registration that the pair lies by, made since the scene was opened, accepted and not moved by hand."""
         fixed, moving, _bones = self._inputs()
         held = self._result
         if held is None or held[:2] != (fixed, moving) or nudge_of(moving) is not None:
             return None
         node = registration_of(fixed, moving)
-        if node is None or node.GetAttribute(VERDICT_ATTRIBUTE) != "accepted":
+        if node is None or moving.GetParentTransformNode() is not node:
             return None
+        return held[2] if node.GetAttribute(VERDICT_ATTRIBUTE) == "accepted" else None
+
+    def _error_map(self) -> Volume | None:
+        held = self.trusted()
         try:
-            return held[2].error_map(node_to_volume(fixed))
+            return None if held is None else held.error_map(node_to_volume(self._inputs()[0]))
         except GeometryError:  # the volume was emptied meanwhile
             return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from .volumes import image_to_voxels, voxels_to_image
 
 _BINARY = "Binary labelmap"
 _SURFACE = "Closed surface"
+#: Values from here on belong to no structure by convention.
+_FREE_VALUE = 201
 #: Structures that would hide the bones in 3D.
 _HIDDEN_IN_3D = frozenset({"muscle", "fat", "skin", "adipose", "body", "kidney", "kidneys"})
 
@@ -66,6 +70,40 @@ def segmentation_to_node(
             raise GeometryError("no surfaces could be made of the segments", where=node.GetName())
         node.GetDisplayNode().SetPreferredDisplayRepresentationName3D(_SURFACE)
     return node
+
+
+def add_segments(node: Any, found: Segmentation) -> tuple[str, ...]:
+    """Add what was found to a segmentation that is there; what is in it already, a user's edits too, stays as it is.
+
+    The new segments lie on a label layer of their own, which may have another grid. A name or label value that is taken is
+    followed by the next free one.
+
+    Returns
+    -------
+    names of the new segments in the node
+    """
+    content = node.GetSegmentation()
+    there = [content.GetNthSegment(n) for n in range(content.GetNumberOfSegments())]
+    names, values = {s.GetName() for s in there}, {s.GetLabelValue() for s in there}
+    entries = []
+    for entry in found.segments:
+        name = next(n for n in chain([entry.name], (f"{entry.name} {k}" for k in count(2))) if n not in names)
+        value = next(v for v in chain([entry.value], count(_FREE_VALUE)) if v not in values)
+        names.add(name)
+        values.add(value)
+        entries.append(replace(entry, name=name, value=value))
+    voxels = np.zeros(found.labels.voxels.shape, dtype=np.uint16)
+    for before, after in zip(found.segments, entries, strict=True):
+        voxels[found.labels.voxels == before.value] = after.value
+    layer = _labels_to_layer(found.labels.with_voxels(voxels))
+    modified = node.StartModify()
+    try:
+        for entry in entries:
+            content.AddSegment(_to_segment(entry, layer), content.GenerateUniqueSegmentID(entry.name))
+    finally:
+        node.EndModify(modified)
+    _hide_what_covers_bones(node, entries)
+    return tuple(entry.name for entry in entries)
 
 
 def node_to_segmentation(node: Any, reference: Volume | None = None) -> Segmentation:
@@ -153,10 +191,16 @@ def _show(node: Any, segmentation: Segmentation) -> None:
     display.SetAllSegmentsVisibility(True)
     display.SetOpacity2DFill(0.15)
     display.SetOpacity2DOutline(1.0)
-    for entry in segmentation.segments:
-        if entry.kind.casefold() in _HIDDEN_IN_3D or entry.name.casefold() in _HIDDEN_IN_3D:
-            display.SetSegmentVisibility3D(entry.name, False)
-            display.SetSegmentVisibility2DFill(entry.name, False)
+    _hide_what_covers_bones(node, segmentation.segments)
+
+
+def _hide_what_covers_bones(node: Any, entries: Iterable[Segment]) -> None:
+    display, content = node.GetDisplayNode(), node.GetSegmentation()
+    for entry in entries:
+        if display is not None and (entry.kind.casefold() in _HIDDEN_IN_3D or entry.name.casefold() in _HIDDEN_IN_3D):
+            segment_id = content.GetSegmentIdBySegmentName(entry.name)
+            display.SetSegmentVisibility3D(segment_id, False)
+            display.SetSegmentVisibility2DFill(segment_id, False)
 
 
 # ---------------------------------------------------------------------- from the scene
@@ -237,7 +281,7 @@ def _vertebra_value(name: str) -> int | None:
 def _values_by_name(names: list[str]) -> list[int]:
     known = [_vertebra_value(name) for name in names]
     taken = {value for value in known if value}
-    free = (value for value in range(201, 65536) if value not in taken)
+    free = (value for value in range(_FREE_VALUE, 65536) if value not in taken)
     return [value or next(free) for value in known]
 
 
