@@ -22,12 +22,15 @@ from .interpolation import interpolate
 from .progress import Progress, no_progress
 from .registration.result import RegistrationResult, Verdict
 from .segmentation.labels import BONE_KINDS, Segment, Segmentation
+from .terminology import unnamed_vertebra_value
 from .volume import Volume
 
 #: Words in a segment's name or kind that say it may lie within bone, and takes the bone's place there.
 WITHIN_BONE = ("tumour", "tumor", "lesion", "metastas", "marrow", "oedema", "edema", "nidus", "cyst")
 #: The true error of an accepted registration lies under so many times the expected one in nine of ten.
 _HONEST_FACTOR = 1.5
+#: A bone of the MR of which so much lies in one bone of the CT is that bone.
+_SAME_BONE = 0.5
 #: Every so manieth voxel is mapped first, to find where a structure will come to lie.
 _COARSE = 8
 _CHUNK = 400_000
@@ -134,11 +137,10 @@ def combine_mapped(
     bone = np.isin(voxels, [s.value for s in bones.bones])
     segments, notes = list(bones.segments), list(bones.notes)
     found: list[Disagreement] = []
-    wanted = [s for s in others.segments if s.name not in names]
-    if len(wanted) < len(others.segments):
-        notes.append(
-            f"as the CT shows them: {', '.join(s.name for s in others.segments if s.name in names)} (the MR has labels of them too)"
-        )
+    meet = False
+    # A bone may be another than the CT's of that name: where it lies tells.
+    wanted = [s for s in others.segments if s.name not in names or s.kind in BONE_KINDS]
+    as_ct = [s.name for s in others.segments if s not in wanted]
     # A tumour goes last: it takes the place of whatever it lies in.
     wanted.sort(key=_within_bone)
     for n, segment in enumerate(wanted):
@@ -147,8 +149,25 @@ def combine_mapped(
         if carried is None:
             notes.append(f"{segment.name} of the MR lies outside the CT")
             continue
+        meet = True
         box, depth_mm = carried
         inside = depth_mm > 0
+        same = _same_bone(bones, segment, voxels[box][inside])
+        if same is not None and same.name == segment.name:
+            as_ct.append(same.name)
+            continue
+        if same is not None and unnamed_vertebra_value(segment.name) is not None:
+            notes.append(f"{segment.name} of the MR is {same.name} of the CT")
+            continue
+        if segment.name in names:
+            for clash, excess_mm in _clashes(bones, segment.name, box, depth_mm, allowed_mm):
+                found.append(clash)
+                conflict[box] = np.maximum(conflict[box], excess_mm)
+            notes.append(
+                f"{segment.name} of the MR does not lie where the CT has it: the two are named differently, or the registration "
+                "is a level off"
+            )
+            continue
         within_bone = _within_bone(segment)
         clashes = [] if within_bone else _clashes(bones, segment.name, box, depth_mm, allowed_mm)
         for clash, excess_mm in clashes:
@@ -159,7 +178,9 @@ def combine_mapped(
         voxels[box][inside if within_bone else inside & ~bone[box]] = value
         at_border = touches_border(box, grid.voxels.shape)
         segments.append(_entry(segment, value, [c for c, _ in clashes], expected_error_mm, at_border))
-    if len(segments) == len(bones.segments):
+    if as_ct:
+        notes.append(f"as the CT shows them: {', '.join(as_ct)} (the MR has labels of them too)")
+    if not meet:
         raise InputError(
             "nothing that is labelled in the MR lies in the CT",
             "Is it the right pair, the right way round?",
@@ -179,6 +200,15 @@ def combine_mapped(
         grid.with_voxels(conflict, step="disagreement with the MR's labels, mm"),
         tuple(found),
     )
+
+
+def _same_bone(bones: Segmentation, segment: Segment, there: NDArray[np.integer]) -> Segment | None:
+    """Return the bone of the CT that fills most of where a bone of the MR comes to lie; `there` are the CT's labels in it."""
+    if segment.kind not in BONE_KINDS or not len(there):
+        return None
+    value, count = max(zip(*np.unique(there, return_counts=True), strict=True), key=lambda pair: int(pair[1]))
+    most = next((b for b in bones.bones if b.value == value), None)
+    return most if count >= _SAME_BONE * len(there) else None
 
 
 def _within_bone(segment: Segment) -> bool:

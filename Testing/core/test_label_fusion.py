@@ -86,6 +86,32 @@ def test_a_canal_in_bone_is_told_where_the_error_does_not_explain_it(pair):
     assert not combine_labels(ct, mr, result(off, 9.0)).disagreements
 
 
+def renamed(segmentation, names):
+    return replace(
+        segmentation, segments=tuple(replace(s, name=names.get(s.name, s.name)) for s in segmentation.segments)
+    )
+
+
+def test_vertebrae_that_the_mr_only_numbers_are_those_of_the_ct(pair):
+    ct, mr, motion = pair
+    found = combine_labels(ct, renamed(mr, {"L4": "V1", "L5": "V2"}), result(motion))
+    assert not found.disagreements
+    assert not {"V1", "V2"} & {s.name for s in found.segmentation.segments}
+    notes = " ".join(found.segmentation.notes)
+    assert "V1 of the MR is L4 of the CT" in notes
+    assert "V2 of the MR is L5 of the CT" in notes
+    assert np.array_equal(found.segmentation.mask("L4"), ct.mask("L4"))
+
+
+def test_levels_that_are_named_differently_are_told(pair):
+    ct, mr, motion = pair
+    found = combine_labels(ct, renamed(mr, {"L4": "L3", "L3": "L2"}), result(motion))
+    told = {(d.name, d.bone) for d in found.disagreements}
+    assert ("L3", "L4") in told, "the CT has an L3 of its own, and it is another"
+    assert np.array_equal(found.segmentation.mask("L3"), ct.mask("L3"))
+    assert "named differently, or the registration is a level off" in " ".join(found.segmentation.notes)
+
+
 def test_a_tumour_takes_the_place_of_bone(small_patient, pair):
     ct, mr, motion = pair
     middle = np.asarray(small_patient.vertebrae["L4"].frame_to_ras)[:3, 3]
