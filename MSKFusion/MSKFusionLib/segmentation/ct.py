@@ -26,9 +26,10 @@ from .levels import LevelHint, name_levels
 from .marrow import enclosed_filled, filled
 from .other_bones import BoneInView, other_bones, shows_joints
 from .refine import on_image_grid
+from .rooms import inner_rooms
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
-from .working import image_box_ras, sample_ct, straight_grid
+from .working import OUTSIDE_HU, image_box_ras, sample_ct, straight_grid
 
 METHOD = "canal, discs and flood from anatomical seeds"
 _COARSE_MM, _FINE_MM = 2.0, 1.0
@@ -43,8 +44,6 @@ _ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, fo
 _BELOW_MM = 12.0
 #: Beside so many levels above the sacrum the hip bones may reach up.
 _BESIDE_HIPS = 2
-#: A sacrum filled to less than this share of what its walls enclose in two planes is not closed.
-_POROUS_SHARE = 0.9
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
@@ -246,18 +245,11 @@ def _separated(
     labels = regions.smoothed(regions.grow(density, bone, seeds, flooded, spacing, beyond_mm))
     labels = separate.one_piece_each(labels, spacing, cut)
     sacrum = None if spine.sacrum is None else FIRST_LEVEL + spine.sacrum
-    hollow = labels
-    labels = filled(hollow, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
+    labels = filled(labels, spacing, FIRST_LEVEL, sacrum, image_spacing_mm)
     if sacrum is None:
         return labels
-    closed = enclosed_filled(labels, (OTHER, sacrum))
-    # A sacrum whose shell is too porous for that: rather one without its canal than one without its marrow.
-    alone = np.where(hollow == sacrum, hollow, 0).astype(np.uint8)
-    ample = filled(alone, spacing, sacrum, sacrum, image_spacing_mm, sacral_planes=2) == sacrum
-    if np.count_nonzero(closed == sacrum) < _POROUS_SHARE * np.count_nonzero(ample):
-        labels[ample & (labels == 0)] = sacrum
-        closed = enclosed_filled(labels, (OTHER, sacrum))
-    return closed
+    labels[inner_rooms(labels, sacrum, hu <= OUTSIDE_HU, spacing)] = sacrum
+    return enclosed_filled(labels, (OTHER, sacrum))
 
 
 def _without_spine(ct: Volume, progress: Progress) -> Segmentation:

@@ -25,22 +25,19 @@ def filled(
     first_value: int,
     sacrum: int | None = None,
     image_spacing_mm: float = 0.0,
-    sacral_planes: int = 3,
 ) -> NDArray[np.uint8]:
-    """Return the labels with the marrow of each level (from `first_value` on) filled; canal, discs and joints stay open.
+    """Return the labels with the marrow of each vertebra (from `first_value` on) filled; canal, discs and joints stay open.
 
     A voxel is marrow when the level's own bone, small gaps closed, encloses it in two of the three planes: the canal is
     enclosed in one plane only. Where a thin cortex has wider gaps on opposite sides a hole is left from one to the
-    other; that is marrow where the bone is met soon in nearly every direction, which is so nowhere in the canal. In the
-    sacrum (its value is `sacrum`) such places are the sacral canal and foramina, which bend with it and so may be enclosed
-    in two planes as well: there marrow must be enclosed in all three.
+    other; that is marrow where the bone is met soon in nearly every direction, which is so nowhere in the canal. The
+    sacrum (its value is `sacrum`) is left as it is: its canal and foramina bend with it and so may be enclosed in more
+    planes than one (see `rooms`).
 
     Parameters
     ----------
     image_spacing_mm
         Voxels of the image that the labels come from: a shell that runs between them has gaps as large as they are.
-    sacral_planes
-        In so many planes marrow of the sacrum must be enclosed.
     """
     out = labels.copy()
     radius = max(1, round(max(_GAP_MM, image_spacing_mm) / spacing_mm))
@@ -56,14 +53,14 @@ def filled(
             for n in range(closed.shape[axis]):
                 at = (slice(None),) * axis + (n,)
                 planes[at] += filled_plane(closed[at])
-        inner = planes >= (sacral_planes if value == sacrum else 2)
-        if value != sacrum:
-            wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
-            for _ in range(_PASSES):
-                inner |= _surrounded(closed | inner, wide & ~inner, round(_REACH_MM / spacing_mm))
+        inner = planes >= 2
+        wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
+        for _ in range(_PASSES):
+            inner |= _surrounded(closed | inner, wide & ~inner, round(_REACH_MM / spacing_mm))
         return np.asarray(inner[(slice(pad, -pad),) * 3])
 
-    levels = [(value, box) for value, box in label_boxes(labels, pad).items() if value >= first_value]
+    boxes = label_boxes(labels, pad).items()
+    levels = [(value, box) for value, box in boxes if value >= first_value and value != sacrum]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for (value, box), inner in zip(levels, pool.map(marrow, levels), strict=True):
             out[box][inner & (out[box] == 0)] = value

@@ -13,7 +13,7 @@ from ..frames import FloatArray, transform_points
 from ..volume import Modality, Volume
 
 #: Value of what lies outside the image: air.
-_OUTSIDE_HU = -1000.0
+OUTSIDE_HU = -1000.0
 
 
 def straight_grid(lower_ras: ArrayLike, upper_ras: ArrayLike, spacing_mm: float, dtype: type = np.int16) -> Volume:
@@ -49,7 +49,7 @@ def prefiltered(ct: Volume, spacing_mm: float) -> Volume:
 def sample_ct(ct: Volume, grid: Volume) -> NDArray[np.float32]:
     """Return the CT in HU at the voxels of `grid` (linear), air where the image ends."""
     smooth = prefiltered(ct, float(grid.spacing_mm.min()))
-    voxels: NDArray[np.float32] = _resampled(smooth, grid, sitk.sitkLinear, _OUTSIDE_HU)
+    voxels: NDArray[np.float32] = _resampled(smooth, grid, sitk.sitkLinear, OUTSIDE_HU)
     return voxels
 
 
