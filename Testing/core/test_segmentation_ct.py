@@ -115,6 +115,39 @@ def test_the_border_lies_on_the_edge_for_dense_and_for_thin_cortex():
         assert bone[radius < 15].all()
 
 
+def test_marrow_does_not_drain_through_a_thin_wall():
+    # A shell of 0.8 mm give or take a third, marrow like muscle, noise, and a rough border on voxels of 1.5 mm: the wall of
+    # a porous hip bone.
+    spacing, n = 0.75, 35
+    radius = np.sqrt(sum(a.astype(float) ** 2 for a in np.mgrid[-n : n + 1, -n : n + 1, -n : n + 1])) * spacing
+
+    def texture(seed, size_mm):
+        field = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal(radius.shape), size_mm / spacing)
+        return field / field.std()
+
+    wall = 0.8 * (1 + 0.3 * np.clip(texture(2, 3.0), -1.5, 1.5))
+    bone, marrow = (np.clip((edge - radius) / spacing + 0.5, 0, 1) for edge in (20.0, 20.0 - wall))
+    hu = ndimage.gaussian_filter(50.0 + 600.0 * bone - 570.0 * marrow, 0.42 / spacing) + 45.0 * texture(1, 0.45)
+    ct = Volume(hu.astype(np.float32), np.full(3, -n * spacing), np.full(3, spacing), np.eye(3), Modality.CT)
+    grid = straight_grid((-27, -27, -27), (27, 27, 27), 1.5)
+    rough = (np.sqrt(sum((1.5 * a) ** 2 for a in np.mgrid[-18:19, -18:19, -18:19])) < 20.6).astype(np.uint8)
+    found = on_image_grid(rough, grid, ct, 50.0, 120.0) > 0
+    assert found[radius < 18.5].all()
+    assert (3 * found.sum() * spacing**3 / (4 * np.pi)) ** (1 / 3) == pytest.approx(20.0, abs=0.2)
+
+
+def test_bone_reaches_the_end_of_the_image_where_the_working_grid_ends_before_it():
+    ct = Volume(np.full((20, 30, 30), 50.0, np.float32), np.zeros(3), np.ones(3), np.eye(3), Modality.CT)
+    bar = (slice(None), slice(10, 20), slice(10, 20))
+    ct.voxels[bar] = 800.0
+    # 13 slices of 1.5 mm: the last one lies at 18 mm, the image's at 19 mm.
+    grid = straight_grid((0, 0, 0), (28.5, 28.5, 18.0), 1.5)
+    rough = np.zeros(grid.voxels.shape, np.uint8)
+    rough[:, 6:14, 6:14] = 1
+    bone = on_image_grid(rough, grid, ct, 50.0, 120.0) > 0
+    assert bone[bar].all()
+
+
 def test_what_has_no_spine_is_refused_in_words():
     noise = np.random.default_rng(0).normal(40, 25, (60, 60, 60)).astype(np.float32)
     volume = Volume(noise, np.zeros(3), np.full(3, 2.0), np.eye(3), Modality.CT)

@@ -80,6 +80,20 @@ def test_the_joint_between_two_bones_is_no_room_of_one() -> None:
     assert not inner_rooms(labels, _SACRUM, np.zeros(labels.shape, dtype=bool), 1.0).any()
 
 
+@pytest.mark.parametrize(("radius_mm", "gap_mm", "is_marrow"), [(12, 3, True), (12, 7, False), (34, 3, False)])
+def test_what_is_wider_than_marrow_or_opens_wider_than_a_gap_is_none(
+    radius_mm: int, gap_mm: int, is_marrow: bool
+) -> None:
+    # Between ribs, in a pelvis, in a skull: large rooms behind openings.
+    half = radius_mm + 10
+    k, j, i = np.mgrid[-half : half + 1, -half : half + 1, -half : half + 1]
+    radius = np.sqrt(k**2 + j**2 + i**2)
+    shell = (np.abs(radius - radius_mm) < 1.5) & ~((np.hypot(j, i) < gap_mm) & (k > 0))
+    labels = np.where(shell, _SACRUM, 0).astype(np.uint8)
+    found = inner_rooms(labels, _SACRUM, np.zeros(labels.shape, dtype=bool), 1.0)
+    assert found[radius < radius_mm - 4].mean() == (1.0 if is_marrow else 0.0)
+
+
 def test_a_bone_that_is_not_there_has_no_rooms() -> None:
     nothing = np.zeros((9, 9, 9), dtype=np.uint8)
     assert not inner_rooms(nothing, _SACRUM, nothing > 0, 1.0).any()

@@ -38,7 +38,7 @@ _OTHER_MM = 1.5
 #: Smaller bones beside a spine (ribs) are one segment; where there is no spine every fragment of so much is its own.
 _LEAST_BONE_MM3, _LEAST_FRAGMENT_MM3 = 20e3, 1e3
 _CANAL_BONE_HU = 180.0
-_ROOM_MM = np.array([[80.0, 110.0, 80.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
+_ROOM_MM = np.array([[80.0, 110.0, 95.0], [80.0, 75.0, 35.0]])  # left, back, foot; right, front, head of the canal
 #: How far below its lower disc a level's articular processes reach. Farther in there are spinous processes, which
 #: reach far down; farther out transverse processes, which do not.
 _BELOW_MM = 12.0

@@ -17,6 +17,7 @@ from ..volume import Volume
 from . import pieces
 from .bone_mask import METAL_HU, bone_mask, bone_threshold_hu, soft_tissue_hu
 from .refine import on_image_box
+from .rooms import inner_rooms
 from .working import on_grid, sample_ct, sample_nearest
 
 #: Without soft tissue in view, and air round dense bone, a CT has been cut down to its bone beforehand: fat is a tenth of
@@ -38,8 +39,10 @@ _MARROW_MM = 9.0
 _CORE_MM, _CONTRAST_RATIO, _CONTRAST_BELOW_MM3 = 4.0, 1.15, 1e5
 #: Most of what is left over along the border of the spine's labels lies this near to it.
 _CRUST_MM, _CRUST_SHARE = 3.0, 0.6
-#: Values of the parts, in an 8-bit label image.
-_MOST_PARTS = 50
+#: Values of the parts, in an 8-bit label image, and of the spine beside them.
+_MOST_PARTS, _SPINE = 50, 255
+#: Bones of so much shell may hold marrow in rooms.
+_LEAST_MARROW_MM3 = 15e3
 
 
 def is_bone_only(ct: Volume) -> bool:
@@ -124,6 +127,8 @@ def other_bones(ct: Volume, taken: NDArray[np.bool_], seen: BoneInView) -> NDArr
     parts = _without_crust(parts, free[box], spacing)
     found = np.zeros(bone.shape, dtype=np.uint8)
     found[box] = np.where(free[box], _filled(parts.astype(np.uint8), spacing), 0)
+    if shows_joints(ct) and not seen.bone_only:
+        found = _with_rooms(found, free, spacing)
     if seen.bone_only:
         reach = ndimage.grey_dilation(found, size=(3, 3, 3))
         near = sample_nearest(np.where(found > 0, found, reach), grid, ct)
@@ -247,6 +252,17 @@ def _without_crust(parts: pieces.Labels, free: NDArray[np.bool_], spacing_mm: fl
     sizes = np.bincount(parts.ravel())
     crust = np.bincount(parts[near], minlength=len(sizes)) > _CRUST_SHARE * sizes
     return np.where(crust[parts], 0, parts)
+
+
+def _with_rooms(found: NDArray[np.uint8], free: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.uint8]:
+    """Return the bones, large ones with the marrow that lies open through gaps of the shell or where the image cuts it."""
+    out = found.copy()
+    walls = np.where(free, found, _SPINE).astype(np.uint8)
+    unseen = np.zeros(found.shape, dtype=bool)
+    for value, count in enumerate(np.bincount(found.ravel())[1:], 1):
+        if count * spacing_mm**3 > _LEAST_MARROW_MM3:
+            out[inner_rooms(walls, value, unseen, spacing_mm)] = value
+    return out
 
 
 def _filled(parts: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ peeled off from outside only, so that marrow stays.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,11 @@ _EDGE_SHARES, _AT_SPACING_MM = (0.6, 0.4), (1.0, 1.5)
 #: On such voxels it lies lower still for each mm that a place is inside of where the working grid has its border: the
 #: shell of a thin process has gaps, and marrow must not drain through them.
 _SHARES_PER_MM_INSIDE = (0.0, 0.6)
+
+#: What is peeled off is reached through what lies lower than the border by this share; from there it is so far, at most, to
+#: the border (the rise of a blurred edge between both). A wall that noise or thinness lets fall below the border here and
+#: there would drain the marrow behind it.
+_SURE_SHARE, _RISE_MM = 0.6, 0.5
 
 
 def on_image_grid(
@@ -62,6 +68,7 @@ def on_image_box(
     if box is None:
         return None
     part = ct.within(box)
+    labels, grid = _with_rim(labels, grid)
     spacing = float(grid.spacing_mm[0])
     with ThreadPoolExecutor(1) as beside:
         label = beside.submit(_label_there, labels, grid, part)
@@ -75,6 +82,12 @@ def on_image_box(
         keep = _peeled(part, depth, core_there, soft_hu, least_hu)
         kept = np.where(keep, label.result(), 0).astype(np.uint8)
     return box, without_crumbs(kept, part.voxel_mm3)
+
+
+def _with_rim(labels: NDArray[np.uint8], grid: Volume) -> tuple[NDArray[np.uint8], Volume]:
+    """Return labels and their grid one voxel larger on all sides: the image's last voxels may lie beyond the grid's."""
+    wider = np.pad(labels, 1, mode="edge")
+    return wider, replace(grid, voxels=wider, origin_ras=grid.origin_ras - grid.directions_ras @ grid.spacing_mm)
 
 
 def _label_there(labels: NDArray[np.uint8], grid: Volume, part: Volume) -> NDArray[np.uint8]:
@@ -115,15 +128,30 @@ def _peeled(
     share = float(np.interp(voxel_mm, _AT_SPACING_MM, _EDGE_SHARES))
     lower = float(np.interp(voxel_mm, _AT_SPACING_MM, _SHARES_PER_MM_INSIDE)) * np.maximum(depth, 0)
     edge = np.maximum(around + share * rise, least_hu) - lower * rise
-    free.ravel()[rim] = (value < edge) | (ct.voxels.ravel()[rim] > METAL_HU)
-    # Only what is reached from outside is peeled off.
+    sure = np.maximum(around + _SURE_SHARE * share * rise, least_hu) - lower * rise
+    metal = ct.voxels.ravel()[rim] > METAL_HU
+    free.ravel()[rim] = (value < sure) | metal
+    # Only what is reached from outside is peeled off, and a thin wall's gaps are no way in.
     pieces, _ = ndimage.label(free)
     reached = np.zeros(int(pieces.max()) + 1, dtype=bool)
     reached[pieces[depth_mm < -band]] = True
     reached[0] = False
     outside_now = reached[pieces]
+    rind = rim[(value < edge) | metal]
+    for _ in range(int(np.ceil(_RISE_MM / float(spacing.min())))):
+        outside_now.ravel()[rind[_beside(outside_now, rind)]] = True
     keep: NDArray[np.bool_] = ~outside_now & (depth_mm > -band)
     return keep
+
+
+def _beside(mask: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which of some places (flat indices) have a neighbour in the mask; rows go on in the next at the border."""
+    flat = mask.ravel()
+    found = np.zeros(len(places), dtype=bool)
+    for step in (1, mask.shape[2], mask.shape[1] * mask.shape[2]):
+        for sign in (-1, 1):
+            found |= flat[np.clip(places + sign * step, 0, flat.size - 1)]
+    return found
 
 
 def _box_on(ct: Volume, labels: NDArray[np.uint8], grid: Volume) -> Box | None:

@@ -18,11 +18,14 @@ from scipy import ndimage
 
 from ..boxes import Box, label_boxes
 from ..distance_map import signed_distance_mm
+from ..frames import FloatArray
 
 #: So much round a bone is looked at.
 _ROOM_ABOUT_MM = 6.0
 #: A pass narrower than this (radius) is a gap whatever the room behind it, if that is wider than this.
 _LEAST_PASS_MM = 2.0
+#: A gap is never wider (radius), nor marrow: between ribs, in a pelvis or a skull are rooms behind necks as well.
+_WIDEST_PASS_MM, _WIDEST_ROOM_MM = 4.5, 25.0
 #: A room is so many times wider than the pass to it, at least. Canal and foramina narrow by less between two wide places.
 _TIMES_WIDER = 1.7
 #: Smaller rooms than this are not told from a bend of a canal or of a joint.
@@ -113,7 +116,7 @@ class _Space:
     """
 
     widest_mm: NDArray[np.float32]
-    volume_mm3: NDArray[np.float64]
+    volume_mm3: FloatArray
     between: NDArray[np.int64]
     pass_mm: NDArray[np.float32]
 
@@ -122,7 +125,7 @@ class _Space:
         count = int(basins.max()) + 1
         widest = np.zeros(count, dtype=np.float32)
         np.maximum.at(widest, basins.ravel(), room_mm.ravel())
-        volume = np.bincount(basins.ravel(), minlength=count) * spacing_mm**3
+        volume = np.asarray(np.bincount(basins.ravel(), minlength=count) * spacing_mm**3, dtype=float)
         keys, passes = [], []
         for axis in range(3):
             here, there = (np.moveaxis(basins, axis, 0)[s] for s in (slice(None, -1), slice(1, None)))
@@ -169,14 +172,15 @@ class _Space:
             parent[other] = one
             widest[one], volume[one] = max(widest[one], widest[other]), volume[one] + volume[other]
             out[one] = out[one] or out[other]
-        found = np.array([not out[root(n)] for n in range(len(parent))])
+        roots = [root(n) for n in range(len(parent))]
+        found = np.array([not out[n] and widest[n] <= _WIDEST_ROOM_MM for n in roots])
         found[0] = False
         return found
 
 
 def _is_room(widest_mm: float, volume_mm3: float, pass_mm: float) -> bool:
     """Tell whether what lies behind a pass is a room of its own."""
-    if volume_mm3 < _LEAST_ROOM_MM3:
+    if volume_mm3 < _LEAST_ROOM_MM3 or pass_mm > _WIDEST_PASS_MM or widest_mm > _WIDEST_ROOM_MM:
         return False
     return widest_mm >= _TIMES_WIDER * pass_mm or pass_mm < _LEAST_PASS_MM <= widest_mm
 
