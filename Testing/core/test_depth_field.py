@@ -8,6 +8,7 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.interpolation import interpolate
 from MSKFusionLib.volume import Modality
+from MSKPlannerLib.bone.depth_field import DepthField, signed_distance
 from MSKPlannerLib.bone.smooth_bone import SmoothBone, depth_field_of_mask, peel
 
 CENTRE = np.array([3.0, -20.0, 150.0])
@@ -45,6 +46,34 @@ def test_a_pedicle_four_millimetres_wide_keeps_its_width():
     # Twice the shift of one wall is what the width changes by.
     assert abs(2 * error[surface].mean()) < 0.2
     assert np.abs(error[exact > 1.5]).mean() < 0.2
+
+
+def wall(points):
+    return -points[..., 0]
+
+
+def inner_corner(points):
+    """Bone all round but in one quarter: what is nearest to it is the quarter's edge."""
+    x, y = points[..., 0], points[..., 1]
+    beside = np.where(x < 0, -x, np.where(y < 0, -y, -np.minimum(np.abs(x), np.abs(y))))
+    return np.where((x < 0) & (y < 0), np.hypot(x, y), beside)
+
+
+@pytest.mark.parametrize("shape", [wall, inner_corner, sphere(4.0)], ids=["wall", "inner corner", "ball"])
+def test_distances_from_an_exact_level_are_exact(shape):
+    # From the nearest of points half a millimetre apart a wall is 0.03 mm too far on average, 0.12 mm at most: bone that is not there.
+    step, turn = 0.5, OBLIQUE.T
+    axis = np.arange(-9.75, 10.0, step)
+    k, j, i = np.meshgrid(axis, axis, axis, indexing="ij")
+    level = shape(np.stack([i, j, k], axis=-1) @ turn).astype(np.float32)
+    field = DepthField(signed_distance(level, np.full(3, step)), np.full(3, axis[0]), np.eye(3), step)
+    points = np.random.default_rng(4).uniform(-6, 6, (40000, 3))
+    exact = shape(points @ turn)
+    use = (exact > 0.2) & (exact < 1.5)
+    error = field.depth_mm(points[use]) - exact[use]
+    assert abs(error.mean()) < 0.01
+    assert error.std() < 0.03
+    assert np.percentile(error, 99) < 0.05
 
 
 def test_depth_does_not_grow_faster_than_the_way():
