@@ -50,9 +50,9 @@ def check_cutting_guide(
     checks, wall = seated_checks(guide, without_letters, fit, options, seat.outward_ras, bones, way_off=sweep_check)
     if not guide.is_closed:
         return tuple(checks), wall
-    checks += _stability(play)
+    checks += stability_checks(play)
     checks.append(slot_check(guide, seat.slot, bones.bone))
-    checks.append(_way_of_saw(guide, seat.slot, bones, options))
+    checks.append(way_of_saw(guide, seat.slot, bones, options))
     body = MeshDistance(guide)
     for wire in seat.wires:
         checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)
@@ -76,7 +76,8 @@ def sweep_check(guide: Mesh, distance: Distance, fit: Fit, outward_ras: FloatArr
     return Check("insertion sweep", good, found, limit, "mm", words, None if good else point(at))
 
 
-def _stability(play: Stability) -> list[Check]:
+def stability_checks(play: Stability) -> list[Check]:
+    """Return the play that the contact leaves; told, never refused: wires hold the guide."""
     words = (
         f"per {GAP_MM} mm of gap it slides {play.slide_mm:.2f} mm, turns {play.turn_deg:.1f} and rocks "
         f"{play.rock_deg:.1f} degrees at most"
@@ -133,7 +134,7 @@ class _Rays:
         return float(t) * self._look if hit else None
 
 
-def _way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
+def way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
     """Look at the blade's whole way from outside to the bone: no guide, no neighbour, no other part of the bone in it."""
     half = options.blade_thickness_mm / 2
     inner = slot.middle_points(0.7, slot.low_mm, slot.top_mm + 40.0)

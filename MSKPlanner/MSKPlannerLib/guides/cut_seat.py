@@ -191,13 +191,7 @@ def _slot(name: str, frame: FloatArray, distance: Distance, width: float, option
         wall_mm=options.slot_wall_mm,
         ledge_mm=options.ledge_mm,
     )
-    low, high = slot.block_corners
-    x, y = (np.arange(a, b + 0.9, 1.0) for a, b in zip(low[:2], high[:2], strict=True))
-    z = np.arange(0.0, 15.0, 0.5)
-    grid = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
-    inside = distance.distance_mm(transform_points(frame, grid.reshape(-1, 3))).reshape(grid.shape[:3]) < 0
-    highest = float(grid[..., 2][inside].max(initial=0.0))
-    return replace(slot, top_mm=highest + options.fit_clearance_mm + options.slot_height_mm)
+    return slot.raised(distance, options.fit_clearance_mm + options.slot_height_mm)
 
 
 def _wires(

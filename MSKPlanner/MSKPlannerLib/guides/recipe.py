@@ -14,6 +14,7 @@ from MSKFusionLib.registration.result import Verdict
 from ..mesh import Mesh
 from ..plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
 from ..plan_osteotomy import CutPlane, Osteotomy
+from ..plan_resection import ResectionCut, ResectionRecord
 
 #: A screw that moved by less than this was only written and read.
 _SAME_PLACE_MM = 1e-6
@@ -72,6 +73,8 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
     words += [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
     if "moved_by" in recipe.options:
         words += [w for cut in recipe.cuts for w in _motion_changes(cut, recipe.options["moved_by"], plan)]
+    if recipe.kind == "resection":
+        words += _resection_changes(recipe, plan)
     if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
         words.append("the bones are others")
     if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
@@ -84,8 +87,8 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
 
 
 def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
-    """Return how the plane of a saw has changed in the plan's osteotomies; a plan without them was given the plane itself."""
-    if not plan.osteotomies:
+    """Return how the plane of a saw has changed in the plan; a plan without cuts was given the plane itself."""
+    if not plan.osteotomies and not plan.resections:
         return []
     now = planes_by_name(plan).get(made_for.name)
     if now is None:
@@ -97,6 +100,22 @@ def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
         100.0 * float(np.linalg.norm(np.cross(now.normal_ras, made_for.normal_ras))),
     )
     return [f"the plane of '{made_for.name}' was moved"] if moved > _SAME_PLACE_MM else []
+
+
+def _resection_changes(recipe: GuideRecipe, plan: Plan) -> list[str]:
+    """Return what of a resection has changed besides the planes that a guide leads its saws along."""
+    name = str(recipe.options.get("resection", ""))
+    now = next((r for r in plan.resections if r.name == name), None)
+    if now is None:
+        return [f"the plan has no resection '{name}' any more"]
+    words = []
+    if recipe.inputs.get("tumour") != now.tumour_sha256:
+        words.append(f"the tumour of '{name}' is another")
+    if any(abs(c.kerf_mm - float(recipe.options.get("planned_kerf_mm", c.kerf_mm))) > _SAME_PLACE_MM for c in now.cuts):
+        words.append(f"the saw of '{name}' is another")
+    if not recipe.options.get("cuts") and {cut_name(now, c) for c in now.cuts} - {c.name for c in recipe.cuts}:
+        words.append(f"'{name}' has another plane")
+    return words
 
 
 def moved_by(osteotomy: Osteotomy) -> list[list[float]]:
@@ -116,13 +135,19 @@ def _motion_changes(made_for: GuideCut, was: Any, plan: Plan) -> list[str]:
     return []
 
 
-def planes_by_name(plan: Plan) -> dict[str, CutPlane]:
-    """Return the planes of a plan's osteotomies by the names that their guides have; of a wedge's two faces one each."""
-    return {
+def planes_by_name(plan: Plan) -> dict[str, CutPlane | ResectionCut]:
+    """Return the planes of a plan's cuts by the names that their guides have; of a wedge's two faces one each."""
+    sawn: dict[str, CutPlane | ResectionCut] = {
         o.name if len(o.planes) == 1 else f"{o.name}, face {n}": p
         for o in plan.osteotomies
         for n, p in enumerate(o.planes, 1)
     }
+    return sawn | {cut_name(r, c): c for r in plan.resections for c in r.cuts}
+
+
+def cut_name(resection: ResectionRecord, cut: ResectionCut) -> str:
+    """Return the name that a resection's plane has in a guide."""
+    return f"{resection.name}, {cut.name}"
 
 
 def _labels(plan: Plan) -> str:

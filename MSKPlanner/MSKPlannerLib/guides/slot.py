@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 
-from .field import smooth_max
+from .field import Distance, smooth_max
 from .solid import box
 
 #: The slot starts this far inside the bone's surface, so that its foot is open on a slanted surface too.
@@ -19,6 +19,8 @@ _INSIDE_MM = 12.0
 _FREE_ABOVE_MM = 60.0
 #: The block is made this much too high on the grid and then cut flat.
 _OVERHEIGHT_MM = 1.0
+#: Bone under the block that is higher than the place where the saw enters is looked for so far up.
+_HIGHEST_MM = 15.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +40,8 @@ class Slot:
         The block reaches down to here along z (negative); bone cuts it off before.
     end_wall_mm, wall_mm, ledge_mm
         Material at the ends, below the plane, and above it (the name stands on the ledge).
+    inside_mm
+        The slot starts this far inside the bone's surface.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Slot:
     end_wall_mm: float
     wall_mm: float
     ledge_mm: float
+    inside_mm: float = _INSIDE_MM
 
     @property
     def outward_ras(self) -> FloatArray:
@@ -83,12 +88,12 @@ class Slot:
         """Return the field of the opening, negative inside."""
         p = self.local(points_ras)
         sides = np.maximum(np.abs(p[..., 0]) - self.width_mm / 2, np.abs(p[..., 1]) - self.thickness_mm / 2)
-        return np.maximum(sides, -_INSIDE_MM - p[..., 2]).astype(np.float32)
+        return np.maximum(sides, -self.inside_mm - p[..., 2]).astype(np.float32)
 
     def opening(self) -> Any:
         """Return the way of the saw as a solid."""
         half = np.array([self.width_mm / 2, self.thickness_mm / 2])
-        return box(np.array([*-half, -_INSIDE_MM]), np.array([*half, self.top_mm + _FREE_ABOVE_MM]), self.to_ras)
+        return box(np.array([*-half, -self.inside_mm]), np.array([*half, self.top_mm + _FREE_ABOVE_MM]), self.to_ras)
 
     def above_top(self) -> Any:
         """Return what is cut off so that the block ends flat."""
@@ -97,6 +102,15 @@ class Slot:
         return box(
             np.array([*(low[:2] - over), self.top_mm]), np.array([*(high[:2] + over), self.top_mm + 6.0]), self.to_ras
         )
+
+    def raised(self, bone: Distance, above_mm: float) -> Slot:
+        """Return the slot with its top so far above the highest bone under its block."""
+        low, high = self.block_corners
+        x, y = (np.arange(a, b + 0.9, 1.0) for a, b in zip(low[:2], high[:2], strict=True))
+        z = np.arange(0.0, _HIGHEST_MM, 0.5)
+        grid = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
+        inside = bone.distance_mm(transform_points(self.to_ras, grid.reshape(-1, 3))).reshape(grid.shape[:3]) < 0
+        return replace(self, top_mm=float(grid[..., 2][inside].max(initial=0.0)) + above_mm)
 
     def middle_points(self, step_mm: float, low_mm: float, high_mm: float) -> FloatArray:
         """Return points (N, 3) RAS of the slot's middle plane between two heights, half a step inside its ends."""

@@ -1,0 +1,195 @@
+"""The body of a guide with several slots on a distance grid: contact under every block, ribs where blocks stand apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from MSKFusionLib.errors import ProcessingError
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, transform_points
+
+from ..mesh import Mesh
+from .base import Map, column_tops
+from .body import Seat, above_floor, on_clearance, seat_between
+from .cut_options import CuttingGuideOptions
+from .field import Distance, Field, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
+from .sleeve import bore_field, sleeve_field
+from .slot import Slot
+from .slots_seat import SlotsSeat, in_seat
+
+_MARGIN_MM = 3.0
+_FILLET_MM, _WIRE_FILLET_MM, _ROUNDING_MM = 2.0, 1.0, 1.5
+_THINNEST_MM = 1.6
+_SLEEVE_BELOW_MM = 1.5
+#: Contact reaches this far beyond a block and beyond the wires beside it.
+_BEYOND_MM = 1.5
+#: A rib between blocks: half its width, its height in walls, and how far it reaches into what it joins.
+_RIB_MM, _RIB_WALLS, _RIB_INTO_MM = 7.0, 1.5, 4.0
+#: Ground that no bone is under for less than this is bridged by what lies on both sides.
+_SPECK_MM = 0.8
+
+
+def slots_body(
+    distance: Distance, neighbours: Sequence[Distance], seat: SlotsSeat, options: CuttingGuideOptions
+) -> tuple[Mesh, list[float]]:
+    """Return the body without slots and bores, its contact on the exact clearance, and the volumes that came loose.
+
+    Raises
+    ------
+    ProcessingError
+        When there is no reachable bone for it, or a sleeve or a block does not hang together with it.
+    """
+    grid = _grid(seat, options)
+    band = _RIB_WALLS * options.wall_mm + _FILLET_MM
+    d = sample_distance(distance, grid.grid, band, options.fit_clearance_mm + 2 * options.grid_mm)
+    others = np.full(grid.grid.shape, 1e3, dtype=np.float32)
+    for other in neighbours:
+        others = np.minimum(others, sample_roughly(other, grid.grid, max(band, options.neighbour_clearance_mm + 1.0)))
+    top = column_tops(d, 0.0, grid.w)
+    blocked = column_tops(others, options.neighbour_clearance_mm, grid.w)
+    outline, floor, rib = _footprint(top, blocked, grid, seat, options)
+    room = np.minimum(swept(d) - options.fit_clearance_mm, swept(others) - options.neighbour_clearance_mm)
+    room = room.astype(np.float32)
+    points = grid.grid.points_ras().reshape(*grid.grid.shape, 3)
+    gap = np.full(grid.grid.shape, options.fit_clearance_mm, dtype=np.float32)
+    solid = smooth_max(d - gap - np.float32(options.wall_mm), outline[:, :, None], _ROUNDING_MM)
+    if rib is not None:
+        bridge = smooth_max(room - np.float32(_RIB_WALLS * options.wall_mm), rib[:, :, None], _ROUNDING_MM)
+        solid = smooth_min(solid, bridge, _FILLET_MM)
+    for slot in seat.slots:
+        solid = smooth_min(solid, slot.block_field(points), _FILLET_MM)
+    for wire in seat.wires:
+        solid = smooth_min(solid, sleeve_field(wire, points, -_SLEEVE_BELOW_MM), _WIRE_FILLET_MM)
+    solid = np.maximum(solid, -room)
+    solid = above_floor(solid, room, floor, grid)
+    # What is thin beside a bore or a slot shows only with them open; they themselves are cut exactly later.
+    pierced = solid
+    for slot in seat.slots:
+        pierced = np.maximum(pierced, -slot.opening_field(points))
+    for wire in seat.wires:
+        pierced = np.maximum(pierced, -bore_field(wire, points))
+    thinnest = min(_THINNEST_MM, options.slot_wall_mm - 0.8, options.wire_wall_mm - 0.8)
+    thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2)
+    _check_whole(np.maximum(pierced, thick), grid, seat)
+    mesh = grid.grid.surface(np.maximum(solid, thick))
+    return on_clearance(mesh, distance, grid, gap, d), lost
+
+
+def _grid(seat: SlotsSeat, options: CuttingGuideOptions) -> Seat:
+    """Lay a grid around the blocks and the wires."""
+    around = [in_seat(seat, np.array([p for s in seat.wires for p in (s.entry_ras, s.end_ras)]))]
+    for slot in seat.slots:
+        low, high = slot.block_corners
+        box = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+        around.append(in_seat(seat, np.asarray(transform_points(slot.to_ras, box))))
+    all_of_it = np.concatenate(around)
+    side = np.array([1.0, 1.0, 0.0]) * (options.wire_sleeve_diameter_mm / 2 + _BEYOND_MM) + _MARGIN_MM
+    return seat_between(
+        seat.frame_to_ras, all_of_it.min(axis=0) - side, all_of_it.max(axis=0) + side, options.grid_mm
+    )
+
+
+def _footprint(
+    top: Map, blocked: Map, grid: Seat, seat: SlotsSeat, options: CuttingGuideOptions
+) -> tuple[Map, Map, Map | None]:
+    """Return the shell's outline over bone that can be reached (negative inside), its floor, and the outline of ribs."""
+    spacing = options.grid_mm
+    bone = np.isfinite(top)
+    if not bone.any():
+        raise ProcessingError(f"{seat.slots[0].name}: no bone lies under the guide.")
+    nearest = ndimage.distance_transform_edt(~bone, return_distances=False, return_indices=True)
+    ground = top[tuple(nearest)]
+    u, v = np.broadcast_arrays(grid.u[:, None], grid.v[None, :])
+    places = transform_points(grid.frame_to_ras, np.stack([u, v, ground], axis=-1).reshape(-1, 3))
+    wanted = np.full(top.shape, np.float32(1e3))
+    for slot in seat.slots:
+        wanted = smooth_min(wanted, _over(slot, places, seat, options).reshape(top.shape), 2.0)
+    usable = bone & (blocked <= top + options.fit_clearance_mm) & (wanted < 2 * _FILLET_MM)
+    usable = ndimage.binary_opening(usable, iterations=max(1, round(_SPECK_MM / spacing)))
+    if not usable.any():
+        raise ProcessingError(f"{seat.slots[0].name}: no bone under the guide can be reached.")
+    inside = ndimage.distance_transform_edt(usable, sampling=spacing)
+    outside, nearest = ndimage.distance_transform_edt(~usable, sampling=spacing, return_indices=True)
+    to_edge = ndimage.gaussian_filter((inside - outside).astype(np.float32), 1.0 / spacing)
+    outline = smooth_max(wanted, np.float32(options.edge_margin_mm) - to_edge, 1.0)
+    beyond = ndimage.gaussian_filter(top[tuple(nearest)], 1.0 / spacing)
+    floor = np.where(bone, np.minimum(top, beyond), beyond).astype(np.float32)
+    rib = _ribs(wanted, grid)
+    return outline, floor, rib
+
+
+def _over(slot: Slot, places_ras: FloatArray, seat: SlotsSeat, options: CuttingGuideOptions) -> Map:
+    """Return how far bone lies off the ground of one slot and the wires beside it, along its own axes."""
+    p, (low, high) = slot.local(places_ras), slot.block_corners
+    reach = options.wire_sleeve_diameter_mm / 2 + _BEYOND_MM
+    low_y, high_y = float(low[1]) - _BEYOND_MM, float(high[1]) + _BEYOND_MM
+    for wire in seat.wires:
+        x, y, _ = slot.local(wire.entry_ras)
+        if abs(x) < high[0]:
+            beside = y - high[1] if y > 0 else low[1] - y
+            if beside < 3 * reach:
+                low_y, high_y = min(low_y, y - reach), max(high_y, y + reach)
+    across = np.abs(p[:, 0]) - high[0]
+    sides = np.maximum(low_y - p[:, 1], p[:, 1] - high_y)
+    return np.maximum(np.maximum(across, sides), low[2] - p[:, 2]).astype(np.float32)
+
+
+def _ribs(wanted: Map, grid: Seat) -> Map | None:
+    """Return the outline of the ribs that join what stands apart; None where all is one."""
+    u, v = np.broadcast_arrays(grid.u[:, None], grid.v[None, :])
+    labels, count = ndimage.label(wanted < 0)
+    if count < 2:
+        return None
+    parts = [np.stack([u[labels == k], v[labels == k]], axis=1) for k in range(1, count + 1)]
+    joined, left = [parts[0]], parts[1:]
+    rib = np.full(wanted.shape, np.float32(1e3))
+    while left:
+        tree = cKDTree(np.concatenate(joined))
+        away = [tree.query(p)[0] for p in left]
+        k = int(np.argmin([a.min() for a in away]))
+        one = left[k][int(away[k].argmin())]
+        other = tree.data[tree.query(one)[1]]
+        # Its place is amid what both see of each other, not at their nearest corners.
+        one, other = _facing(left[k], np.asarray(tree.data), one, other)
+        way = (other - one) / max(float(np.linalg.norm(other - one)), 1e-9)
+        a, b = one - _RIB_INTO_MM * way, other + _RIB_INTO_MM * way
+        t = np.clip(((u - a[0]) * (b - a)[0] + (v - a[1]) * (b - a)[1]) / float((b - a) @ (b - a)), 0.0, 1.0)
+        strip = np.hypot(u - a[0] - t * (b - a)[0], v - a[1] - t * (b - a)[1]) - _RIB_MM
+        rib = np.minimum(rib, strip.astype(np.float32))
+        joined.append(left.pop(k))
+    return rib
+
+
+def _facing(one: FloatArray, other: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the middles of what two outlines have near each other, within some mm of their nearest places `a` and `b`."""
+    least = float(np.linalg.norm(b - a))
+    near_a = one[cKDTree(other).query(one)[0] < least + 3.0].mean(axis=0)
+    near_b = other[cKDTree(one).query(other)[0] < least + 3.0].mean(axis=0)
+    return near_a, near_b
+
+
+def _check_whole(pierced: Field, grid: Seat, seat: SlotsSeat) -> None:
+    """Refuse a body that does not hold its sleeves, and of every slot both ends and both walls."""
+    for wire in seat.wires:
+        ring = wire.at(0.7 * wire.length_mm) + _ring(wire.outward_ras, (wire.bore_radius_mm + wire.radius_mm) / 2)
+        if grid.interpolate(pierced, ring).max() >= 0:
+            raise ProcessingError(
+                f"The sleeve of {wire.screw} does not hang together with the guide; the bone gives no ground beside the slots. "
+                "Plan fewer planes, or make the slots narrower."
+            )
+    for slot in seat.slots:
+        x = slot.width_mm / 2 + slot.end_wall_mm / 2
+        y = slot.thickness_mm / 2 + slot.wall_mm / 2
+        high = slot.top_mm - 2.0
+        held = [[x, 0.0, high], [-x, 0.0, high], [0.0, y, high], [0.0, -y, high]]
+        if grid.interpolate(pierced, np.asarray(transform_points(slot.to_ras, np.array(held)))).max() >= 0:
+            raise ProcessingError(f"{slot.name}: a wall of the slot's block is cut away; make the slots narrower.")
+
+
+def _ring(axis: FloatArray, radius: float) -> FloatArray:
+    u, v = perpendicular_axes(axis)
+    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
+    return np.asarray(radius * (np.cos(turn) * u + np.sin(turn) * v))
