@@ -354,10 +354,10 @@ def on_clearance(mesh: Mesh, bone: Distance, seat: Seat, gap: Field, sampled: Fi
         # Too near is never left; too far is contact only where the bone does not overhang.
         move = (off > 0) | ((off > -left_over) & (slope @ seat.outward_ras > 0.02))
         points[near] += np.where(move, np.clip(off, -left_over, 1.0), 0.0)[:, None] * slope
-    return _unfolded(mesh, points)
+    return unfolded(mesh, points)
 
 
-def _unfolded(mesh: Mesh, moved: FloatArray) -> Mesh:
+def unfolded(mesh: Mesh, moved: FloatArray) -> Mesh:
     """Return the mesh with its vertices moved, but for those whose triangles would fold over."""
     points = moved.copy()
     before = mesh.face_area_vectors

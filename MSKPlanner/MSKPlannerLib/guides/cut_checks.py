@@ -52,8 +52,8 @@ def check_cutting_guide(
         return tuple(checks), wall
     checks += stability_checks(play)
     checks.append(slot_check(guide, seat.slot, bones.bone))
-    checks.append(way_of_saw(guide, seat.slot, bones, options))
     body = MeshDistance(guide)
+    checks.append(way_of_saw(body, seat.slot, bones, options))
     for wire in seat.wires:
         checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)
         checks.append(_off_cut(wire, options.wire_depth_mm, "wire", seat.slot, options))
@@ -134,7 +134,7 @@ class _Rays:
         return float(t) * self._look if hit else None
 
 
-def way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
+def way_of_saw(guide: Distance, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
     """Look at the blade's whole way from outside to the bone: no guide, no neighbour, no other part of the bone in it."""
     half = options.blade_thickness_mm / 2
     inner = slot.middle_points(0.7, slot.low_mm, slot.top_mm + 40.0)
@@ -143,7 +143,7 @@ def way_of_saw(guide: Mesh, slot: Slot, bones: Bones, options: CuttingGuideOptio
     room, at = np.inf, None
     words = f"{slot.name}: nothing lies in the way of the blade"
     looks: list[tuple[Distance, FloatArray, str]] = [
-        (MeshDistance(guide), outside[ends], "the blade rubs on the guide"),
+        (guide, outside[ends], "the blade rubs on the guide"),
         *((n, outside, "the blade meets a neighbouring bone before its entry") for n in bones.neighbours),
         (bones.bone, slot.middle_points(0.7, slot.top_mm, slot.top_mm + 40.0), "bone stands above the slot"),
     ]

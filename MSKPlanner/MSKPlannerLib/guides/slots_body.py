@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -13,7 +14,7 @@ from MSKFusionLib.frames import FloatArray, perpendicular_axes, transform_points
 
 from ..mesh import Mesh
 from .base import Map, column_tops
-from .body import Seat, above_floor, on_clearance, seat_between
+from .body import Seat, above_floor, on_clearance, seat_between, unfolded
 from .cut_options import CuttingGuideOptions
 from .field import Distance, Field, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
 from .sleeve import bore_field, sleeve_field
@@ -32,10 +33,37 @@ _RIB_MM, _RIB_WALLS, _RIB_INTO_MM = 7.0, 1.5, 4.0
 _SPECK_MM = 0.8
 
 
+#: Where the guide is thinner than its printer allows, a ball of this radius is taken away.
+_THIN_BALL_MM = 0.9
+#: The way off is looked along in these steps, and so much nearer than the clearance is made free.
+_WAY_MM = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
+_CATCHES_MM, _DOUBT_MM, _MOST_FREED_MM = 0.005, 0.3, 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class SlotsBody:
+    """A body without slots and bores.
+
+    Parameters
+    ----------
+    solid, gap, sampled
+        On the grid: the body, the wished gap to the bone, the distance to it.
+    dropped_mm3
+        Volumes of pieces that came loose.
+    """
+
+    mesh: Mesh
+    grid: Seat
+    solid: Field
+    gap: Field
+    sampled: Field
+    dropped_mm3: tuple[float, ...]
+
+
 def slots_body(
     distance: Distance, neighbours: Sequence[Distance], seat: SlotsSeat, options: CuttingGuideOptions
-) -> tuple[Mesh, list[float]]:
-    """Return the body without slots and bores, its contact on the exact clearance, and the volumes that came loose.
+) -> SlotsBody:
+    """Return the body without slots and bores, its contact on the exact clearance and its way off free.
 
     Raises
     ------
@@ -65,6 +93,39 @@ def slots_body(
         solid = smooth_min(solid, sleeve_field(wire, points, -_SLEEVE_BELOW_MM), _WIRE_FILLET_MM)
     solid = np.maximum(solid, -room)
     solid = above_floor(solid, room, floor, grid)
+    mesh, solid, lost = _finished(solid, distance, grid, gap, d, seat, options)
+    return SlotsBody(mesh, grid, solid, gap, d, tuple(lost))
+
+
+def without_thin(
+    body: SlotsBody, distance: Distance, seat: SlotsSeat, options: CuttingGuideOptions, thin_ras: FloatArray
+) -> SlotsBody:
+    """Return a body with its thin walls taken away: balls around places (N, 3) of them, and what is thin after that.
+
+    Raises
+    ------
+    ProcessingError
+        When a sleeve or a block does not hang together with the rest without them.
+    """
+    points = body.grid.grid.points_ras()
+    away = cKDTree(thin_ras).query(points, distance_upper_bound=4 * _THIN_BALL_MM)[0]
+    ball = np.minimum(away, 4 * _THIN_BALL_MM).reshape(body.solid.shape).astype(np.float32)
+    solid = np.maximum(body.solid, np.float32(_THIN_BALL_MM) - ball)
+    mesh, solid, lost = _finished(solid, distance, body.grid, body.gap, body.sampled, seat, options)
+    return replace(body, mesh=mesh, solid=solid, dropped_mm3=(*body.dropped_mm3, *lost))
+
+
+def _finished(
+    solid: Field,
+    distance: Distance,
+    grid: Seat,
+    gap: Field,
+    sampled: Field,
+    seat: SlotsSeat,
+    options: CuttingGuideOptions,
+) -> tuple[Mesh, Field, list[float]]:
+    """Return the surface of a solid without what is thin, that solid, and the volumes of pieces that came loose."""
+    points = grid.grid.points_ras().reshape(*grid.grid.shape, 3)
     # What is thin beside a bore or a slot shows only with them open; they themselves are cut exactly later.
     pierced = solid
     for slot in seat.slots:
@@ -74,8 +135,29 @@ def slots_body(
     thinnest = min(_THINNEST_MM, options.slot_wall_mm - 0.8, options.wire_wall_mm - 0.8)
     thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2)
     _check_whole(np.maximum(pierced, thick), grid, seat)
-    mesh = grid.grid.surface(np.maximum(solid, thick))
-    return on_clearance(mesh, distance, grid, gap, d), lost
+    solid = np.maximum(solid, thick)
+    mesh = on_clearance(grid.grid.surface(solid), distance, grid, gap, sampled)
+    return _freed(mesh, distance, grid, sampled, options.fit_clearance_mm), solid, lost
+
+
+def _freed(mesh: Mesh, distance: Distance, grid: Seat, sampled: Field, gap_mm: float) -> Mesh:
+    """Return a mesh whose corners keep the clearance on the whole way off: the grid sees a steep edge of bone to a part of its step."""
+    points, out = mesh.vertices_ras.copy(), grid.outward_ras
+    near = np.flatnonzero(grid.interpolate(sampled, points) < 3.0)
+    for way in _WAY_MM:
+        there = points[near] + way * out
+        maybe = near[grid.interpolate(sampled, there) < gap_mm + _DOUBT_MM]
+        if not len(maybe):
+            continue
+        d, slope = distance.distance_and_gradient(points[maybe] + way * out)
+        lacking = gap_mm - d
+        aside = slope - (slope @ out)[:, None] * out
+        size = np.linalg.norm(aside, axis=1)
+        # Straight under bone no step aside helps; such bone was bridged by the grid already.
+        caught = (lacking > _CATCHES_MM) & (size > 0.3)
+        step = np.minimum(lacking[caught] / size[caught], _MOST_FREED_MM)
+        points[maybe[caught]] += step[:, None] * aside[caught] / size[caught, None]
+    return unfolded(mesh, points)
 
 
 def _grid(seat: SlotsSeat, options: CuttingGuideOptions) -> Seat:

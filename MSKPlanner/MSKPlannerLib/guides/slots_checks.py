@@ -36,10 +36,10 @@ def check_slots_guide(
     checks, wall = seated_checks(guide, without_letters, fit, options, seat.outward_ras, bones, way_off=sweep_check)
     if not guide.is_closed:
         return tuple(checks), wall
-    for n, slot in enumerate(seat.slots, 1):
-        for check in (slot_check(guide, slot, bones.bone), way_of_saw(guide, slot, bones, options)):
-            checks.append(replace(check, name=f"{check.name} {n}"))
     body = MeshDistance(guide)
+    for n, slot in enumerate(seat.slots, 1):
+        for check in (slot_check(guide, slot, bones.bone), way_of_saw(body, slot, bones, options)):
+            checks.append(replace(check, name=f"{check.name} {n}"))
     for wire in seat.wires:
         checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)
         checks.append(_off_cuts(wire, faces, leaves, options))

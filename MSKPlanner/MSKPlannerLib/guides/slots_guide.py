@@ -24,15 +24,17 @@ from .field import Bone, Distance, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
 from .lettering import text_solid
+from .presets import load_printer
 from .sawn_face import SawnFace
 from .sleeve import Sleeve
 from .slot import Slot
-from .slots_body import slots_body
+from .slots_body import slots_body, without_thin
 from .slots_checks import check_slots_guide
 from .slots_seat import SawStop, SlotsSeat, seat_of_faces, with_wires
 from .slots_wires import Sides, place_wires
 from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
 from .stability import Stability, stability
+from .thickness import thin_places, wall_thickness
 
 __all__ = ["SlotsGuide", "design_slots_guide"]
 
@@ -40,6 +42,8 @@ __all__ = ["SlotsGuide", "design_slots_guide"]
 _REACH_MM = 110.0
 _CRUMB_MM3 = 0.5
 _ROOT_MM = 0.4
+#: How often thin walls are taken away, and how much thicker than the printer's least counts as thin then.
+_MENDINGS, _THIN_SHARE = 3, 1.1
 #: What is cut off over a slot's flat top reaches so far beyond its block, and keeps so far off the others.
 _OVER_MM, _UP_MM, _OFF_OTHERS_MM = 0.75, 6.0, 0.5
 #: A cut whose end in bone varies by more than this has its shallowest place told.
@@ -143,9 +147,23 @@ def design_slots_guide(
     wires = place_wires(seat, faces, exact, others, wish, leaves=leaves, sides=wire_sides)
     seat = with_wires(seat, wires)
     progress(0.2, f"{label}: body on the bone")
-    body, loose = slots_body(exact, others, seat, wish)
+    body = slots_body(exact, others, seat, wish)
     progress(0.6, f"{label}: slots, holes and letters")
-    plain, more = _with_openings(body, seat)
+    plain, more = _with_openings(body.mesh, seat)
+    told: list[str] = []
+    for _ in range(_MENDINGS):
+        # A grid may leave a thin fin where blocks, bone and ways meet; what is measured to be thin is taken away.
+        shown, least = from_manifold(plain), load_printer(wish.printer).min_wall_mm
+        if not wall_thickness(shown).least_mm < least:
+            break
+        progress(0.65, f"{label}: thin walls")
+        try:
+            body = without_thin(body, exact, seat, wish, thin_places(shown, _THIN_SHARE * least))
+        except ProcessingError as error:
+            # More would be lost than a fin: the guide is shown as it is, rejected by its wall.
+            told.append(str(error))
+            break
+        plain, more = _with_openings(body.mesh, seat)
     mesh = printable(_lettered(plain, seat, wish, label), label)
     progress(0.75, f"{label}: measuring")
     fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm)
@@ -166,7 +184,10 @@ def design_slots_guide(
         play_mm=tuple(slack * (s.deepest_mm / wish.slot_height_mm - 0.5) for s in seat.stops),
         min_wall_mm=float("nan"),
         checks=(),
-        notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in (*loose, *more) if v > _CRUMB_MM3),
+        notes=(
+            *told,
+            *(f"a loose piece of {v:.1f} mm3 was dropped" for v in (*body.dropped_mm3, *more) if v > _CRUMB_MM3),
+        ),
         asked_direction=insertion_direction_ras,
         label=label,
     )
