@@ -29,6 +29,7 @@ from .guides.pin_guide import PinGuide
 from .guides.recipe import mesh_sha256, moved_by, recipe_of
 from .guides.skin_frame import SkinFrame
 from .guides.sleeve import Sleeve
+from .guides.slots_guide import SlotsGuide
 from .mesh import Mesh, body_labels
 from .osteotomy.drill_first import PlannedHole
 from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
@@ -255,6 +256,26 @@ def describe_reduction_guide(
     return _described(name, bone, made.solid, recipe, said)
 
 
+def describe_slots_guide(
+    kind: str, name: str, bone: str, solid: SlotsGuide, inputs: Mapping[str, str], asked: Mapping[str, Any]
+) -> Guide:
+    """Return the document's entry of a guide with several slots.
+
+    Parameters
+    ----------
+    kind
+        Of its recipe (`plan.GuideRecipe`).
+    asked
+        What its recipe keeps besides the dimensions and the planes.
+    """
+    options: dict[str, Any] = {**vars(solid.options), "label": solid.label, **asked}
+    recipe = recipe_of(
+        kind, options, inputs, cuts=[f.cut for f in solid.faces], insertion_direction_ras=solid.asked_direction
+    )
+    said = (*solid.sayings, f"the blade can tilt by {solid.tilt_deg:.1f} degrees in a slot")
+    return _described(name, bone, solid, recipe, said)
+
+
 def _of_correction(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> dict[str, Any]:
     """Return what a recipe keeps of holes and of the correction that brings them together."""
     return {
@@ -316,7 +337,7 @@ def describe_skin_frame(
 def _described(
     name: str,
     level: str,
-    solid: CuttingGuideSolid | GuideSolid | SkinFrame,
+    solid: CuttingGuideSolid | GuideSolid | SkinFrame | SlotsGuide,
     recipe: GuideRecipe,
     said: Sequence[str],
     screws: tuple[str, ...] = (),

@@ -15,16 +15,24 @@ from .guides.pin_guide import design_pin_guide
 from .guides.recipe import mesh_sha256, planes_by_name
 from .mesh import Mesh
 from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone, design_reduction_guide
+from .osteotomy.resection_guide import asked_of_resection, design_resection_guide, saw_options
 from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point
 from .plan_osteotomy import Osteotomy
-from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide
+from .plan_resection import ResectionRecord
+from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide, describe_slots_guide
 
 #: What can be made again from its recipe and the surface that it stands on.
-KINDS = ("pin", "cut", "reduction")
+KINDS = ("pin", "cut", "resection", "reduction")
 
 
 def remake(
-    guide: Guide, plan: Plan, bone: Mesh, neighbours: Sequence[Mesh] = (), *, progress: Progress = no_progress
+    guide: Guide,
+    plan: Plan,
+    bone: Mesh,
+    neighbours: Sequence[Mesh] = (),
+    *,
+    tumour: Mesh | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[Guide, Mesh, Mesh]:
     """Return a guide made again for the screws, planes and correction as they are in the plan now: entry, solid, and the bone it sits on.
 
@@ -32,6 +40,8 @@ def remake(
     ----------
     bone, neighbours
         The surfaces that it was made on, in the same order.
+    tumour
+        What a resection takes out; only its guide needs it.
 
     Raises
     ------
@@ -68,6 +78,30 @@ def remake(
                 solid.mesh,
                 bone,
             )
+        if recipe.kind == "resection":
+            record = resection_named(plan, str(options.pop("resection")), guide.name)
+            if tumour is None:
+                raise InputError("it needs the surface of the tumour", "Give it.", where=guide.name)
+            cuts = [str(c) for c in options.pop("cuts", ())]
+            side = options.pop("approach_ras", None)
+            from_side = None if side is None else _point(side)
+            options.pop("planned_kerf_mm", None)
+            slotted = design_resection_guide(
+                record,
+                bone,
+                tumour,
+                saw_options(CuttingGuideOptions(**options), record),
+                cuts=cuts,
+                approach_ras=from_side,
+                label=label,
+                neighbours=neighbours,
+                insertion_direction_ras=direction,
+                progress=progress,
+            )
+            asked = asked_of_resection(record, cuts, from_side)
+            inputs = {**recipe.inputs, "tumour": record.tumour_sha256}
+            entry = describe_slots_guide("resection", guide.name, guide.level, slotted, inputs, asked)
+            return entry, slotted.mesh, bone
         if recipe.kind == "reduction":
             osteotomy = _osteotomy(recipe, plan, guide.name)
             cut = _cut(recipe, plan, guide.name)
@@ -139,6 +173,25 @@ def _osteotomy(recipe: GuideRecipe, plan: Plan, name: str) -> Osteotomy:
         if cut in (o.name, *(f"{o.name}, face {n}" for n in (1, 2))):
             return o
     raise InputError(f"the plan has no cut '{cut}' any more", "Design the guide anew.", where=name)
+
+
+def resection_named(plan: Plan, name: str | None, where: str) -> ResectionRecord:
+    """Return a resection of a plan by its name; None: the only one.
+
+    Raises
+    ------
+    InputError
+        When there is no such one, or several to choose from.
+    """
+    chosen = [r for r in plan.resections if name in (None, r.name)]
+    if len(chosen) != 1:
+        known = ", ".join(f"'{r.name}'" for r in plan.resections)
+        raise InputError(
+            f"the plan has no resection '{name}'" if name else f"the plan holds {len(chosen) or 'no'} resections",
+            f"It has: {known}." if known else "Plan one with mskplanner resect.",
+            where=where,
+        )
+    return chosen[0]
 
 
 def _hole(values: Mapping[str, Any]) -> PlannedHole:

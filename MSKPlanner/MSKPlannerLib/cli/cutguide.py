@@ -35,6 +35,7 @@ from ..plan_file import read_plan
 from ..plan_osteotomy import Osteotomy
 from ..records import describe_cutting_guide, describe_reduction_guide, describe_surface, new_plan
 from .pinguide import inputs_of
+from .resectionguide import resection_guide
 from .sites import parse_numbers
 from .write_guides import Written, write_guides
 
@@ -45,6 +46,13 @@ _OFF_BLOCK_MM = 1.5
 def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     """Design a cutting guide and write it with its plan document and its print sheet."""
     check_output(args.out, force=args.force)
+    if args.resection is not None:
+        return resection_guide(args, progress)
+    if args.cuts:
+        raise InputError("only a resection has planes to choose from", "Give --resection.", where="--cuts")
+    if args.approach is None:
+        raise InputError("it is not said where the surgeon stands", "Give --approach.", where="--approach")
+    args.preset, args.label = args.preset or "saw", args.label or "C1"
     options = load_cutting_options(args.preset)
     approach = _numbers(args.approach)
     insertion = None if args.insertion is None else _numbers(args.insertion)

@@ -1,4 +1,4 @@
-"""`mskplanner remake`: the pin and cutting guides of a plan made again on the surface that they stand on."""
+"""`mskplanner remake`: the pin, cutting and resection guides of a plan made again on the surface that they stand on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
 from ..export.mesh_files import read_mesh
+from ..mesh import Mesh
 from ..output_folder import check_output
 from ..pipeline import rejections
 from ..plan_file import read_plan
-from ..remake_guides import KINDS
+from ..remake_guides import KINDS, resection_named
 from ..remake_guides import remake as made_again
+from .resectionguide import TUMOUR_FILE, tumour_of
 from .surface_input import read_surfaces
 from .write_guides import Written, write_guides
 
@@ -27,18 +29,26 @@ def remake(args: argparse.Namespace, progress: Progress) -> int:
     neighbours = [read_mesh(n) for n in args.neighbour]
     mine = [g for g in plan.guides if g.recipe is not None and g.recipe.kind in KINDS]
     if not mine:
-        raise InputError("the plan has no pin, cutting or reduction guide", "Design one.", where=str(args.plan))
+        raise InputError(
+            "the plan has no pin, cutting, resection or reduction guide", "Design one.", where=str(args.plan)
+        )
     made: list[Written] = []
+    surfaces: dict[str, Mesh] = {}
     for n, guide in enumerate(mine):
         step = part(progress, n / len(mine), 0.95 * (n + 1) / len(mine))
-        entry, mesh, shown = made_again(guide, plan, bone, neighbours, progress=step)
         assert guide.recipe is not None
+        tumour = None
+        if guide.recipe.kind == "resection":
+            record = resection_named(plan, str(guide.recipe.options.get("resection", "")), guide.name)
+            tumour = tumour_of(args.plan, record)
+            surfaces[TUMOUR_FILE] = tumour
+        entry, mesh, shown = made_again(guide, plan, bone, neighbours, tumour=tumour, progress=step)
         made.append((entry, mesh, str(guide.recipe.options.get("printer", "sla")), shown))
     entries = {g.name: g for g, *_ in made}
     stale = set(rejections(plan.guides))
     guides = tuple(entries.get(g.name, g) for g in plan.guides)
     reasons = (*(r for r in plan.reasons if r not in stale), *rejections(guides))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    status = write_guides(args, replace(plan, guides=guides, reasons=reasons, verdict=verdict), made)
+    status = write_guides(args, replace(plan, guides=guides, reasons=reasons, verdict=verdict), made, surfaces)
     progress(1.0, "Done")
     return status

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from MSKFusionLib.registration.result import Verdict
 
 from ..colours import GUIDE_COLOUR, judged_colour
-from ..export.mesh_files import write_parts
+from ..export.mesh_files import write_parts, write_stl
 from ..export.parts import Part
 from ..export.plan_parts import plan_notes
 from ..export.print_sheet import print_sheet
@@ -24,10 +24,14 @@ from .status import DONE, REJECTED
 Written = tuple[Guide, Mesh, str, Mesh]
 
 
-def write_guides(args: argparse.Namespace, plan: Plan, made: Sequence[Written]) -> int:
-    """Write a plan with its guides and say what came of it; return the exit status."""
+def write_guides(
+    args: argparse.Namespace, plan: Plan, made: Sequence[Written], surfaces: Mapping[str, Mesh] | None = None
+) -> int:
+    """Write a plan with its guides, and surfaces by their file's name, and say what came of it; return the exit status."""
     with output_folder(args.out, force=args.force) as folder:
         (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
+        for file, surface in (surfaces or {}).items():
+            write_stl(surface, folder / file)
         for guide, mesh, printer, bone in made:
             (folder / guide.file).parent.mkdir(exist_ok=True)
             body = Part(guide.name, "guide", mesh, judged_colour(GUIDE_COLOUR, guide.verdict))

@@ -169,9 +169,7 @@ def _grid(seat: SlotsSeat, options: CuttingGuideOptions) -> Seat:
         around.append(in_seat(seat, np.asarray(transform_points(slot.to_ras, box))))
     all_of_it = np.concatenate(around)
     side = np.array([1.0, 1.0, 0.0]) * (options.wire_sleeve_diameter_mm / 2 + _BEYOND_MM) + _MARGIN_MM
-    return seat_between(
-        seat.frame_to_ras, all_of_it.min(axis=0) - side, all_of_it.max(axis=0) + side, options.grid_mm
-    )
+    return seat_between(seat.frame_to_ras, all_of_it.min(axis=0) - side, all_of_it.max(axis=0) + side, options.grid_mm)
 
 
 def _footprint(

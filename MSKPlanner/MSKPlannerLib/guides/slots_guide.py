@@ -87,9 +87,7 @@ class SlotsGuide:
     @property
     def sayings(self) -> tuple[str, ...]:
         """What who saws has to know, a line a slot."""
-        return tuple(
-            _saying(s, stop, play) for s, stop, play in zip(self.slots, self.stops, self.play_mm, strict=True)
-        )
+        return tuple(_saying(s, stop, play) for s, stop, play in zip(self.slots, self.stops, self.play_mm, strict=True))
 
 
 def design_slots_guide(
@@ -203,7 +201,9 @@ def _saying(slot: Slot, stop: SawStop, play_mm: float) -> str:
         words += f"; it ends in bone that stays, in places {stop.shallowest_mm:.1f} mm deep already"
     words += f"; by the room in the slot the blade can be {play_mm:.1f} mm off there"
     if stop.across_mm - stop.led_mm > _SAID_MM:
-        words += f"; the slot leads over {stop.led_mm:.0f} of {stop.across_mm:.0f} mm, saw the rest along the face begun"
+        words += (
+            f"; the slot leads over {stop.led_mm:.0f} of {stop.across_mm:.0f} mm, saw the rest along the face begun"
+        )
     return words
 
 

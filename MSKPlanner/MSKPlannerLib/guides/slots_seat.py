@@ -152,7 +152,9 @@ def _slot(
     )
 
 
-def _kept_apart(names: Sequence[str], traces: Sequence[Trace], options: CuttingGuideOptions) -> list[tuple[float, float]]:
+def _kept_apart(
+    names: Sequence[str], traces: Sequence[Trace], options: CuttingGuideOptions
+) -> list[tuple[float, float]]:
     """Return where along its trace each slot begins and ends: beyond bone that ends, and a wall apart from other slots."""
     ends = []
     for t in traces:
@@ -181,7 +183,9 @@ def _kept_apart(names: Sequence[str], traces: Sequence[Trace], options: CuttingG
     for k, slot in enumerate(slots):
         for other in slots[k + 1 :]:
             if _crosses(slot, other):
-                raise ProcessingError(f"{slot.name}: its slot runs through that of {other.name}; design a guide for each.")
+                raise ProcessingError(
+                    f"{slot.name}: its slot runs through that of {other.name}; design a guide for each."
+                )
     return [(low, high) for low, high in ends]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +79,22 @@ def design_resection_guide(
         insertion_direction_ras=insertion_direction_ras,
         progress=progress,
     )
+
+
+def saw_options(options: CuttingGuideOptions, record: ResectionRecord) -> CuttingGuideOptions:
+    """Return options with the saw that a resection is planned for."""
+    kerf = max((c.kerf_mm for c in record.cuts), default=0.0)
+    return replace(options, kerf_mm=kerf) if kerf else options
+
+
+def asked_of_resection(record: ResectionRecord, cuts: Sequence[str], approach_ras: Point | None) -> dict[str, Any]:
+    """Return what the recipe of a resection's guide keeps besides dimensions and planes."""
+    return {
+        "resection": record.name,
+        "cuts": list(cuts),
+        "approach_ras": None if approach_ras is None else list(approach_ras),
+        "planned_kerf_mm": max((c.kerf_mm for c in record.cuts), default=0.0),
+    }
 
 
 def faces_of_resection(

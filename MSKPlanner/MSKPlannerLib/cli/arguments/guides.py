@@ -52,7 +52,21 @@ def add_cutguide(commands: argparse._SubParsersAction) -> None:
     cutguide.add_argument(
         "--face", type=int, choices=[1, 2], default=1, help="which face of a closing wedge (1: of the part that stays)"
     )
-    cutguide.add_argument("--approach", required=True, **THREE, help="the direction from the bone to the surgeon")
+    cutguide.add_argument(
+        "--resection",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="with --plan: all planes of a resection in one guide (mskplanner resect; without NAME the only one)",
+    )
+    cutguide.add_argument(
+        "--cuts", metavar="NAME,NAME", help="with --resection: only these of its planes, as 'plane 1,plane 2'"
+    )
+    cutguide.add_argument(
+        "--approach",
+        **THREE,
+        help="the direction from the bone to the surgeon (of a resection by default as it was planned)",
+    )
     cutguide.add_argument(
         "--insertion", **THREE, help="the direction to put it on along, towards the bone (default: searched)"
     )
@@ -75,8 +89,8 @@ def add_cutguide(commands: argparse._SubParsersAction) -> None:
         "--hole-spacing", type=float, default=12.0, metavar="MM", help="from hole to hole (default 12)"
     )
     cutguide.add_argument("--hole-depth", type=float, default=20.0, metavar="MM", help="of --reduction (default 20)")
-    cutguide.add_argument("--label", default="C1", help="name on the guide (default C1)")
-    cutguide.add_argument("--preset", default="saw", metavar="NAME", help="guide preset or .toml file (default saw)")
+    cutguide.add_argument("--label", help="name on the guide (default C1; of a resection R1)")
+    cutguide.add_argument("--preset", metavar="NAME", help="guide preset or .toml file (default saw, resection)")
     output(cutguide)
 
 
@@ -117,7 +131,9 @@ def add_pinguide(commands: argparse._SubParsersAction) -> None:
 
 def add_remake(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner remake`."""
-    again = command(commands, "remake", "make the pin and cutting guides of a plan again, each by its recipe")
+    again = command(
+        commands, "remake", "make the pin, cutting and resection guides of a plan again, each by its recipe"
+    )
     again.add_argument("plan", metavar="PLAN", help="what pinguide or cutguide wrote: a folder with a plan.json")
     again.add_argument("bone", metavar="BONE", help=f"the surface that they stand on: {SURFACE}")
     again.add_argument("--name", metavar="NAME", help="which structure of a label map")
