@@ -195,7 +195,7 @@ class GuideRecipe:
     Parameters
     ----------
     kind
-        ``drill``, ``levels``, ``cut``, ``resection``, ``pin``, ``reduction`` or ``skin``.
+        ``drill``, ``levels``, ``cut``, ``facets``, ``dome``, ``resection``, ``pin``, ``reduction`` or ``skin``.
     screws, cuts
         What it guides, as it was then.
     options

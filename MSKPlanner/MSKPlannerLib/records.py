@@ -226,13 +226,26 @@ def describe_cutting_guide(
     options: dict[str, Any] = {**vars(solid.options), "label": solid.label, "approach_ras": list(solid.approach_ras)}
     if osteotomy is not None and holes:
         options |= _of_correction(holes, osteotomy)
+    if solid.hinge is not None:
+        options["hinge"] = {"point_ras": list(solid.hinge.point_ras), "beyond_ras": list(solid.hinge.normal_ras)}
     recipe = recipe_of("cut", options, inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction)
     said = (
-        f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot",
+        _stop_words(solid),
         f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
-        *(f"drill {_depth(s, h)} before the cut" for s, h in zip(solid.hole_sleeves, solid.holes, strict=True)),
+        *(f"drill {drilled_depth(s, h)} before the cut" for s, h in zip(solid.hole_sleeves, solid.holes, strict=True)),
     )
-    return _described(name, bone, solid, recipe, said)
+    return described(name, bone, solid, recipe, said)
+
+
+def _stop_words(solid: CuttingGuideSolid) -> str:
+    words = f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot"
+    if solid.hinge is None:
+        return words
+    if solid.deepest_mm is None:
+        return f"{words}: the hinge is not under the slot, the far side of the bone is"
+    if solid.deepest_mm - solid.stop_mm < 1.0:
+        return f"{words}: there the hinge is"
+    return f"{words}: there the hinge is nearest, where it is farthest it lies {solid.deepest_mm:.1f} mm deep"
 
 
 def describe_reduction_guide(
@@ -251,29 +264,9 @@ def describe_reduction_guide(
     recipe = recipe_of("reduction", options, inputs, cuts=[cut], insertion_direction_ras=direction)
     said = (
         "put it on after the cut, and wires through it into the holes that were drilled before: the fragments then stand as planned",
-        *(f"wire {_depth(s, h.planned)}" for s, h in zip(made.solid.sleeves, holes, strict=True)),
+        *(f"wire {drilled_depth(s, h.planned)}" for s, h in zip(made.solid.sleeves, holes, strict=True)),
     )
-    return _described(name, bone, made.solid, recipe, said)
-
-
-def describe_slots_guide(
-    kind: str, name: str, bone: str, solid: SlotsGuide, inputs: Mapping[str, str], asked: Mapping[str, Any]
-) -> Guide:
-    """Return the document's entry of a guide with several slots.
-
-    Parameters
-    ----------
-    kind
-        Of its recipe (`plan.GuideRecipe`).
-    asked
-        What its recipe keeps besides the dimensions and the planes.
-    """
-    options: dict[str, Any] = {**vars(solid.options), "label": solid.label, **asked}
-    recipe = recipe_of(
-        kind, options, inputs, cuts=[f.cut for f in solid.faces], insertion_direction_ras=solid.asked_direction
-    )
-    said = (*solid.sayings, f"the blade can tilt by {solid.tilt_deg:.1f} degrees in a slot")
-    return _described(name, bone, solid, recipe, said)
+    return described(name, bone, made.solid, recipe, said)
 
 
 def _of_correction(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> dict[str, Any]:
@@ -292,7 +285,7 @@ def _of_correction(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> dict[s
     }
 
 
-def _depth(sleeve: Sleeve, pin: GuideScrew) -> str:
+def drilled_depth(sleeve: Sleeve, pin: GuideScrew) -> str:
     """Return the words of how deep an instrument goes in a sleeve."""
     deep = sleeve.length_mm + float(np.linalg.norm(np.subtract(pin.tip_ras, sleeve.entry_ras)))
     return f"{sleeve.screw}: {deep:.1f} mm from the end of its sleeve to the tip"
@@ -307,8 +300,8 @@ def describe_pin_guide(
         options["pins"] = _written(made.pins)
     direction = made.solid.asked_direction
     recipe = recipe_of("pin", options, inputs, screws=screws, insertion_direction_ras=direction)
-    said = tuple(_depth(s, p) for s, p in zip(made.solid.sleeves, made.pins, strict=True))
-    return _described(name, bone, made.solid, recipe, said, tuple(s.name for s in screws))
+    said = tuple(drilled_depth(s, p) for s, p in zip(made.solid.sleeves, made.pins, strict=True))
+    return described(name, bone, made.solid, recipe, said, tuple(s.name for s in screws))
 
 
 def _written(pins: Sequence[GuideScrew]) -> list[dict[str, Any]]:
@@ -331,10 +324,10 @@ def describe_skin_frame(
         f"{solid.stability.turn_deg:.1f} degrees on it: mark where its pads stand",
         "true only while the patient lies as in the image: the skin moves",
     )
-    return _described(name, label, solid, recipe, said, tuple(s.name for s in screws))
+    return described(name, label, solid, recipe, said, tuple(s.name for s in screws))
 
 
-def _described(
+def described(
     name: str,
     level: str,
     solid: CuttingGuideSolid | GuideSolid | SkinFrame | SlotsGuide,
@@ -342,6 +335,7 @@ def _described(
     said: Sequence[str],
     screws: tuple[str, ...] = (),
 ) -> Guide:
+    """Return the document's entry of a solid with its recipe and what is to be said of it besides its own notes."""
     problems = tuple(c.message for c in failed(solid.checks))
     x, y, z = solid.insertion_direction_ras
     stem = f"guides/{re.sub(r'[^A-Za-z0-9_-]+', '_', name).strip('_') or 'guide'}"

@@ -10,19 +10,22 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from .guides.cut_options import CuttingGuideOptions
 from .guides.cutting_guide import design_cutting_guide
+from .guides.facets import hinge_of
 from .guides.options import GuideOptions
 from .guides.pin_guide import design_pin_guide
-from .guides.recipe import mesh_sha256, planes_by_name
+from .guides.recipe import mesh_sha256, osteotomy_of, planes_by_name
 from .mesh import Mesh
 from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone, design_reduction_guide
+from .osteotomy.form_guide import design_dome_guide, design_facets_guide, saw_of
 from .osteotomy.resection_guide import asked_of_resection, design_resection_guide, saw_options
 from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point
 from .plan_osteotomy import Osteotomy
 from .plan_resection import ResectionRecord
-from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide, describe_slots_guide
+from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide
+from .slot_records import describe_dome_guide, describe_facets_guide, describe_slots_guide
 
 #: What can be made again from its recipe and the surface that it stands on.
-KINDS = ("pin", "cut", "resection", "reduction")
+KINDS = ("pin", "cut", "facets", "dome", "resection", "reduction")
 
 
 def remake(
@@ -58,9 +61,11 @@ def remake(
         label = str(options.pop("label"))
         holes = tuple(_hole(h) for h in options.pop("holes", ()))
         options.pop("moved_by", None)
+        options.pop("hinge", None)
         direction = recipe.insertion_direction_ras
         if recipe.kind == "cut":
             approach = _point(options.pop("approach_ras"))
+            cut_of = osteotomy_of(recipe.cuts[0].name, plan)
             osteotomy = _osteotomy(recipe, plan, guide.name) if holes else None
             solid = design_cutting_guide(
                 bone,
@@ -70,6 +75,7 @@ def remake(
                 label=label,
                 neighbours=neighbours,
                 holes=() if osteotomy is None else as_in_image(holes, osteotomy),
+                hinge=None if cut_of is None else hinge_of(cut_of),
                 insertion_direction_ras=direction,
                 progress=progress,
             )
@@ -78,13 +84,46 @@ def remake(
                 solid.mesh,
                 bone,
             )
+        if recipe.kind in ("facets", "dome"):
+            side = _point(options.pop("approach_ras"))
+            cut_name = str(options.pop("dome_of", recipe.cuts[0].name if recipe.cuts else ""))
+            options.pop("dome", None)
+            of = osteotomy_of(cut_name, plan)
+            if of is None:
+                raise InputError(
+                    f"the plan has no cut '{cut_name}' any more", "Design the guide anew.", where=guide.name
+                )
+            if recipe.kind == "dome":
+                holes_made = design_dome_guide(
+                    of,
+                    bone,
+                    side,
+                    GuideOptions(**options),
+                    label=label,
+                    neighbours=neighbours,
+                    insertion_direction_ras=direction,
+                    progress=progress,
+                )
+                entry = describe_dome_guide(guide.name, guide.level, label, holes_made, recipe.inputs, of, side)
+                return entry, holes_made.solid.mesh, bone
+            facets = design_facets_guide(
+                of,
+                bone,
+                side,
+                saw_of(CuttingGuideOptions(**options), of),
+                label=label,
+                neighbours=neighbours,
+                insertion_direction_ras=direction,
+                progress=progress,
+            )
+            return describe_facets_guide(guide.name, guide.level, facets, recipe.inputs, of, side), facets.mesh, bone
         if recipe.kind == "resection":
             record = resection_named(plan, str(options.pop("resection")), guide.name)
             if tumour is None:
                 raise InputError("it needs the surface of the tumour", "Give it.", where=guide.name)
             cuts = [str(c) for c in options.pop("cuts", ())]
-            side = options.pop("approach_ras", None)
-            from_side = None if side is None else _point(side)
+            given = options.pop("approach_ras", None)
+            from_side = None if given is None else _point(given)
             options.pop("planned_kerf_mm", None)
             slotted = design_resection_guide(
                 record,
@@ -158,7 +197,7 @@ def _pins(recipe: GuideRecipe, plan: Plan, written: Any, name: str) -> tuple[Gui
 
 def _cut(recipe: GuideRecipe, plan: Plan, name: str) -> GuideCut:
     made_for = recipe.cuts[0]
-    if not plan.osteotomies:
+    if not plan.osteotomies and not plan.resections:
         return made_for
     now = planes_by_name(plan).get(made_for.name)
     if now is None:
@@ -168,11 +207,10 @@ def _cut(recipe: GuideRecipe, plan: Plan, name: str) -> GuideCut:
 
 def _osteotomy(recipe: GuideRecipe, plan: Plan, name: str) -> Osteotomy:
     """Return the osteotomy of the plan that a guide's holes belong to."""
-    cut = recipe.cuts[0].name
-    for o in plan.osteotomies:
-        if cut in (o.name, *(f"{o.name}, face {n}" for n in (1, 2))):
-            return o
-    raise InputError(f"the plan has no cut '{cut}' any more", "Design the guide anew.", where=name)
+    found = osteotomy_of(recipe.cuts[0].name, plan)
+    if found is None:
+        raise InputError(f"the plan has no cut '{recipe.cuts[0].name}' any more", "Design the guide anew.", where=name)
+    return found
 
 
 def resection_named(plan: Plan, name: str | None, where: str) -> ResectionRecord:

@@ -1,6 +1,6 @@
 """Guides: a seeded sweep over generated bones, and the time of one guide on ever finer bones beside other routes.
 
-    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut,pin,reduction,levels,skin --seeds 1-500 --out guides.json
+    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut,resection,pin,reduction,levels,skin --seeds 1-500 --out guides.json
     .venv/bin/python Testing/benchmarks/guides.py --part speed
 
 The sweep appends a line a guide to FILE.jsonl as it ends and goes on from there with --resume. What fails is printed with
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from core.femur_shapes import femur_mesh
 from core.guide_shapes import neighbour_of, toy_vertebra
+from core.resection_shapes import sawn_face
 
 from MSKFusionLib.errors import MSKError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit
@@ -35,9 +36,11 @@ from MSKPlannerLib.guides.levels_guide import Level, design_levels_guide
 from MSKPlannerLib.guides.options import GuideOptions
 from MSKPlannerLib.guides.pin_guide import design_pin_guide
 from MSKPlannerLib.guides.pins import row_of_pins
-from MSKPlannerLib.guides.presets import load_guide_options
+from MSKPlannerLib.guides.presets import load_cutting_options, load_guide_options
+from MSKPlannerLib.guides.sawn_face import SawnFace
 from MSKPlannerLib.guides.skin_frame import Way, design_skin_frame
 from MSKPlannerLib.guides.skin_options import SkinFrameOptions
+from MSKPlannerLib.guides.slots_guide import design_slots_guide
 from MSKPlannerLib.guides.solid import box, cylinder, from_manifold
 from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.bodies import joined
@@ -86,6 +89,48 @@ def cut_case(seed: int):
         slot_height_mm=float(rng.integers(7, 13)),
     )
     return bone, options, lambda: design_cutting_guide(bone, cut, pose[:3, :3] @ approach, options)
+
+
+def resection_case(seed: int):
+    """Two to four planes round a tumour anywhere in the lower half of a femur, from any side, another saw and clearance."""
+    rng = np.random.default_rng(seed)
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    bone = _femur().transformed(pose)
+    height, turn = rng.uniform(15, 200), rng.uniform(0, 2 * np.pi)
+    approach = np.array([np.cos(turn), np.sin(turn), rng.normal(0, 0.1)])
+    beside = unit(np.cross(approach, [0.0, 0.0, 1.0]))
+    middle = np.array([0.0, 6.0 - 6.0 * (height - 40) / 325, height]) + 8.0 * approach
+    # Up, down, and none, one or two beside, which leave the bone its other part.
+    ways = [np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0]), beside, -beside][: int(rng.integers(2, 5))]
+    away = [rng.uniform(14, 20), rng.uniform(14, 20), rng.uniform(4, 10), rng.uniform(4, 10)]
+    planes = []
+    for k, (way, far) in enumerate(zip(ways, away, strict=False)):
+        normal = unit(way + rng.normal(0, 0.12, 3))
+        planes.append(GuideCut(f"plane {k + 1}", tuple(middle + far * normal), tuple(normal)))
+    options = replace(
+        load_cutting_options("resection"),
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        blade_thickness_mm=float(rng.choice([0.6, 0.9])),
+        slot_height_mm=float(rng.integers(7, 13)),
+    )
+
+    def moved(cut: GuideCut) -> GuideCut:
+        return GuideCut(
+            cut.name, tuple(transform_points(pose, np.array(cut.point_ras))), tuple(pose[:3, :3] @ cut.normal_ras)
+        )
+
+    def design():
+        faces = [sawn_face(p, planes, approach) for p in planes]
+        placed = [
+            SawnFace(
+                moved(f.cut), pose[:3, :3] @ f.outward_ras, transform_points(pose, f.points_ras),
+                tuple(moved(c) for c in f.limits), f.middle_mm,
+            )
+            for f in faces
+        ]  # fmt: skip
+        return design_slots_guide(bone, placed, options, leaves=[moved(p) for p in planes])
+
+    return bone, options, design
 
 
 def pin_case(seed: int):
@@ -188,6 +233,7 @@ _SKINS: dict[str, Skin] = {}
 CASES = {
     "drill": drill_case,
     "cut": cut_case,
+    "resection": resection_case,
     "pin": pin_case,
     "reduction": reduction_case,
     "levels": levels_case,

@@ -95,6 +95,12 @@ def test_holes_drilled_first_and_the_guide_that_brings_them_together(mskplanner,
     made = read_plan(tmp_path / "o")
     assert [g.recipe.kind for g in made.guides] == ["cut", "reduction"]
     assert all(is_current(g, made) for g in made.guides)
+    # The hinge lies 7 mm beside the shaft's middle, away from the saw: it ends before the far side.
+    said = next(n for n in made.guides[0].notes if "depth stop" in n)
+    assert "hinge" in said
+    hinge = made.guides[0].recipe.options["hinge"]
+    assert hinge["point_ras"][0] == pytest.approx(-7.0)
+    assert hinge["beyond_ras"] == pytest.approx([-1.0, 0.0, 0.0], abs=1e-9)
     run = mskplanner("remake", tmp_path / "o", tmp_path / "femur.stl", "--out", tmp_path / "again")
     assert run.status == 0, run.err + run.out
     for file in (f for g in made.guides for f in g.files):

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import vtk
 from core.femur_shapes import femur_field, femur_mesh
+from core.guide_shapes import box_mesh
 
 from MSKFusionLib.errors import Cancelled, GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import rigid, unit
 from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
-from MSKPlannerLib.guides.cutting_guide import design_cutting_guide
+from MSKPlannerLib.guides.cutting_guide import design_cutting_guide, saw_stop
+from MSKPlannerLib.guides.field import MeshDistance
+from MSKPlannerLib.guides.slot import Slot
 from MSKPlannerLib.guides.solid import overlap_mm3
 from MSKPlannerLib.guides.stability import stability
 from MSKPlannerLib.mesh import body_labels
@@ -98,6 +101,24 @@ def test_what_is_said_of_the_saw(guide):
     assert guide.stop_mm == pytest.approx(guide.slot.top_mm + depth, abs=3.0)
     assert guide.stop_mm >= guide.slot.top_mm + depth - 0.6
     assert guide.tilt_deg == pytest.approx(np.degrees(np.arctan(0.4 / 9.0)))
+
+
+def test_the_saw_stops_at_the_hinge_of_a_wedge():
+    """A bar of 30 x 40 x 100 mm sawn across from x: right through it is 30 mm deep, to a hinge 8 mm before its far side 22."""
+    bar = MeshDistance(box_mesh((30.0, 40.0, 100.0)))
+    # x across the saw, y the plane's normal, z against the saw; its top 10 mm above the bone.
+    frame = rigid(np.column_stack([[0, 1.0, 0], [0, 0, 1.0], [1.0, 0, 0]]), [15.0, 0, 0])
+    slot = Slot("cut", frame, 20.0, 1.3, 10.0, -8.0, 4.0, 3.0, 7.0)
+    assert saw_stop(bar, slot, None) == (pytest.approx(40.0, abs=0.6), None)
+    square = GuideCut("hinge", (-7.0, 3.0, 0.0), (-1.0, 0.0, 0.0))
+    nearest, farthest = saw_stop(bar, slot, square)
+    assert nearest == pytest.approx(32.0, abs=0.6)
+    assert farthest == pytest.approx(nearest)
+    # A hinge turned by 10 degrees: nearer on one side of the slot, farther on the other, by the tangent.
+    turned = GuideCut("hinge", (-7.0, 0.0, 0.0), (-np.cos(np.radians(10)), np.sin(np.radians(10)), 0.0))
+    nearest, farthest = saw_stop(bar, slot, turned)
+    assert nearest == pytest.approx(32.0 - 10 * np.tan(np.radians(10)), abs=0.6)
+    assert farthest == pytest.approx(32.0 + 10 * np.tan(np.radians(10)), abs=0.6)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from MSKFusionLib.registration.result import Verdict
 from ..export.mesh_files import read_mesh
 from ..guides.cut_options import CuttingGuideOptions
 from ..guides.cutting_guide import design_cutting_guide
+from ..guides.facets import hinge_of
 from ..guides.presets import load_cutting_options
 from ..guides.recipe import mesh_sha256
 from ..mesh import Mesh
@@ -34,6 +35,7 @@ from ..plan import GuideCut, Point
 from ..plan_file import read_plan
 from ..plan_osteotomy import Osteotomy
 from ..records import describe_cutting_guide, describe_reduction_guide, describe_surface, new_plan
+from .formguide import form_guide
 from .pinguide import inputs_of
 from .resectionguide import resection_guide
 from .sites import parse_numbers
@@ -52,13 +54,16 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
         raise InputError("only a resection has planes to choose from", "Give --resection.", where="--cuts")
     if args.approach is None:
         raise InputError("it is not said where the surgeon stands", "Give --approach.", where="--approach")
-    args.preset, args.label = args.preset or "saw", args.label or "C1"
-    options = load_cutting_options(args.preset)
+    args.label = args.label or "C1"
     approach = _numbers(args.approach)
     insertion = None if args.insertion is None else _numbers(args.insertion)
     bone = read_mesh(args.bone)
     sha = mesh_sha256(bone)
     cut, osteotomy = _cut(args, sha)
+    if osteotomy is not None and osteotomy.form is not None:
+        return form_guide(args, bone, osteotomy, progress)
+    args.preset = args.preset or "saw"
+    options = load_cutting_options(args.preset)
     if osteotomy is not None and osteotomy.planes[0].kerf_mm:
         options = replace(options, kerf_mm=osteotomy.planes[0].kerf_mm)
     neighbours = [read_mesh(n) for n in args.neighbour]
@@ -71,6 +76,7 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
         label=args.label,
         neighbours=neighbours,
         holes=() if osteotomy is None else as_in_image(holes, osteotomy),
+        hinge=None if osteotomy is None else hinge_of(osteotomy),
         insertion_direction_ras=insertion,
         progress=part(progress, 0.0, 0.6 if holes else 0.9),
     )
@@ -157,12 +163,6 @@ def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotom
     if osteotomy.bone_sha256 != bone_sha256:
         raise InputError(
             f"this is not the surface of the {osteotomy.bone} that the plan cuts", "Give the same file.", str(args.bone)
-        )
-    if osteotomy.form is not None:
-        raise InputError(
-            f"a guide leads the saw along one whole plane, '{osteotomy.name}' is a {osteotomy.what}",
-            "Plan a wedge or a derotation.",
-            where=str(args.plan),
         )
     if args.face > len(osteotomy.planes):
         raise InputError(f"'{osteotomy.name}' has one plane", "Leave out --face.", where="--face")

@@ -19,8 +19,9 @@ from ..pipeline import rejections
 from ..plan import Point
 from ..plan_file import read_plan
 from ..plan_resection import ResectionRecord
-from ..records import describe_slots_guide, describe_surface, new_plan
+from ..records import describe_surface, new_plan
 from ..remake_guides import resection_named
+from ..slot_records import describe_slots_guide
 from .pinguide import inputs_of
 from .write_guides import write_guides
 

@@ -23,7 +23,7 @@ from .cut_body import cut_body
 from .cut_checks import check_cutting_guide
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat, seat_of_cut
-from .field import Bone, distance_to
+from .field import Bone, Distance, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
 from .lettering import text_size, text_solid
@@ -32,7 +32,7 @@ from .slot import Slot
 from .solid import checked, from_manifold, largest_body, printable, to_manifold
 from .stability import Stability, stability
 
-__all__ = ["CuttingGuideOptions", "CuttingGuideSolid", "design_cutting_guide"]
+__all__ = ["CuttingGuideOptions", "CuttingGuideSolid", "design_cutting_guide", "saw_stop"]
 
 #: Bone farther from the slot than this has no part in the guide.
 _REACH_MM = 90.0
@@ -49,7 +49,10 @@ class CuttingGuideSolid:
     mesh
         The printable solid, RAS mm.
     stop_mm
-        From the block's flat top to the far side of the bone along the saw: what the saw's depth stop is set to.
+        What the saw's depth stop is set to: from the block's flat top along the saw to the far side of the bone, or to the hinge
+        of a wedge where that is nearest.
+    deepest_mm
+        The same to the hinge where that is farthest; None where there is no hinge.
     tilt_deg
         How far the blade can tilt in the slot.
     insertion_direction_ras
@@ -75,6 +78,8 @@ class CuttingGuideSolid:
     approach_ras: Point = (0.0, 0.0, 0.0)
     holes: tuple[GuideScrew, ...] = ()
     hole_sleeves: tuple[Sleeve, ...] = ()
+    deepest_mm: float | None = None
+    hinge: GuideCut | None = None
 
 
 def design_cutting_guide(
@@ -86,6 +91,7 @@ def design_cutting_guide(
     label: str = "C1",
     neighbours: Sequence[Bone] = (),
     holes: Sequence[GuideScrew] = (),
+    hinge: GuideCut | None = None,
     insertion_direction_ras: Point | None = None,
     progress: Progress = no_progress,
 ) -> CuttingGuideSolid:
@@ -105,6 +111,8 @@ def design_cutting_guide(
         Bones that guide and saw must not meet.
     holes
         Further holes to drill through it, entry in the bone and tip, RAS mm: those that a reduction guide brings together.
+    hinge
+        Where a wedge's cut ends: a point of the hinge, and the direction in the cut beyond it. None: it goes right through.
     insertion_direction_ras
         The direction to put it on along, towards the bone; None: the one that reaches most bone.
 
@@ -138,6 +146,7 @@ def design_cutting_guide(
     fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm)
     play = _play(exact, fit, seat)
     lost = [v for v in (*loose, *more) if v > _CRUMB_MM3]
+    stop, deepest = saw_stop(exact, seat.slot, hinge)
     guide = CuttingGuideSolid(
         mesh=mesh,
         cut=cut,
@@ -148,7 +157,7 @@ def design_cutting_guide(
         reachable=seat.reachable,
         fit=fit,
         stability=play,
-        stop_mm=_stop(exact, seat.slot),
+        stop_mm=stop,
         tilt_deg=float(np.degrees(np.arctan((wish.slot_thickness_mm - wish.blade_thickness_mm) / wish.slot_height_mm))),
         min_wall_mm=float("nan"),
         checks=(),
@@ -158,6 +167,8 @@ def design_cutting_guide(
         approach_ras=(float(approach[0]), float(approach[1]), float(approach[2])),
         holes=tuple(holes),
         hole_sleeves=seat.holes,
+        deepest_mm=deepest,
+        hinge=hinge,
     )
     bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)
     checks, wall = check_cutting_guide(mesh, from_manifold(plain), seat, fit, play, wish, bones, holes)
@@ -200,20 +211,31 @@ def _play(exact: Any, fit: Fit, seat: CutSeat) -> Stability:
     return stability(fit.points_ras, normals, -seat.outward_ras)
 
 
-def _stop(exact: Any, slot: Slot) -> float:
-    """Return the way from the block's top to the farthest bone within the slot's width along the saw, mm."""
+def saw_stop(exact: Distance, slot: Slot, hinge: GuideCut | None) -> tuple[float, float | None]:
+    """Return what the depth stop is set to, mm from the block's top, and how far the hinge is where it is farthest.
+
+    The saw ends at the far side of the bone, or where the hinge is nearest: it runs on over its whole width.
+    """
     x = np.linspace(-slot.width_mm / 2, slot.width_mm / 2, 9)
     z = np.arange(-_REACH_MM, slot.top_mm, 0.5)
-    points = np.stack(np.meshgrid(x, [0.0], z, indexing="ij"), axis=-1).reshape(-1, 3)
-    inside = exact.distance_mm(points @ slot.to_ras[:3, :3].T + slot.to_ras[:3, 3]).reshape(len(x), len(z)) < 0
+    grid = np.stack(np.meshgrid(x, [0.0], z, indexing="ij"), axis=-1).reshape(-1, 3)
+    places = grid @ slot.to_ras[:3, :3].T + slot.to_ras[:3, 3]
+    inside = exact.distance_mm(places).reshape(len(x), len(z)) < 0
+    beyond = np.zeros(inside.shape, dtype=bool)
+    if hinge is not None:
+        beyond = ((places - np.asarray(hinge.point_ras)) @ np.asarray(hinge.normal_ras) > 0).reshape(inside.shape)
     # The first stretch of bone from above: what lies behind a gap is another bone.
-    deepest = slot.top_mm
-    for row in inside:
+    deepest, ends_at_hinge = slot.top_mm, []
+    for row, past in zip(inside, beyond, strict=True):
         found = np.flatnonzero(row)
         if not len(found):
             continue
         k = int(found[-1])
-        while k > 0 and row[k - 1]:
+        while k > 0 and row[k - 1] and not past[k - 1]:
             k -= 1
+        if k > 0 and row[k - 1] and past[k - 1]:
+            ends_at_hinge.append(float(z[k]))
         deepest = min(deepest, float(z[k]))
-    return slot.top_mm - deepest
+    if not ends_at_hinge:
+        return slot.top_mm - deepest, None
+    return slot.top_mm - max(ends_at_hinge), slot.top_mm - min(ends_at_hinge)

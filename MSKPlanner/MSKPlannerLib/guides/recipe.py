@@ -15,6 +15,7 @@ from ..mesh import Mesh
 from ..plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point, Screw
 from ..plan_osteotomy import CutPlane, Osteotomy
 from ..plan_resection import ResectionCut, ResectionRecord
+from .facets import facets_of, hinge_of, names_of
 
 #: A screw that moved by less than this was only written and read.
 _SAME_PLACE_MM = 1e-6
@@ -73,6 +74,10 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
     words += [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
     if "moved_by" in recipe.options:
         words += [w for cut in recipe.cuts for w in _motion_changes(cut, recipe.options["moved_by"], plan)]
+    if recipe.options.get("hinge"):
+        words += _hinge_changes(recipe.options["hinge"], recipe.cuts, plan)
+    if recipe.kind == "dome":
+        words += _dome_changes(recipe, plan)
     if recipe.kind == "resection":
         words += _resection_changes(recipe, plan)
     if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
@@ -102,6 +107,25 @@ def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
     return [f"the plane of '{made_for.name}' was moved"] if moved > _SAME_PLACE_MM else []
 
 
+def _hinge_changes(was: Mapping[str, Any], cuts: Sequence[GuideCut], plan: Plan) -> list[str]:
+    """Return whether the hinge that the depth stop is set for was moved across the cut."""
+    for cut in cuts:
+        osteotomy = osteotomy_of(cut.name, plan)
+        now = None if osteotomy is None else hinge_of(osteotomy)
+        if osteotomy is None or now is None:
+            continue
+        off = abs(float(np.subtract(now.point_ras, was["point_ras"]) @ np.array(now.normal_ras)))
+        turned = 100.0 * float(np.linalg.norm(np.subtract(now.normal_ras, was["beyond_ras"])))
+        if max(off, turned) > _SAME_PLACE_MM:
+            return [f"the hinge of '{osteotomy.name}' was moved"]
+    return []
+
+
+def osteotomy_of(cut_name: str, plan: Plan) -> Osteotomy | None:
+    """Return the osteotomy of a plan that a guide's cut belongs to; None: the plan has none of it."""
+    return next((o for o in plan.osteotomies if cut_name in names_of(o)), None)
+
+
 def _resection_changes(recipe: GuideRecipe, plan: Plan) -> list[str]:
     """Return what of a resection has changed besides the planes that a guide leads its saws along."""
     name = str(recipe.options.get("resection", ""))
@@ -118,6 +142,25 @@ def _resection_changes(recipe: GuideRecipe, plan: Plan) -> list[str]:
     return words
 
 
+def _dome_changes(recipe: GuideRecipe, plan: Plan) -> list[str]:
+    """Return whether the arc that holes were laid on has changed."""
+    name = str(recipe.options.get("dome_of", ""))
+    now = next((o for o in plan.osteotomies if o.name == name and o.form is not None), None)
+    if now is None:
+        return [f"the plan has no dome '{name}' any more"]
+    off = np.abs(np.subtract(dome_line(now), recipe.options["dome"])).max()
+    return [f"the dome of '{name}' was moved"] if off > _SAME_PLACE_MM else []
+
+
+def dome_line(osteotomy: Osteotomy) -> list[float]:
+    """Return what a dome's holes rest on: its apex, a point of its axis and the axis' direction, RAS, in a row."""
+    return [
+        *(float(x) for x in osteotomy.planes[0].point_ras),
+        *(float(x) for x in osteotomy.hinge.point_ras),
+        *(float(x) for x in osteotomy.hinge.axis_ras),
+    ]
+
+
 def moved_by(osteotomy: Osteotomy) -> list[list[float]]:
     """Return the rigid 4x4, row by row, of the fragment that moves against the one that stays (as that lies in the image)."""
     places = {f.name: np.array(f.image_to_planned_ras) for f in osteotomy.fragments}
@@ -127,22 +170,23 @@ def moved_by(osteotomy: Osteotomy) -> list[list[float]]:
 
 def _motion_changes(made_for: GuideCut, was: Any, plan: Plan) -> list[str]:
     """Return whether the correction that brings a guide's holes together has changed."""
-    for o in plan.osteotomies:
-        if made_for.name in (o.name, *(f"{o.name}, face {n}" for n in (1, 2))):
-            # Turned parts count at a decimetre from the frame's origin.
-            off = np.abs(np.subtract(moved_by(o), was)) * [100.0, 100.0, 100.0, 1.0]
-            return [f"the correction of '{o.name}' was changed"] if off.max() > 1e-4 else []
-    return []
+    o = osteotomy_of(made_for.name, plan)
+    if o is None:
+        return []
+    # Turned parts count at a decimetre from the frame's origin.
+    off = np.abs(np.subtract(moved_by(o), was)) * [100.0, 100.0, 100.0, 1.0]
+    return [f"the correction of '{o.name}' was changed"] if off.max() > 1e-4 else []
 
 
-def planes_by_name(plan: Plan) -> dict[str, CutPlane | ResectionCut]:
-    """Return the planes of a plan's cuts by the names that their guides have; of a wedge's two faces one each."""
-    sawn: dict[str, CutPlane | ResectionCut] = {
+def planes_by_name(plan: Plan) -> dict[str, CutPlane | GuideCut | ResectionCut]:
+    """Return the planes of a plan's cuts by the names that their guides have; of a wedge's two faces and of facets one each."""
+    sawn: dict[str, CutPlane | GuideCut | ResectionCut] = {
         o.name if len(o.planes) == 1 else f"{o.name}, face {n}": p
         for o in plan.osteotomies
         for n, p in enumerate(o.planes, 1)
     }
-    return sawn | {cut_name(r, c): c for r in plan.resections for c in r.cuts}
+    faceted = {f.cut.name: f.cut for o in plan.osteotomies for f in facets_of(o)}
+    return sawn | faceted | {cut_name(r, c): c for r in plan.resections for c in r.cuts}
 
 
 def cut_name(resection: ResectionRecord, cut: ResectionCut) -> str:

@@ -29,6 +29,8 @@ _SLEEVE_BELOW_MM = 1.5
 _BEYOND_MM = 1.5
 #: A rib between blocks: half its width, its height in walls, and how far it reaches into what it joins.
 _RIB_MM, _RIB_WALLS, _RIB_INTO_MM = 7.0, 1.5, 4.0
+#: A rib from a wire to its block is wider than the sleeve by this on each side.
+_WIRE_RIB_MM = 0.5
 #: Ground that no bone is under for less than this is bridged by what lies on both sides.
 _SPECK_MM = 0.8
 
@@ -84,9 +86,8 @@ def slots_body(
     points = grid.grid.points_ras().reshape(*grid.grid.shape, 3)
     gap = np.full(grid.grid.shape, options.fit_clearance_mm, dtype=np.float32)
     solid = smooth_max(d - gap - np.float32(options.wall_mm), outline[:, :, None], _ROUNDING_MM)
-    if rib is not None:
-        bridge = smooth_max(room - np.float32(_RIB_WALLS * options.wall_mm), rib[:, :, None], _ROUNDING_MM)
-        solid = smooth_min(solid, bridge, _FILLET_MM)
+    bridge = smooth_max(room - np.float32(_RIB_WALLS * options.wall_mm), rib[:, :, None], _ROUNDING_MM)
+    solid = smooth_min(solid, bridge, _FILLET_MM)
     for slot in seat.slots:
         solid = smooth_min(solid, slot.block_field(points), _FILLET_MM)
     for wire in seat.wires:
@@ -174,7 +175,7 @@ def _grid(seat: SlotsSeat, options: CuttingGuideOptions) -> Seat:
 
 def _footprint(
     top: Map, blocked: Map, grid: Seat, seat: SlotsSeat, options: CuttingGuideOptions
-) -> tuple[Map, Map, Map | None]:
+) -> tuple[Map, Map, Map]:
     """Return the shell's outline over bone that can be reached (negative inside), its floor, and the outline of ribs."""
     spacing = options.grid_mm
     bone = np.isfinite(top)
@@ -197,8 +198,7 @@ def _footprint(
     outline = smooth_max(wanted, np.float32(options.edge_margin_mm) - to_edge, 1.0)
     beyond = ndimage.gaussian_filter(top[tuple(nearest)], 1.0 / spacing)
     floor = np.where(bone, np.minimum(top, beyond), beyond).astype(np.float32)
-    rib = _ribs(wanted, grid)
-    return outline, floor, rib
+    return outline, floor, _ribs(wanted, grid, seat)
 
 
 def _over(slot: Slot, places_ras: FloatArray, seat: SlotsSeat, options: CuttingGuideOptions) -> Map:
@@ -208,24 +208,28 @@ def _over(slot: Slot, places_ras: FloatArray, seat: SlotsSeat, options: CuttingG
     low_y, high_y = float(low[1]) - _BEYOND_MM, float(high[1]) + _BEYOND_MM
     for wire in seat.wires:
         x, y, _ = slot.local(wire.entry_ras)
-        if abs(x) < high[0]:
-            beside = y - high[1] if y > 0 else low[1] - y
-            if beside < 3 * reach:
-                low_y, high_y = min(low_y, y - reach), max(high_y, y + reach)
+        beside = y - high[1] if y > 0 else low[1] - y
+        if abs(x) < high[0] and beside < 3 * reach:
+            low_y, high_y = min(low_y, y - reach), max(high_y, y + reach)
     across = np.abs(p[:, 0]) - high[0]
     sides = np.maximum(low_y - p[:, 1], p[:, 1] - high_y)
     return np.maximum(np.maximum(across, sides), low[2] - p[:, 2]).astype(np.float32)
 
 
-def _ribs(wanted: Map, grid: Seat) -> Map | None:
-    """Return the outline of the ribs that join what stands apart; None where all is one."""
+def _ribs(wanted: Map, grid: Seat, seat: SlotsSeat) -> Map:
+    """Return the outline of the ribs: from every wire to its block, and between blocks that stand apart."""
     u, v = np.broadcast_arrays(grid.u[:, None], grid.v[None, :])
-    labels, count = ndimage.label(wanted < 0)
+    rib = np.full(wanted.shape, np.float32(1e3))
+    for wire in seat.wires:
+        feet = [_foot(slot, wire.entry_ras) for slot in seat.slots]
+        nearest = min(feet, key=lambda foot: float(np.linalg.norm(foot - wire.entry_ras)))
+        a, b = grid.local(np.stack([wire.entry_ras, nearest]))[:, :2]
+        rib = np.minimum(rib, _strip(u, v, a, b) - np.float32(wire.radius_mm + _WIRE_RIB_MM))
+    labels, count = ndimage.label((wanted < 0) | (rib < 0))
     if count < 2:
-        return None
+        return rib
     parts = [np.stack([u[labels == k], v[labels == k]], axis=1) for k in range(1, count + 1)]
     joined, left = [parts[0]], parts[1:]
-    rib = np.full(wanted.shape, np.float32(1e3))
     while left:
         tree = cKDTree(np.concatenate(joined))
         away = [tree.query(p)[0] for p in left]
@@ -236,11 +240,23 @@ def _ribs(wanted: Map, grid: Seat) -> Map | None:
         one, other = _facing(left[k], np.asarray(tree.data), one, other)
         way = (other - one) / max(float(np.linalg.norm(other - one)), 1e-9)
         a, b = one - _RIB_INTO_MM * way, other + _RIB_INTO_MM * way
-        t = np.clip(((u - a[0]) * (b - a)[0] + (v - a[1]) * (b - a)[1]) / float((b - a) @ (b - a)), 0.0, 1.0)
-        strip = np.hypot(u - a[0] - t * (b - a)[0], v - a[1] - t * (b - a)[1]) - _RIB_MM
-        rib = np.minimum(rib, strip.astype(np.float32))
+        rib = np.minimum(rib, _strip(u, v, a, b) - np.float32(_RIB_MM))
         joined.append(left.pop(k))
     return rib
+
+
+def _foot(slot: Slot, place_ras: FloatArray) -> FloatArray:
+    """Return the point inside a slot's block that is nearest to a place beside it, at the same height."""
+    p, (low, high) = slot.local(place_ras), slot.block_corners
+    inside = np.clip(p[:2], low[:2] + _FILLET_MM, high[:2] - _FILLET_MM)
+    return np.asarray(transform_points(slot.to_ras, np.array([*inside, p[2]])))
+
+
+def _strip(u: FloatArray, v: FloatArray, a: FloatArray, b: FloatArray) -> Map:
+    """Return the distance of columns to a line between two places."""
+    way = b - a
+    t = np.clip(((u - a[0]) * way[0] + (v - a[1]) * way[1]) / max(float(way @ way), 1e-9), 0.0, 1.0)
+    return np.hypot(u - a[0] - t * way[0], v - a[1] - t * way[1]).astype(np.float32)
 
 
 def _facing(one: FloatArray, other: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -198,8 +198,11 @@ def design_slots_guide(
 def _saying(slot: Slot, stop: SawStop, play_mm: float) -> str:
     words = f"{slot.name}: set the saw's depth stop to {stop.deepest_mm:.1f} mm from the top of its slot"
     if stop.shallowest_mm is not None and stop.deepest_mm - stop.shallowest_mm > _SAID_MM:
-        words += f"; it ends in bone that stays, in places {stop.shallowest_mm:.1f} mm deep already"
-    words += f"; by the room in the slot the blade can be {play_mm:.1f} mm off there"
+        words = (
+            f"{slot.name}: the cut ends in bone that stays; set the saw's depth stop to {stop.shallowest_mm:.1f} mm from the top of "
+            f"its slot for the whole width, and go deeper only where it is deeper, to {stop.deepest_mm:.1f} mm at most"
+        )
+    words += f"; by the room in the slot the blade can be {play_mm:.1f} mm off at its end"
     if stop.across_mm - stop.led_mm > _SAID_MM:
         words += (
             f"; the slot leads over {stop.led_mm:.0f} of {stop.across_mm:.0f} mm, saw the rest along the face begun"

@@ -98,7 +98,9 @@ def seat_of_faces(
     ProcessingError
         When slots leave each other no room, or no bone can be reached for a guide.
     """
-    amid = unit(np.sum([unit(f.outward_ras) for f in faces], axis=0))
+    together = np.sum([unit(f.outward_ras) for f in faces], axis=0)
+    # Saws from opposite sides have no middle: any will do, none is near it.
+    amid = unit(together) if np.linalg.norm(together) > 1e-6 else perpendicular_axes(faces[0].outward_ras)[0]
     for face in faces:
         off = float(np.degrees(np.arccos(np.clip(unit(face.outward_ras) @ amid, -1.0, 1.0))))
         if off > _FROM_AMID_DEG:
