@@ -122,3 +122,13 @@ def joined(*meshes: Mesh) -> Mesh:
         np.concatenate([m.vertices_ras for m in meshes]),
         np.concatenate([m.faces + o for m, o in zip(meshes, offsets, strict=False)]),
     )
+
+
+def finer(mesh: Mesh, times: int) -> Mesh:
+    """The same shape with every triangle in four, so many times: as small as those of a bone."""
+    import trimesh
+
+    points, faces = mesh.vertices_ras, mesh.faces
+    for _ in range(times):
+        points, faces = trimesh.remesh.subdivide(points, faces)
+    return Mesh(points, faces)

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import vtk
+from core.guide_shapes import finer
 from core.test_limb_wedge import bar
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, unit
-from MSKPlannerLib.bone.mesh_depth import split_triangles
 from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
 from MSKPlannerLib.guides.facets import facets_of
@@ -24,7 +24,7 @@ from MSKPlannerLib.plan import Plan
 from MSKPlannerLib.slot_records import describe_dome_guide, describe_facets_guide
 
 #: An upright bar of 72 x 48 mm from z = -14 to 200, in triangles as small as a bone's.
-BAR = split_triangles(bar(-14, 200), 4.0)
+BAR = finer(bar(-14, 200), 5)
 STEPS = ((-30.0, 15.0), (0.0, 15.0), (0.0, -15.0), (30.0, -15.0))
 DRILL = load_guide_options("dome")
 OPTIONS = CuttingGuideOptions(grid_mm=0.7)

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import vtk
 from core.femur_shapes import femur_field, femur_mesh
-from core.guide_shapes import box_mesh
+from core.guide_shapes import box_mesh, finer
 from core.resection_shapes import APPROACH, PLANES, height, sawn_face
 from core.resection_shapes import KERF_MM as KERF
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import rigid, unit
-from MSKPlannerLib.bone.mesh_depth import split_triangles
 from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
 from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
@@ -135,7 +134,7 @@ def test_the_same_again(guide, bone):
 
 
 #: A bar of 30 x 30 x 120 mm in triangles as small as a bone's, and two planes across it.
-BAR = split_triangles(box_mesh((30.0, 30.0, 120.0)), 4.0)
+BAR = finer(box_mesh((30.0, 30.0, 120.0)), 5)
 ACROSS = (GuideCut("upper", (0.0, 0.0, 15.0), (0.0, 0.0, 1.0)), GuideCut("lower", (0.0, 0.0, -15.0), (0.0, 0.0, -1.0)))
 
 

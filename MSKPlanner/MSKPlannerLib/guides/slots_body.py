@@ -29,6 +29,8 @@ _SLEEVE_BELOW_MM = 1.5
 _BEYOND_MM = 1.5
 #: A rib between blocks: half its width, its height in walls, and how far it reaches into what it joins.
 _RIB_MM, _RIB_WALLS, _RIB_INTO_MM = 7.0, 1.5, 4.0
+#: Half the width of a neck that is too narrow, and the ground that counts as a part of its own.
+_NECK_MM, _COUNTS_MM2 = 2.5, 20.0
 #: A rib from a wire to its block is wider than the sleeve by this on each side.
 _WIRE_RIB_MM = 0.5
 #: Ground that no bone is under for less than this is bridged by what lies on both sides.
@@ -225,10 +227,12 @@ def _ribs(wanted: Map, grid: Seat, seat: SlotsSeat) -> Map:
         nearest = min(feet, key=lambda foot: float(np.linalg.norm(foot - wire.entry_ras)))
         a, b = grid.local(np.stack([wire.entry_ras, nearest]))[:, :2]
         rib = np.minimum(rib, _strip(u, v, a, b) - np.float32(wire.radius_mm + _WIRE_RIB_MM))
-    labels, count = ndimage.label((wanted < 0) | (rib < 0))
-    if count < 2:
-        return rib
+    # What hangs together by a narrow neck only counts as apart: the frame would bend there.
+    labels, count = ndimage.label(np.minimum(wanted, rib) < -np.float32(_NECK_MM))
     parts = [np.stack([u[labels == k], v[labels == k]], axis=1) for k in range(1, count + 1)]
+    parts = [p for p in parts if len(p) * grid.grid.spacing_mm**2 > _COUNTS_MM2]
+    if len(parts) < 2:
+        return rib
     joined, left = [parts[0]], parts[1:]
     while left:
         tree = cKDTree(np.concatenate(joined))
