@@ -105,11 +105,13 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
         from MSKFusionLib.panel import JobArea
         from MSKPlannerLib.add_area import AddArea
+        from MSKPlannerLib.before_after_area import BeforeAfterArea
         from MSKPlannerLib.cut_area import CutArea
         from MSKPlannerLib.export_area import ExportArea
         from MSKPlannerLib.guide_area import GuideArea
         from MSKPlannerLib.landmark_area import LandmarkArea
         from MSKPlannerLib.mrml.adding import Adding
+        from MSKPlannerLib.mrml.before_after import BeforeAfterViews
         from MSKPlannerLib.mrml.go_to import go_to_finding
         from MSKPlannerLib.mrml.leg_marking import LegMarking
         from MSKPlannerLib.mrml.plan_shelf import PlanShelf
@@ -133,6 +135,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cuts = CutArea(self.cutUi, makeCell, session.edit, session.select)
         marking = LegMarking(session, self._inputs, lambda: self.cuts.bone, runLater)
         self.landmarks = LandmarkArea(self.cutUi, makeCell, marking)
+        self.beforeAfter = BeforeAfterArea(self.cutUi, BeforeAfterViews(session))
         self.views = ViewArea(self.ui, ScrewViews(session))
         self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
         self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -180,6 +183,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.job.cancel()
         self.adding.stop()
         self.landmarks.stop()
+        self.beforeAfter.stop()
         self.views.stop()
         self.setParameterNode(None)
         self.removeObservers()
@@ -194,6 +198,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Stop following the parameter node while another module is shown."""
         self.adding.stop()
         self.landmarks.stop()
+        self.beforeAfter.stop()
         self.views.stop()
         self.setParameterNode(None)
 
@@ -213,6 +218,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
         """Show what the scene that was loaded had chosen: while it was loading its nodes could not be."""
         basis = self.logic.session.basis
+        self.beforeAfter.mend()
         if self.parent.isEntered:
             self.initializeParameterNode()
             if basis is not None:
@@ -343,6 +349,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         else:
             self.screws.update(case.plan, screw)
             self.cuts.update(case.plan, screw)
+            self.beforeAfter.follow()
             self.ui.screwsLabel.text = screws_in_words(case.plan)
             self.ui.guidesLabel.text = guides_in_words(case.plan)
             self.guides.show(case.plan)
@@ -355,10 +362,11 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Write the plan with everything that belongs to it."""
         folder = self._parameterNode.outputFolder
         outdated = self.export.allow_outdated
-        written = self._run(
-            _("The plan could not be exported."),
-            lambda report: self.logic.export(folder, report, allowOutdated=outdated),
-        )
+        with self.beforeAfter.aside():
+            written = self._run(
+                _("The plan could not be exported."),
+                lambda report: self.logic.export(folder, report, allowOutdated=outdated),
+            )
         if written is not None:
             self.ui.exportLabel.text = _("Written to {folder}.").format(folder=written)
 
@@ -384,6 +392,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         current = node is not None and self.logic.isCurrent(node.ctVolume, node.segmentation)
         self.screws.show(plan, editable=current)
         self.cuts.show(plan, editable=current)
+        self.beforeAfter.show(plan)
         self.ui.screwsLabel.text = screws_in_words(plan)
         self.ui.guidesLabel.text = guides_in_words(plan)
         self.guides.show(plan)

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ _SPACING_MM = 1.5
 
 def make(folder: Path, width: int) -> None:
     """Cut the tibia of the generated leg, drag its plane, cut the femur too; take a picture of the panel and of the scene."""
+    import slicer
     from core.leg_labels import leg_images
 
     from harness.panel_pictures import take
@@ -32,6 +34,8 @@ def make(folder: Path, width: int) -> None:
 
     ct, bones = leg_images(_SPACING_MM)
     with module_session() as session:
+        layout = slicer.vtkMRMLLayoutLogic()  # as the application keeps its layout
+        layout.SetMRMLScene(session.scene)
         volume_to_node(session.scene, ct, "CT")
         segmentation_to_node(session.scene, bones, "Bones")
         panel = session.open_panel("MSKPlanner")
@@ -52,6 +56,36 @@ def make(folder: Path, width: int) -> None:
         knee = np.array([[-75, -50, -110], [75, 50, 110]])
         camera = camera_towards(knee, (-0.35, 1, 0.25), aspect=0.9)
         render_scene_3d(session.scene, folder / "osteotomy_scene.png", camera, visible=shown, size=(540, 600))
+        ui.beforeAfterButton.click()
+        _draw_two_views(session.scene, folder / "osteotomy_before_after.png")
+        ui.beforeAfterButton.click()
+        layout.SetMRMLScene(None)
+
+
+def _draw_two_views(scene: Any, path: Path) -> None:
+    """Draw the two 3D views of the layout side by side, as they are."""
+    from MSKPlannerLib.mrml import camera_towards, pictures_possible
+    from MSKPlannerLib.mrml.before_after import FIRST, SECOND
+    from MSKPlannerLib.mrml.offscreen import offscreen_3d, write_png
+
+    if not pictures_possible():
+        print("nothing can be drawn here: the picture of the two views is left as it is")
+        return
+    camera = camera_towards(np.array([[-110, -60, -430], [90, 60, 430]]), (-0.25, 1, 0.1), aspect=0.55)
+    drawn = []
+    for name in (FIRST, SECOND):
+        with offscreen_3d(scene, (400, 720), scene.GetSingletonNode(name, "vtkMRMLViewNode")) as view:
+            view.node.SetBoxVisible(False)
+            view.node.SetAxisLabelsVisible(False)
+            view.node.SetBackgroundColor(1.0, 1.0, 1.0)
+            view.node.SetBackgroundColor2(1.0, 1.0, 1.0)
+            view.camera_node.SetPosition(camera.position_ras)
+            view.camera_node.SetFocalPoint(camera.focal_ras)
+            view.camera_node.SetViewUp(camera.up_ras)
+            view.camera_node.SetViewAngle(camera.view_angle_deg)
+            drawn.append(view.draw())
+    gap = np.full((drawn[0].shape[0], 6, 3), 128, dtype=np.uint8)
+    write_png(np.concatenate([drawn[0], gap, drawn[1]], axis=1), str(path))
 
 
 def _drag(panel: object) -> None:

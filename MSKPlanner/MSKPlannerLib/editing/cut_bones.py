@@ -74,6 +74,20 @@ def role_of(case: Case, bone: str) -> str:
     return next((r for r in ("femur", "tibia") if limb is not None and limb.bones.get(r) == bone), "")
 
 
+def moved_by(case: Case, bone: str) -> tuple[str, str] | None:
+    """Return which osteotomy moves a bone of the leg that is not cut itself, and with which fragment; None: it stays.
+
+    What lies below a cut goes with the fragment that moves; the fibula beside a tibia that is cut stays with its upper part,
+    because what becomes of the fibula is not planned.
+    """
+    limb = case.plan.limb
+    cuts = {o.role: o.name for o in case.plan.osteotomies}
+    role = next((r for r, name in limb.bones.items() if name == bone), "") if limb is not None else ""
+    if role in ("fibula", "talus") and "tibia" in cuts:
+        return cuts["tibia"], "staying" if role == "fibula" else "moved"
+    return (cuts["femur"], "moved") if role in ("tibia", "fibula", "talus") and "femur" in cuts else None
+
+
 def _words(name: str) -> list[str]:
     return name.lower().replace("_", " ").replace(",", " ").split()
 

@@ -22,6 +22,8 @@ _LINES = (
     ("weight-bearing line before", "Weight-bearing line before", ("hip_centre", "ankle_centre"), "before", True),
 )
 _ANGLE = "hip-knee-ankle angle"
+#: Of the marks that a plan always shows, those that lie where the leg is before the correction.
+LIES_BEFORE = tuple(key for key, *_rest, at_first in _LINES if at_first)
 _ANGLE_POINTS = ("hip_centre", "femoral_knee_centre", "ankle_centre")
 #: A landmark nearer than this to where it was is there, mm.
 _SAME_MM = 1e-6
@@ -46,9 +48,30 @@ def wanted_marks(plan: Plan) -> dict[str, tuple[str, str, np.ndarray, str]]:
     return marks
 
 
+def marks_before(plan: Plan) -> dict[str, tuple[str, str, np.ndarray, str]]:
+    """Return the marks that a plan has before its correction beside those of `wanted_marks`, as that gives them."""
+    if plan.limb is None or not any(o.role for o in plan.osteotomies):
+        return {}
+    points = landmarks_of(plan.limb)
+    marks = {}
+    for key, name, names, colour, at_first in _LINES:
+        known = _known(points, names)
+        if known is not None and not at_first and colour != "after":
+            marks[f"{key} before"] = ("vtkMRMLMarkupsLineNode", f"{name} before", known, colour)
+    known = _known(points, _ANGLE_POINTS)
+    value = next((m.before for m in whole_change(plan.osteotomies) if m.name == "hka_deg"), None)
+    if known is not None and value is not None:
+        marks[f"{_ANGLE} before"] = ("vtkMRMLMarkupsAngleNode", f"HKA {value:.1f}°", known, "before")
+    return marks
+
+
 def add_mark(scene: Any, kind: str, name: str, points: np.ndarray, colour: str) -> Any:
     """Add a locked line or angle."""
-    node = scene.AddNewNodeByClass(kind, name)
+    return filled_mark(scene.AddNewNodeByClass(kind, name), points, colour)
+
+
+def filled_mark(node: Any, points: np.ndarray, colour: str) -> Any:
+    """Give a new line or angle its points and its looks; return it."""
     for point in points:
         node.AddControlPoint(vtk.vtkVector3d(*point))
     node.SetLocked(True)
@@ -59,7 +82,7 @@ def add_mark(scene: Any, kind: str, name: str, points: np.ndarray, colour: str) 
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(1.2)
     display.SetPointLabelsVisibility(False)
-    display.SetPropertiesLabelVisibility(kind == "vtkMRMLMarkupsAngleNode")
+    display.SetPropertiesLabelVisibility(bool(node.IsA("vtkMRMLMarkupsAngleNode")))
     return node
 
 

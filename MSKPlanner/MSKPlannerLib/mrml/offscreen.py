@@ -43,7 +43,7 @@ _LAYOUT_NAME = "MSKPlannerPicture"
 class OffscreenView3D:
     """One 3D view; made by `offscreen_3d`."""
 
-    def __init__(self, scene: Any, size: tuple[int, int]) -> None:
+    def __init__(self, scene: Any, size: tuple[int, int], node: Any = None) -> None:
         self._renderer = vtk.vtkRenderer()
         self._renderer.SetUseDepthPeeling(True)  # transparent bone before opaque screws, in the right order
         self._renderer.SetMaximumNumberOfPeels(6)
@@ -62,7 +62,7 @@ class OffscreenView3D:
         self._logics = application.GetViewLogics()
         self._logics.AddItem(self._logic)
         self._logic.SetMRMLScene(scene)
-        self.node = self._logic.AddViewNode(_LAYOUT_NAME)
+        self.node = self._logic.AddViewNode(_LAYOUT_NAME) if node is None else node
         self._group.SetMRMLDisplayableNode(self.node)
         manager = self._group.GetDisplayableManagerByClassName("vtkMRMLCameraDisplayableManager")
         self.camera_node = manager.GetCameraNode()
@@ -175,9 +175,15 @@ class OffscreenSlice:
 
 
 @contextmanager
-def offscreen_3d(scene: Any, size: tuple[int, int]) -> Iterator[OffscreenView3D]:
-    """Give a 3D view on the scene, and leave the scene without a trace of it."""
-    with _no_trace(scene), closing(OffscreenView3D(scene, size)) as view:
+def offscreen_3d(scene: Any, size: tuple[int, int], node: Any = None) -> Iterator[OffscreenView3D]:
+    """Give a 3D view on the scene, and leave the scene without a trace of it.
+
+    Parameters
+    ----------
+    node
+        The view of the application that is drawn, as its nodes have it; None: a view of its own.
+    """
+    with _no_trace(scene), closing(OffscreenView3D(scene, size, node)) as view:
         yield view
 
 

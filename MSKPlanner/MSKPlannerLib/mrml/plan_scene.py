@@ -234,18 +234,22 @@ class PlanBuilder:
 
     def model(self, surface: vtk.vtkPolyData, name: str, colour: Colour, opacity: float = 1.0) -> Any:
         """Add a model that is seen in 3D and as an outline in slices."""
-        node = self.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
-        node.SetAndObservePolyData(surface)
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetColor(*colour)
-        display.SetOpacity(opacity)
-        display.SetAmbient(0.2)
-        display.SetSpecular(0.25)
-        display.SetPower(20)
-        display.SetVisibility2D(True)
-        display.SetSliceIntersectionThickness(2)
-        return node
+        return filled_model(self.scene.AddNewNodeByClass("vtkMRMLModelNode", name), surface, colour, opacity)
+
+
+def filled_model(node: Any, surface: vtk.vtkPolyData, colour: Colour, opacity: float = 1.0) -> Any:
+    """Give a new model its surface and its looks: seen in 3D and as an outline in slices; return it."""
+    node.SetAndObservePolyData(surface)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetColor(*colour)
+    display.SetOpacity(opacity)
+    display.SetAmbient(0.2)
+    display.SetSpecular(0.25)
+    display.SetPower(20)
+    display.SetVisibility2D(True)
+    display.SetSliceIntersectionThickness(2)
+    return node
 
 
 def _middle_ras(plan: Plan, volume: Volume | None) -> FloatArray:

@@ -273,7 +273,10 @@ class PlanSession:
             for event in (ct.ImageDataModifiedEvent, vtk.vtkCommand.ModifiedEvent):  # a script sends the second only
                 self._observers.add(ct, event, self._on_inputs_changed)
         if self._now is not None and self._now.basis.bones.GetScene() is not None:
-            segments = self._now.basis.bones.GetSegmentation()
+            bones = self._now.basis.bones
+            segments = bones.GetSegmentation()
+            self._observers.remove(bones)
+            self._observers.add(bones, bones.TransformModifiedEvent, self._on_inputs_changed)
             self._observers.remove(segments)
             for event in ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SourceRepresentationModified"):
                 self._observers.add(segments, getattr(segments, event), self._on_inputs_changed)
@@ -290,11 +293,12 @@ class PlanSession:
         if self._now is not None and not self.scene.IsClosing():
             self._shown.place(self._now.basis)
             self.cuts.shown.place(self._now.basis)
+            self._on_inputs_changed()
 
     def _on_inputs_changed(self, *_: Any) -> None:
-        """Tell the first time that what the plan was made on changes."""
-        if self._now is not None and self._held and not self._now.basis.holds:
-            self._held = False
+        """Tell when what the plan was made on is no longer as it was, and when it is so again."""
+        if self._now is not None and self._held != self._now.basis.holds:
+            self._held = not self._held
             self.listener(None)
 
     def _on_save(self, *_: Any) -> None:

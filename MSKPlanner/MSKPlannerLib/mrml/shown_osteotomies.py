@@ -64,6 +64,11 @@ class ShownOsteotomies:
         return {name: nodes.plane for name, nodes in self.nodes.items()}
 
     @property
+    def marks(self) -> dict[str, Any]:
+        """The axes and the angle by their keys (`limb_marks.wanted_marks`)."""
+        return dict(self._marks)
+
+    @property
     def whole(self) -> bool:
         """Whether none of the axes and the table was deleted in the scene."""
         return all(n is None or n.GetScene() is not None for n in (*self._marks.values(), self._table, self.landmarks))

@@ -249,7 +249,7 @@ def _only(
     guide_opacity: float | None = None,
 ) -> Iterator[None]:
     """Show only some nodes and segments; afterwards every display node is as it was."""
-    kept: list[tuple[Any, Any]] = []
+    kept: list[tuple[Any, Any, tuple[str, ...]]] = []
     wanted = {node.GetID() for node in shown}
     try:
         for node in _drawn(scene):
@@ -257,7 +257,8 @@ def _only(
             copy = scene.CreateNodeByClass(display.GetClassName())
             copy.UnRegister(None)
             copy.CopyContent(display)
-            kept.append((display, copy))
+            kept.append((display, copy, tuple(display.GetViewNodeIDs() or ())))
+            display.RemoveAllViewNodeIDs()  # whatever view of the application it is kept to: this is another
             display.SetVisibility(node.GetID() in wanted)
             if fill is not None and node.GetAttribute(ROLE_ATTRIBUTE) == "screw":
                 # Outlines are thin: as bright as the colour can be, to be seen on grey bone.
@@ -270,8 +271,9 @@ def _only(
                 display.SetOpacity(opacity)
         yield
     finally:
-        for display, copy in kept:
+        for display, copy, views in kept:
             display.CopyContent(copy)
+            display.SetViewNodeIDs(views)
 
 
 def _adjust_segmentation(
