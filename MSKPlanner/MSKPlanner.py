@@ -119,6 +119,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MSKPlannerLib.plans_area import PlansArea
         from MSKPlannerLib.screw_area import ScrewArea
         from MSKPlannerLib.sections import Sections
+        from MSKPlannerLib.state_area import StateArea
         from MSKPlannerLib.view_area import ViewArea
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -130,8 +131,9 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MSKPlannerLogic()
         self.job = JobArea(self.ui, slicer.app.processEvents)
         session = self.logic.session
-        self.screws = ScrewArea(self.ui, makeCell, session.edit, self.onScrewChosen)
         self.cutUi = self.addOsteotomies()
+        self.state = StateArea(self.ui, self.cutUi)
+        self.screws = ScrewArea(self.ui, makeCell, session.edit, self.onScrewChosen)
         self.cuts = CutArea(self.cutUi, makeCell, session.edit, session.select)
         marking = LegMarking(session, self._inputs, lambda: self.cuts.bone, runLater)
         self.landmarks = LandmarkArea(self.cutUi, makeCell, marking)
@@ -140,7 +142,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
         self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.adding = AddArea(self.ui, Adding(session, self._inputs, self._run, self.screws.choose, runLater))
-        self.guides = GuideArea(self.ui, makeCell, lambda f: go_to_finding(session, f))
+        self.guides = GuideArea(self.ui, makeCell, lambda f: go_to_finding(session, f), lambda: self.updateButtons())
         self.ui.problemsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.export = ExportArea(self.ui, self.onExportBodies)
         session.listener = self.onPlanChanged
@@ -160,7 +162,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             {
                 self.ui.addCollapsibleButton: lambda plan: False,
                 self.cutUi.osteotomiesCollapsibleButton: lambda plan: bool(plan.osteotomies),
-                self.ui.guidesCollapsibleButton: lambda plan: bool(plan.screws),
+                self.ui.guidesCollapsibleButton: lambda plan: bool(plan.screws or plan.osteotomies),
                 self.ui.plansCollapsibleButton: lambda plan: self.plans.several,
                 self.ui.exportCollapsibleButton: lambda plan: bool(plan.guides),
             }
@@ -252,48 +254,18 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def updateButtons(self, caller: Any = None, event: Any = None) -> None:
         """Enable what can be done, and say what is missing for the rest."""
         from MSKFusionLib.mrml.segment_names import segment_names
-        from MSKPlannerLib.editing.chain import chain_in_words
-        from MSKPlannerLib.mrml.updating import can_be_taken_over, chain_of_session
-        from MSKPlannerLib.plan_texts import levels_to_add, structures_in_words
+        from MSKPlannerLib.mrml.panel_state import state_of
 
         node = self._parameterNode
-        ready = node is not None and node.ctVolume is not None and node.segmentation is not None
-        planned = ready and self.logic.isCurrent(node.ctVolume, node.segmentation)
-        stale = planned and self.logic.outOfDate()
-        session = self.logic.session
-        history = session.history
-        movable = ready and not planned and can_be_taken_over(session, node.ctVolume, node.segmentation)
+        ct, bones = (None, None) if node is None else (node.ctVolume, node.segmentation)
+        state = state_of(self.logic.session, ct, bones)
         folder = node is not None and str(node.outputFolder) not in ("", ".")
-        self.cuts.show_bones(segment_names(None if node is None else node.segmentation))
-        missing = _("Choose a CT and the segmented bones first.")
-        for button, possible, reason in (
-            (self.ui.planButton, ready, missing),
-            (self.cutUi.addCutButton, ready and bool(self.cuts.bone), missing),
-            (self.ui.guidesButton, planned and bool(self.logic.case.plan.screws), _("Plan the screws first.")),
-            (self.ui.exportButton, planned and folder, _("Plan the screws and choose a folder first.")),
-            (self.ui.updateButton, bool(stale or movable), _("Nothing in the plan is out of date.")),
-            (self.ui.undoButton, bool(history.undo_label), _("There is nothing to undo.")),
-            (self.ui.redoButton, bool(history.redo_label), _("There is nothing to do again.")),
-        ):
-            button.enabled = possible
-            button.toolTip = "" if possible else reason
-        for button, label in ((self.ui.undoButton, history.undo_label), (self.ui.redoButton, history.redo_label)):
-            button.toolTip = label or button.toolTip
-        self.export.show(possible=bool(planned and folder), stale=bool(stale))
+        self.cuts.show_bones(segment_names(bones))
+        noGuide = self.guides.missing(state.plan if state.planned else None)
+        self.state.show(state, folder=folder, bone=bool(self.cuts.bone), no_guide=noGuide)
+        self.export.show(possible=state.planned and folder, stale=bool(state.stale))
         self.landmarks.show()
-        names = segment_names(node.segmentation if ready else None)
-        self.ui.structuresLabel.text = structures_in_words(names)
-        self.ui.structuresLabel.visible = bool(names)
-        self.adding.show(levels_to_add(self.logic.case, names), ready=ready)
-        chain = chain_of_session(session, *((node.ctVolume, node.segmentation) if ready else (None, None)))
-        self.ui.chainLabel.text = chain_in_words(chain)
-        self.ui.chainLabel.toolTip = "\n".join(f"{link.name}: {link.why}" for link in chain if link.why)
-        self.ui.outOfDateLabel.text = "\n".join(stale.lines) if stale else ""
-        self.ui.outOfDateLabel.visible = bool(stale)
-        if self.logic.case is not None and ready and not planned:
-            self.ui.screwsLabel.text = _(
-                "Out of date: the images or the bones have changed. Bring the plan up to date, or plan the screws again."
-            )
+        self.adding.show(state.levels, ready=state.ready)
 
     def onPlan(self) -> None:
         """Plan screws."""
@@ -320,10 +292,10 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.cuts.choose(added.plan.osteotomies[-1].name)
 
     def onGuides(self) -> None:
-        """Design guides for the planned screws."""
+        """Design guides of the kind that is chosen."""
         if self._hasRequirements():
-            preset, printer = self._parameterNode.guidePreset, self._parameterNode.printer
-            self._run(_("The guides could not be designed."), lambda r: self.logic.designGuides(r, preset, printer))
+            asked = self.guides.request
+            self._run(_("The guides could not be designed."), lambda report: self.logic.designGuides(report, asked))
 
     def onBringUpToDate(self) -> None:
         """Count the breach risks and design the guides that are out of date."""
@@ -341,7 +313,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onPlanChanged(self, screw: str | None) -> None:
         """Show what became of the plan, or of the one screw that is dragged."""
-        from MSKPlannerLib.plan_texts import guides_in_words, screws_in_words
+        from MSKPlannerLib.plan_texts import screws_in_words
 
         case = self.logic.case
         if screw is None or case is None:
@@ -351,7 +323,6 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.cuts.update(case.plan, screw)
             self.beforeAfter.follow()
             self.ui.screwsLabel.text = screws_in_words(case.plan)
-            self.ui.guidesLabel.text = guides_in_words(case.plan)
             self.guides.show(case.plan)
             self.updateButtons()
         self.ui.statusLabel.text = self.logic.session.problem
@@ -384,7 +355,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def showCase(self) -> None:
         """Show the plan's numbers and verdicts."""
-        from MSKPlannerLib.plan_texts import guides_in_words, screws_in_words
+        from MSKPlannerLib.plan_texts import screws_in_words
 
         case = self.logic.case
         plan = case.plan if case is not None else None
@@ -394,7 +365,6 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cuts.show(plan, editable=current)
         self.beforeAfter.show(plan)
         self.ui.screwsLabel.text = screws_in_words(plan)
-        self.ui.guidesLabel.text = guides_in_words(plan)
         self.guides.show(plan)
         self.views.show(self.screws.chosen)
         self.plans.show(editable=current)
@@ -475,12 +445,6 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
 
         return is_current(self.session, ctNode, segmentationNode)
 
-    def outOfDate(self) -> Any:
-        """Return what of the plan is out of date within itself (`MSKPlannerLib.editing.up_to_date.OutOfDate`)."""
-        from MSKPlannerLib.editing.up_to_date import OutOfDate, out_of_date
-
-        return OutOfDate() if self.case is None else out_of_date(self.case.plan)
-
     def planScrews(
         self,
         ctNode: vtkMRMLScalarVolumeNode,
@@ -533,18 +497,24 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         nodes = (ctNode, segmentationNode)
         return add_cut(self.session, nodes, bone, lowestLevel or "", progress or no_progress)
 
-    def designGuides(self, progress: Any = None, preset: str = "standard", printer: str = "sla") -> Any:
-        """Design a drill guide a vertebra for the accepted screws and put them into the scene; return the case.
+    def designGuides(self, progress: Any = None, asked: Any = None) -> Any:
+        """Design guides of one kind for the plan and put them into the scene; return the case.
+
+        Parameters
+        ----------
+        asked
+            `MSKPlannerLib.editing.guide_edits.GuideRequest`; None: a drill guide a vertebra for the accepted screws.
 
         Raises
         ------
         MSKFusionLib.errors.MSKError
-            When there are no screws yet, or they are out of date.
+            When there is nothing yet to make them for, or it is out of date.
         """
         from MSKFusionLib.progress import no_progress
+        from MSKPlannerLib.editing.guide_edits import GuideRequest
         from MSKPlannerLib.mrml.planning import design_guides
 
-        return design_guides(self.session, preset, printer, progress or no_progress)
+        return design_guides(self.session, asked or GuideRequest(), progress or no_progress)
 
     def bringUpToDate(self, ctNode: Any, segmentationNode: Any, lowestLevel: str = "", progress: Any = None) -> Any:
         """Measure on bones that have changed, count breach risks, design guides that are out of date; return the case.

@@ -1,40 +1,100 @@
-"""The part of the planner's panel that lists what is wrong with the guides, and where. Knows no toolkit."""
+"""The part of the planner's panel that says what guide is wanted, and lists what is wrong with the guides, and where.
+
+Knows no toolkit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.translation import tr as _
 
 from .colours import REJECTED_COLOUR, hex_colour
+from .editing.cut_guides import SAW_FROM
+from .editing.guide_edits import CUT, DRILL, LEVELS, SKIN, GuideRequest
 from .guides.problems import Finding, findings
 from .plan import Plan
+from .plan_texts import guides_in_words, level_names
+from .screws.sites.request import PEDICLE
 from .table_area import CellMaker, head_table
+
+#: The kinds in the order of the list.
+_KINDS = (DRILL, LEVELS, CUT, SKIN)
 
 
 class GuideArea:
-    """Table of findings; the one that is chosen is gone to.
+    """The kind of guide and what it needs to know; table of findings, of which the one that is chosen is gone to.
 
     Parameters
     ----------
     ui
-        The widgets: `problemsTable`, `problemsLabel`.
+        The widgets: `guideKindComboBox`, `presetComboBox`, `printerComboBox`, `guideForLabel`, `guideForArea`, `guideCutComboBox`,
+        `guideLevelsLineEdit`, `sawFromLabel`, `sawFromArea`, `sawFromComboBox`, `holesSpinBox`, `fixedLevelsCheckBox`,
+        `guidesLabel`, `problemsTable`, `problemsLabel`.
     go_to
         Shows the place of a finding.
+    changed
+        Told when another kind is chosen: what is missing for it may be another thing.
     """
 
-    def __init__(self, ui: Any, make_cell: CellMaker, go_to: Callable[[Finding], None]) -> None:
-        self._ui, self._make_cell, self._go_to = ui, make_cell, go_to
+    def __init__(
+        self, ui: Any, make_cell: CellMaker, go_to: Callable[[Finding], None], changed: Callable[[], None]
+    ) -> None:
+        self._ui, self._make_cell, self._go_to, self._changed = ui, make_cell, go_to, changed
         self._findings: tuple[Finding, ...] = ()
+        self._cuts: tuple[str, ...] = ()
         self._showing = False
+        for text in (
+            _("drill guides, one a vertebra"),
+            _("drill guide for several vertebrae"),
+            _("cutting guide of an osteotomy"),
+            _("frame on the skin"),
+        ):
+            ui.guideKindComboBox.addItem(text)
+        for text in (_("where it opens"), _("the front"), _("the back"), _("the right"), _("the left")):
+            ui.sawFromComboBox.addItem(text)
         table = ui.problemsTable
         head_table(table, (_("Guide"), _("Finding")))
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self._on_chosen)
+        ui.guideKindComboBox.connect("currentIndexChanged(int)", self._on_kind)
+        self._show_kind()
+
+    @property
+    def kind(self) -> str:
+        """The kind that is chosen."""
+        return _KINDS[max(0, self._ui.guideKindComboBox.currentIndex)]
+
+    @property
+    def request(self) -> GuideRequest:
+        """What is asked for, as the widgets have it."""
+        ui, cut = self._ui, self._ui.guideCutComboBox.currentIndex
+        return GuideRequest(
+            self.kind,
+            ui.presetComboBox.currentText,
+            ui.printerComboBox.currentText,
+            level_names(ui.guideLevelsLineEdit.text),
+            bool(ui.fixedLevelsCheckBox.checked),
+            self._cuts[cut] if 0 <= cut < len(self._cuts) else "",
+            ("", *SAW_FROM)[max(0, ui.sawFromComboBox.currentIndex)],
+            int(ui.holesSpinBox.value),
+        )
+
+    def missing(self, plan: Plan | None) -> str:
+        """Return what is missing before a guide of the chosen kind can be designed, in words; empty where nothing is."""
+        if self.kind == CUT:
+            return "" if plan is not None and plan.osteotomies else _("Plan an osteotomy first.")
+        if plan is None or not plan.screws:
+            return _("Plan the screws first.")
+        usable = any((s.site, s.verdict) == (PEDICLE, Verdict.ACCEPTED) for s in plan.screws)
+        return "" if usable or self.kind == DRILL else _("No pedicle screw of the plan is accepted.")
 
     def show(self, plan: Plan | None) -> None:
-        """List the findings on the guides of a plan."""
+        """List the findings on the guides of a plan, and the osteotomies that a guide can be for."""
+        self._ui.guidesLabel.text = guides_in_words(plan)
+        self._show_cuts(plan)
         found = findings(plan.guides) if plan is not None else ()
         if found == self._findings and self._ui.problemsTable.rowCount == len(found):
             return
@@ -62,6 +122,36 @@ class GuideArea:
             if found
             else ""
         )
+
+    def _show_cuts(self, plan: Plan | None) -> None:
+        names = () if plan is None else tuple(o.name for o in plan.osteotomies)
+        if names == self._cuts:
+            return
+        box = self._ui.guideCutComboBox
+        chosen = self._cuts[box.currentIndex] if 0 <= box.currentIndex < len(self._cuts) else ""
+        self._cuts = names
+        box.clear()
+        for name in names:
+            box.addItem(name)
+        box.currentIndex = names.index(chosen) if chosen in names else (0 if names else -1)
+
+    def _show_kind(self) -> None:
+        ui, kind = self._ui, self.kind
+        for widget, wanted in (
+            (ui.guideForLabel, kind != DRILL),
+            (ui.guideForArea, kind != DRILL),
+            (ui.guideCutComboBox, kind == CUT),
+            (ui.guideLevelsLineEdit, kind in (LEVELS, SKIN)),
+            (ui.sawFromLabel, kind == CUT),
+            (ui.sawFromArea, kind == CUT),
+            (ui.fixedLevelsCheckBox, kind == LEVELS),
+        ):
+            widget.visible = wanted
+        ui.presetComboBox.enabled = kind in (DRILL, LEVELS)
+
+    def _on_kind(self, index: int) -> None:
+        self._show_kind()
+        self._changed()
 
     def _on_chosen(self) -> None:
         row = self._ui.problemsTable.currentRow()

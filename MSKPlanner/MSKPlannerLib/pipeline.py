@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.progress import Progress, no_progress, part
@@ -76,6 +76,18 @@ class CaseOptions:
         return not self.sites or any(s.site == PEDICLE for s in self.sites)
 
 
+class PrintedSolid(Protocol):
+    """What every designed guide has: its closed surface, RAS mm, and the options that it was asked for (`printer` among them)."""
+
+    @property
+    def mesh(self) -> Mesh:
+        """The printable solid."""
+
+    @property
+    def options(self) -> Any:
+        """What it was asked to be."""
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A patient's images and everything that was made of them. `plan` is the document; the rest is what it describes."""
@@ -87,7 +99,7 @@ class Case:
     registration: RegistrationResult | None = None
     bones: Mapping[str, Mesh] = field(default_factory=dict)
     frames: Mapping[str, VertebraFrame] = field(default_factory=dict)
-    guides: Mapping[str, GuideSolid] = field(default_factory=dict)
+    guides: Mapping[str, PrintedSolid] = field(default_factory=dict)
     fields: BoneFields | None = field(default=None, repr=False)
 
 

@@ -13,8 +13,7 @@ from MSKFusionLib.phantom import Patient
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from .guides.drill_guide import GuideSolid
-from .pipeline import Case
+from .pipeline import Case, PrintedSolid
 from .plan import Screw
 from .screws.implants import ImplantTable, load_implants
 from .screws.safety import gertzbein_robbins_grade, screw_clearance_mm
@@ -199,7 +198,7 @@ def _best_clearance_mm(
     return max(clearance_mm, -float(found.fun))
 
 
-def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:
+def _true_guide(name: str, solid: PrintedSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:
     depth = np.max([patient.bone_depth_mm(other, solid.mesh.vertices_ras) for other in _near(patient, level)], axis=0)
     # A thin overlap's volume: the guide's surface in bone times its depth there.
     faces = solid.mesh.faces

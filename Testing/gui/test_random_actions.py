@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from core.leg_case import FEMUR, LIMB, TIBIA, leg_images
 from quick_planner import (  # noqa: F401  used by their names
@@ -18,6 +19,7 @@ from quick_planner import (  # noqa: F401  used by their names
     of,
     quick_fixture,
     raised_fixture,
+    stand_in_guides,
 )
 
 from harness.helpers import nodes_of_class, replace_function
@@ -76,6 +78,9 @@ class PlannerMonkey(Monkey):
             self.drag_landmark: 2,
             self.place_landmark: 2,
             self.forget_landmark: 1,
+            self.ask_for_guide: 3,
+            self.before_and_after: 2,
+            self.choose_layout: 0.5,
         }
 
     def check(self):
@@ -126,7 +131,45 @@ class PlannerMonkey(Monkey):
         current = logic.session.basis.holds
         assert (label == "\n".join(out_of_date(case.plan).lines)) or not current
 
+        self.check_views()
+
+    def check_views(self):
+        """Two views only while the button is down; otherwise nothing of it is anywhere."""
+        button, scene = self.panel.cutUi.beforeAfterButton, self.session.scene
+        layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        kept = [n for n in nodes_of_class(scene, "vtkMRMLDisplayNode") if n.GetViewNodeIDs()]
+        whole = [n for n in nodes_of_class(scene, "vtkMRMLModelNode") if n.GetName().endswith(", before")]
+        if not button.checked:
+            assert (kept, whole) == ([], [])
+            assert layout.GetViewArrangement() != layout.SlicerLayoutDual3DView
+            return
+        assert layout.GetViewArrangement() == layout.SlicerLayoutDual3DView
+        for name in {o.bone for o in self.panel.logic.case.plan.osteotomies}:
+            assert [n.GetName() for n in whole].count(f"{name}, before") == 1
+        for nodes in self.panel.logic.session.cuts.shown.nodes.values():
+            for model in nodes.models.values():
+                assert not model.GetDisplayNode().IsDisplayableInView("vtkMRMLViewNode1")
+                assert model.GetDisplayNode().IsDisplayableInView("vtkMRMLViewNode2")
+
     # ------------------------------------------------------------------------------------------------ actions
+    def before_and_after(self):
+        self.panel.cutUi.beforeAfterButton.click()
+
+    def choose_layout(self):
+        layout = self.session.scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+        layout.SetViewArrangement(self.random.choice([layout.SlicerLayoutFourUpView, layout.SlicerLayoutOneUp3DView]))
+
+    def ask_for_guide(self):
+        """Ask for a guide of another kind, with whatever is chosen for it."""
+        ui = self.panel.ui
+        ui.guideKindComboBox.currentIndex = self.random.randrange(4)
+        ui.guideLevelsLineEdit.text = self.random.choice(["L3, L4", "L3", "", "L4, L3", "T1"])
+        ui.holesSpinBox.value = self.random.randrange(4)
+        ui.sawFromComboBox.currentIndex = self.random.randrange(5)
+        if ui.guideCutComboBox.count:
+            ui.guideCutComboBox.currentIndex = self.random.randrange(ui.guideCutComboBox.count)
+        ui.guidesButton.click()
+
     def add_cut(self):
         ui = self.panel.cutUi
         if ui.cutBoneComboBox.count:
@@ -338,6 +381,14 @@ class PlannerMonkey(Monkey):
         self.panel.enter()
 
 
+def with_layout(scene):
+    """The application's layout, kept by its own logic."""
+    logic = slicer.vtkMRMLLayoutLogic()
+    logic.SetMRMLScene(scene)
+    logic.GetLayoutNode().SetViewArrangement(logic.GetLayoutNode().SlicerLayoutFourUpView)
+    return logic
+
+
 def observed(scene):
     """Whether anything of a session still observes the scene's lines."""
     lines = [
@@ -352,16 +403,20 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypa
     replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.surface_of", lambda case, bone: FEMUR)
     monkeypatch.setattr("MSKPlannerLib.mrml.shown_osteotomies.surface_of", lambda case, bone: FEMUR)
     arrange_slice_views(session.scene, inputs[0], None, np.zeros(3))
+    stand_in_guides(monkeypatch)
+    layout = with_layout(session.scene)
     panel = session.open_panel("MSKPlanner")
     panel.ui.planButton.click()
     monkey = PlannerMonkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]
-    kept = panel.logic.session
+    kept, two_views = panel.logic.session, panel.beforeAfter._views
     session.close_panel(panel)
     assert len(kept._observers) == 0
     assert len(kept.cuts) == 0
+    assert len(two_views) == 0
+    layout.SetMRMLScene(None)
     assert panel.Observations == []
     assert observed(session.scene) == []
 
@@ -384,14 +439,17 @@ def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeyp
 
     monkeypatch.setitem(globals(), "add_inputs", add_leg)
     add_leg(session.scene)
+    stand_in_guides(monkeypatch)
+    layout = with_layout(session.scene)
     panel = session.open_panel("MSKPlanner")
     monkey = PlannerMonkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
         monkey.act()
         assert raised == [], monkey.done[-5:]
-    kept = panel.logic.session
+    kept, two_views = panel.logic.session, panel.beforeAfter._views
     session.close_panel(panel)
-    assert len(kept._observers) == len(kept.cuts) == 0
+    assert len(kept._observers) == len(kept.cuts) == len(two_views) == 0
+    layout.SetMRMLScene(None)
     assert observed(session.scene) == []
 
 

@@ -16,7 +16,7 @@ from ..guides.cut_options import CuttingGuideOptions
 from ..guides.cutting_guide import design_cutting_guide
 from ..guides.facets import hinge_of
 from ..guides.presets import load_cutting_options
-from ..guides.recipe import mesh_sha256
+from ..guides.recipe import GIVEN_CUT, inputs_of, mesh_sha256
 from ..mesh import Mesh
 from ..osteotomy.drill_first import (
     CorrectedBone,
@@ -24,6 +24,7 @@ from ..osteotomy.drill_first import (
     as_in_image,
     corrected_bone,
     design_reduction_guide,
+    first_hole_mm,
     holes_beside,
     holes_through,
     reduction_options,
@@ -36,13 +37,9 @@ from ..plan_file import read_plan
 from ..plan_osteotomy import Osteotomy
 from ..records import describe_cutting_guide, describe_reduction_guide, describe_surface, new_plan
 from .formguide import form_guide
-from .pinguide import inputs_of
 from .resectionguide import resection_guide
 from .sites import parse_numbers
 from .write_guides import Written, write_guides
-
-#: The first hole's sleeve stands this far from the block of the slot.
-_OFF_BLOCK_MM = 1.5
 
 
 def cutguide(args: argparse.Namespace, progress: Progress) -> int:
@@ -122,12 +119,11 @@ def _holes(
     corrected = corrected_bone(bone, osteotomy)
     if args.hole:
         return corrected, holes_through(corrected, osteotomy, [_line(t, n) for n, t in enumerate(args.hole, 1)])
-    block = options.slot_thickness_mm / 2 + options.ledge_mm
     return corrected, holes_beside(
         corrected,
         osteotomy,
         approach,
-        first_mm=block + options.wire_sleeve_diameter_mm / 2 + _OFF_BLOCK_MM,
+        first_mm=first_hole_mm(options),
         count=args.reduction,
         spacing_mm=args.hole_spacing,
         depth_mm=args.hole_depth,
@@ -147,7 +143,7 @@ def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotom
     if args.plan is None:
         if args.point is None or args.normal is None:
             raise InputError("no plane is given", "Give --point and --normal, or --plan.")
-        return GuideCut("cut", _numbers(args.point), _numbers(args.normal)), None
+        return GuideCut(GIVEN_CUT, _numbers(args.point), _numbers(args.normal)), None
     if args.point is not None or args.normal is not None:
         raise InputError("--plan holds the plane already", "Leave out --point and --normal.")
     osteotomies = read_plan(args.plan).osteotomies

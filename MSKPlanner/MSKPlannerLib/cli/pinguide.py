@@ -15,7 +15,7 @@ from ..guides.field import Distance, distance_to
 from ..guides.pin_guide import design_pin_guide
 from ..guides.pins import pin_through, row_of_pins
 from ..guides.presets import load_guide_options
-from ..guides.recipe import mesh_sha256
+from ..guides.recipe import inputs_of
 from ..mesh import Mesh
 from ..output_folder import check_output
 from ..plan import GuideScrew, Plan, Point, Screw
@@ -69,12 +69,6 @@ def plan_of_bone(name: str, bone: Mesh, args: argparse.Namespace) -> Plan:
     described = describe_surface("bone", bone) | {"name": name}
     asked = {"label": args.label, "preset": Path(args.preset).name}
     return new_plan(f"plan-{described['mesh_sha256'][:6]}", [described], {"guide": asked})
-
-
-def inputs_of(bone: Mesh, neighbours: list[Mesh]) -> dict[str, str]:
-    """Return what a guide on a surface stands on, for its recipe."""
-    found = {"bone": mesh_sha256(bone)}
-    return found | {f"neighbour {n}": mesh_sha256(m) for n, m in enumerate(neighbours, 1)}
 
 
 def screws_of_plan(plan_path: str, names: str | None) -> tuple[Screw, ...]:

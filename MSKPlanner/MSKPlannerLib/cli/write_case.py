@@ -16,6 +16,9 @@ from MSKFusionLib.segmentation.files import write_segmentation
 from MSKFusionLib.volume import Volume, write_image, write_sitk
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
+from ..editing.cut_bones import surface_of
+from ..editing.guide_edits import CUT
+from ..editing.guide_marks import kind_of
 from ..export.mesh_files import write_parts, write_stl
 from ..export.osteotomy_files import fragment_bodies, fragment_files
 from ..export.parts import Part
@@ -23,7 +26,9 @@ from ..export.plan_parts import plan_notes
 from ..export.print_sheet import print_sheet
 from ..export.registration_report import render_registration_report
 from ..export.report import Body, Picture, render_report
+from ..mesh import Mesh
 from ..pipeline import Case
+from ..plan import Guide
 from ..plan_file import plan_to_json
 from ..records import describe_input, describe_registration
 
@@ -69,7 +74,7 @@ def write_case(
         for ending in (".stl", ".3mf"):
             write_parts([body], (folder / record.file).with_suffix(ending), notes=says)
         sheet = print_sheet(
-            record, solid.mesh, case.plan, printer=solid.options.printer, bone=case.bones.get(record.level)
+            record, solid.mesh, case.plan, printer=solid.options.printer, bone=_bone_under(case, record)
         )
         (folder / record.file).with_suffix(".html").write_text(sheet, encoding="utf-8")
     progress(0.2, "Building the scene")
@@ -81,6 +86,13 @@ def write_case(
         picture.path.unlink()
     if pictures:
         pictures[0].path.parent.rmdir()
+
+
+def _bone_under(case: Case, guide: Guide) -> Mesh | None:
+    """Return the bone that a guide is shown on: its vertebra, or the bone that a saw cuts; none for one that is moved first."""
+    if guide.level in case.bones:
+        return case.bones[guide.level]
+    return surface_of(case, guide.level) if kind_of(guide) == CUT else None
 
 
 def write_registration(

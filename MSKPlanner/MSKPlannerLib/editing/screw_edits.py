@@ -28,12 +28,12 @@ from ..screws.prepared import PreparedLevel, prepare_level
 from ..screws.safety import DepthFunction
 from ..screws.sites.request import FREE, PEDICLE
 from .asked import budget_of, options_of
+from .guide_marks import for_guides, marked_again, marked_for
 
 OTHER_SIDE = {"left": "right", "right": "left"}
 #: A mirrored screw's entry is looked for this far along its axis, either way.
 _SEAT_REACH_MM = 12.0
 _SEAT_STEP_MM = 0.25
-_REJECTED_NOW = "was rejected after the guide was designed"
 _NO_SCREW = "the plan has no screw"
 
 
@@ -129,7 +129,7 @@ def removed(case: Case, name: str) -> Case:
     """Return the case without a screw."""
     screw = screw_of(case, name)
     kept = [s for s in case.plan.screws if s.name != name]
-    return _with_screws(case, _beside_anew(kept, {name}), _for_guides(screw, "was removed"))
+    return _with_screws(case, _beside_anew(kept, {name}), for_guides(screw, "was removed"))
 
 
 def without_guide(case: Case, name: str) -> Case:
@@ -175,22 +175,11 @@ def judged_again(
     nothing = [] if screws or cuts else [_NO_SCREW]
     reasons = (*kept, *nothing, *rejections(screws), *rejections(guides), *rejections(cuts))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    constructs = constructs_of(screws)
-    marked = tuple(_marked(g, screws) for g in guides)
-    return replace(
-        plan, screws=tuple(screws), guides=marked, constructs=constructs, osteotomies=cuts, verdict=verdict,
+    judged = replace(
+        plan, screws=tuple(screws), guides=(), constructs=constructs_of(screws), osteotomies=cuts, verdict=verdict,
         reasons=reasons,
     )  # fmt: skip
-
-
-def _marked(guide: Guide, screws: Sequence[Screw]) -> Guide:
-    """Return a guide that says so where a screw that it was made for is rejected now: by another screw that meets it, say."""
-    if guide.recipe is None or (guide.out_of_date and not guide.out_of_date.endswith(_REJECTED_NOW)):
-        return guide
-    made_for = {s.name for s in guide.recipe.screws}
-    bad = [s.name for s in screws if s.name in made_for and s.verdict is Verdict.REJECTED]
-    words = f"{', '.join(bad)} {_REJECTED_NOW}" if bad else ""
-    return guide if words == guide.out_of_date else replace(guide, out_of_date=words)
+    return replace(judged, guides=marked_again(guides, judged))
 
 
 def measured_again(case: Case, screw: Screw) -> Screw:
@@ -337,19 +326,11 @@ def with_screw(case: Case, new: Screw) -> Case:
     else:
         screws[at] = new
         what = "was changed"
-    return _with_screws(case, _beside_anew(screws, {new.name}), _for_guides(new, what))
-
-
-def _for_guides(screw: Screw, what: str) -> dict[str, str]:
-    """Return which level's guide no longer fits, and why: guides are made for pedicle screws."""
-    return {screw.level: f"{screw.name} {what}"} if screw.site == PEDICLE else {}
+    return _with_screws(case, _beside_anew(screws, {new.name}), for_guides(new, what))
 
 
 def _with_screws(case: Case, screws: Sequence[Screw], changed: Mapping[str, str]) -> Case:
-    guides = tuple(
-        replace(g, out_of_date=f"{changed[g.level]} after the guide was designed") if g.level in changed else g
-        for g in case.plan.guides
-    )
+    guides = tuple(marked_for(g, changed) for g in case.plan.guides)
     return replace(case, plan=judged_again(case.plan, screws, guides))
 
 

@@ -17,6 +17,8 @@ from ..pipeline import Case, anatomy_of, with_guides
 from ..plan import Plan
 from ..screws.sites.request import PEDICLE
 from .asked import budget_of, guide_options_of
+from .guide_edits import designed_again
+from .guide_marks import DRILL, called, kind_of, levels_of
 from .screw_edits import fields_of, judged_again, with_risk
 
 
@@ -29,7 +31,8 @@ class OutOfDate:
     risks
         Names of the screws whose breach risk is to be counted anew.
     guides
-        Level and reason of each guide that no longer fits its screws, or is missing.
+        Level (of a guide that is no drill guide of one vertebra: its name) and reason of each guide that no longer fits what it
+        was made for, or is missing.
     """
 
     risks: tuple[str, ...] = ()
@@ -59,9 +62,9 @@ class OutOfDate:
 def out_of_date(plan: Plan) -> OutOfDate:
     """Return what of a plan is out of date within itself; whether it fits its images is asked elsewhere."""
     risks = tuple(s.name for s in plan.screws if s.risk is None) if budget_of(plan) is not None else ()
-    guides = [(g.level, g.out_of_date) for g in plan.guides if g.out_of_date]
-    if plan.guides:
-        have = {g.level for g in plan.guides}
+    guides = [(called(g), g.out_of_date) for g in plan.guides if g.out_of_date]
+    if any(kind_of(g) == DRILL for g in plan.guides):
+        have = {level for g in plan.guides for level in levels_of(g)}
         usable = dict.fromkeys(s.level for s in plan.screws if (s.verdict, s.site) == (Verdict.ACCEPTED, PEDICLE))
         guides += [(level, _("it is not designed yet")) for level in usable if level not in have]
     return OutOfDate(risks, tuple(guides))
@@ -92,9 +95,11 @@ def brought_up_to_date(case: Case, progress: Progress = no_progress) -> Case:
     for n, name in enumerate(stale.risks):
         progress(half * n / len(stale.risks), _("Counting the breach risk of {name}").format(name=name))
         out = with_risk(out, name)
-    if stale.guides:
-        out = with_guides_of(out, [level for level, _why in stale.guides], part(progress, half, 1.0))
-    return out
+    others = [g.name for g in case.plan.guides if g.out_of_date and kind_of(g) != DRILL]
+    levels = [key for key, _why in stale.guides if key not in others]
+    if levels:
+        out = with_guides_of(out, levels, part(progress, half, 0.7 if others else 1.0))
+    return designed_again(out, others, part(progress, 0.7 if levels else half, 1.0)) if others else out
 
 
 def with_guides_of(case: Case, levels: Sequence[str], progress: Progress = no_progress) -> Case:
@@ -104,7 +109,7 @@ def with_guides_of(case: Case, levels: Sequence[str], progress: Progress = no_pr
     assert ready.fields is not None
     surfaces, frames = anatomy_of(ready.fields, [s for s in case.plan.screws if s.level in wanted])
     ready = replace(ready, bones={**surfaces, **ready.bones}, frames={**frames, **ready.frames})
-    kept = [g for g in case.plan.guides if g.level not in wanted]
+    kept = [g for g in case.plan.guides if kind_of(g) != DRILL or g.level not in wanted]
     solids = {g.name: case.guides[g.name] for g in kept if g.name in case.guides}
     base = replace(ready, plan=judged_again(case.plan, case.plan.screws, ()), guides={})
     order = {level: n for n, level in enumerate(dict.fromkeys(s.level for s in case.plan.screws))}

@@ -142,6 +142,18 @@ def load_cutting_options(preset: str | Path = "saw") -> CuttingGuideOptions:
     return CuttingGuideOptions(**_chosen(preset, _CUTTING_KEYS))
 
 
+def cutting_options_for_printer(preset: str | Path, printer: str | Path) -> CuttingGuideOptions:
+    """Return the options of a cutting guide of a preset for a printer; as `options_for_printer`."""
+    options, limits = load_cutting_options(preset), load_printer(printer)
+    return replace(
+        options,
+        printer=str(printer),
+        fit_clearance_mm=max(options.fit_clearance_mm, limits.clearance_mm),
+        wire_clearance_mm=max(options.wire_clearance_mm, limits.min_hole_mm - options.wire_diameter_mm),
+        text_stroke_mm=max(options.text_stroke_mm, limits.min_wall_mm),
+    )
+
+
 def load_skin_options(preset: str | Path = "skin") -> SkinFrameOptions:
     """Read the options of a frame on the skin; as `load_guide_options`."""
     return SkinFrameOptions(**_chosen(preset, _SKIN_KEYS))

@@ -21,6 +21,16 @@ from .facets import facets_of, hinge_of, names_of
 _SAME_PLACE_MM = 1e-6
 
 
+#: The name of a plane that was given itself, and not taken from an osteotomy.
+GIVEN_CUT = "cut"
+
+
+def inputs_of(bone: Mesh, neighbours: Sequence[Mesh]) -> dict[str, str]:
+    """Return what a guide on a surface stands on, for its recipe."""
+    found = {"bone": mesh_sha256(bone)}
+    return found | {f"neighbour {n}": mesh_sha256(m) for n, m in enumerate(neighbours, 1)}
+
+
 def recipe_of(
     kind: str,
     options: Mapping[str, Any],
@@ -71,7 +81,22 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
             words.append(f"screw {now.name} was moved by {moved:.2f} mm")
         if now.verdict is Verdict.REJECTED:
             words.append(f"screw {now.name} is rejected")
-    words += [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
+    words += changes_of_cuts(recipe, plan)
+    if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
+        words.append("the bones are others")
+    if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
+        words.append("the CT is another")
+    if "image" in recipe.inputs and recipe.inputs["image"] not in _voxels(plan):
+        words.append("the image that shows the skin is another")
+    surfaces = {str(i.get("mesh_sha256", "")) for i in plan.inputs} | {o.bone_sha256 for o in plan.osteotomies}
+    if "bone" in recipe.inputs and recipe.inputs["bone"] not in surfaces:
+        words.append("the surface of the bone is another")
+    return tuple(words)
+
+
+def changes_of_cuts(recipe: GuideRecipe, plan: Plan) -> list[str]:
+    """Return what has become of the planes that a guide leads the saw along, and of the correction that its holes belong to."""
+    words = [w for cut in recipe.cuts for w in _cut_changes(cut, plan)]
     if "moved_by" in recipe.options:
         words += [w for cut in recipe.cuts for w in _motion_changes(cut, recipe.options["moved_by"], plan)]
     if recipe.options.get("hinge"):
@@ -80,20 +105,12 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
         words += _dome_changes(recipe, plan)
     if recipe.kind == "resection":
         words += _resection_changes(recipe, plan)
-    if recipe.inputs.get("labels", "") != _labels(plan) and "labels" in recipe.inputs:
-        words.append("the bones are others")
-    if "ct" in recipe.inputs and recipe.inputs["ct"] not in _voxels(plan):
-        words.append("the CT is another")
-    if "image" in recipe.inputs and recipe.inputs["image"] not in _voxels(plan):
-        words.append("the image that shows the skin is another")
-    if "bone" in recipe.inputs and recipe.inputs["bone"] not in {str(i.get("mesh_sha256", "")) for i in plan.inputs}:
-        words.append("the surface of the bone is another")
-    return tuple(words)
+    return list(dict.fromkeys(words))
 
 
 def _cut_changes(made_for: GuideCut, plan: Plan) -> list[str]:
-    """Return how the plane of a saw has changed in the plan; a plan without cuts was given the plane itself."""
-    if not plan.osteotomies and not plan.resections:
+    """Return how the plane of a saw has changed in the plan; one that was given itself belongs to no cut of it."""
+    if made_for.name == GIVEN_CUT and not plan.osteotomies and not plan.resections:
         return []
     now = planes_by_name(plan).get(made_for.name)
     if now is None:

@@ -11,9 +11,9 @@ from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.translation import tr as _
 
 from .. import pipeline
+from ..editing.guide_edits import GuideRequest, with_asked_guides
 from ..editing.osteotomy_edits import carried_over, first_cut
 from ..editing.screw_edits import with_anatomy
-from ..guides.presets import options_for_printer
 from ..pipeline import Case
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
@@ -91,16 +91,15 @@ def add_cut(
     return case
 
 
-def design_guides(session: PlanSession, preset: str, printer: str, progress: Progress = no_progress) -> Case:
-    """Design a drill guide a vertebra for the accepted screws and put them into the scene.
+def design_guides(session: PlanSession, asked: GuideRequest, progress: Progress = no_progress) -> Case:
+    """Design guides of one kind for the plan and put them into the scene; those of other kinds stay.
 
     Raises
     ------
     MSKError
-        When there are no screws yet, or they are out of date.
+        When there is nothing to make them for, or it is out of date.
     """
-    options = options_for_printer(preset, printer)
-    return _go_on(session, _("Design guides"), lambda c: pipeline.with_guides(c, options, progress=progress), progress)
+    return _go_on(session, _("Design guides"), lambda c: with_asked_guides(c, asked, progress), progress)
 
 
 def _go_on(session: PlanSession, label: str, work: Callable[[Case], Case], progress: Progress) -> Case:
@@ -108,7 +107,7 @@ def _go_on(session: PlanSession, label: str, work: Callable[[Case], Case], progr
     assert basis is not None
     case = work(with_anatomy(start))
     if session.case is not start:
-        raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
+        raise InputError("the plan was changed meanwhile", "Try again.", where=start.plan.plan_id)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(label, case, basis)
     return case

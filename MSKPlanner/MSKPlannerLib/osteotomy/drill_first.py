@@ -32,6 +32,8 @@ from .planned import asked_of, parts_of
 #: The fragments that holes are drilled into.
 STAYING, MOVED = "staying", "moved"
 _ON_FACE_MM = 0.05
+#: The first hole's sleeve stands this far from the block of the slot.
+_OFF_BLOCK_MM = 1.5
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,12 @@ def holes_through(
             raise GeometryError("the hole misses both fragments", "Move it.", where=f"{osteotomy.name}: {name}")
         found.append(best[1])
     return tuple(found)
+
+
+def first_hole_mm(options: CuttingGuideOptions) -> float:
+    """Return how far from the cut the first hole beside the block of a cutting guide's slot can lie, mm."""
+    block = options.slot_thickness_mm / 2 + options.ledge_mm
+    return block + options.wire_sleeve_diameter_mm / 2 + _OFF_BLOCK_MM
 
 
 def reduction_options(options: CuttingGuideOptions) -> GuideOptions:

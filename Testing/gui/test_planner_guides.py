@@ -1,0 +1,159 @@
+"""Guides of every kind in the panel: what is asked of whom, which stay, which are out of date when what they hang on changes.
+
+Stand-ins design them; `Testing/slow/test_guides_in_panel.py` designs real ones.
+"""
+
+import numpy as np
+import pytest
+from core.leg_case import leg_case, leg_images
+from quick_planner import (  # noqa: F401  used by their names
+    drag,
+    inputs_fixture,
+    of,
+    panel_fixture,
+    quick_fixture,
+    raised_fixture,
+    stand_in_guides,
+)
+
+from harness.helpers import press, replace_function
+from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.guides.recipe import why_outdated
+from MSKPlannerLib.mrml import nodes_of_plan
+
+TIBIA = "right tibia osteotomy"
+
+
+@pytest.fixture(name="asked")
+def asked_fixture(monkeypatch):
+    """What the stand-ins were asked for, in order."""
+    return stand_in_guides(monkeypatch)
+
+
+@pytest.fixture(name="leg")
+def leg_fixture(session, asked, monkeypatch, raised):
+    replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", leg_case)
+    ct, bones = leg_images()
+    volume_to_node(session.scene, ct)
+    segmentation_to_node(session.scene, bones, "Bones of a leg")
+    panel = session.open_panel("MSKPlanner")
+    choose(panel, 2)
+    assert not panel.ui.guidesButton.enabled
+    assert panel.ui.guidesButton.toolTip == "Plan an osteotomy first."
+    box = panel.cutUi.cutBoneComboBox
+    box.currentIndex = [box.itemText(n) for n in range(box.count)].index("right tibia")
+    press(panel.cutUi.addCutButton)
+    return panel
+
+
+def choose(panel, kind):
+    panel.ui.guideKindComboBox.currentIndex = kind
+
+
+def guides(panel):
+    return {g.name: g.out_of_date for g in panel.logic.case.plan.guides}
+
+
+def told(panel):
+    table = panel.ui.problemsTable
+    return [table.item(r, 1).text() for r in range(table.rowCount)]
+
+
+def test_a_cutting_and_a_reduction_guide_follow_their_osteotomy(leg, asked, tmp_path):
+    ui = leg.ui
+    assert [ui.guideCutComboBox.itemText(n) for n in range(ui.guideCutComboBox.count)] == [TIBIA]
+    ui.holesSpinBox.value = 2
+    ui.sawFromComboBox.currentIndex = 1
+    press(ui.guidesButton)
+    assert ui.statusLabel.text == "Done."
+    assert (asked[-1].saw_from, asked[-1].holes, asked[-1].printer) == ("front", 2, "sla")
+    names = ["right tibia cutting guide", "right tibia reduction guide"]
+    assert list(guides(leg)) == names
+    assert {n.GetName() for n in nodes_of_plan(leg.logic.session.scene, role="guide")} == set(names)
+    assert "thinnest wall" in told(leg)[0]
+    assert [why_outdated(g, leg.logic.case.plan) for g in leg.logic.case.plan.guides] == [(), ()]
+    # The plane as it is, another angle: the slot still fits, what the holes hang on does not.
+    leg.cutUi.cutAngleSpinBox.value = 5.0
+    was = f"the correction of '{TIBIA}' was changed since the guide was designed"
+    assert guides(leg) == dict.fromkeys(names, was)
+    assert ui.outOfDateLabel.text.splitlines() == [f"Guide of {n}: {was}." for n in names]
+    assert told(leg)[:2] == [f"✗ out of date: {was}"] * 2
+    ui.folderPathLineEdit.currentPath = str(tmp_path / "plan")
+    press(ui.exportButton)
+    assert "out of date" in ui.statusLabel.text
+    assert not (tmp_path / "plan").exists()
+    press(ui.undoButton)
+    assert set(guides(leg).values()) == {""}
+    press(ui.redoButton)
+    press(ui.updateButton)
+    assert guides(leg) == dict.fromkeys(names, "")
+    assert (asked[-1].approach_ras, asked[-1].holes) == ((0.0, 1.0, 0.0), 2)
+    # The plane itself, dragged.
+    node = leg.logic.session.cuts.shown.nodes[TIBIA].plane
+    node.InvokeEvent(node.PointStartInteractionEvent)
+    node.SetOrigin(*(np.array(node.GetOrigin()) + [0.0, 0, -2.0]))
+    assert f"the plane of '{TIBIA}' was moved" in guides(leg)[names[0]]
+    node.InvokeEvent(node.PointEndInteractionEvent)
+    press(ui.undoButton)
+    # Without holes there is nothing to bring together: the reduction guide goes with them.
+    ui.holesSpinBox.value = 0
+    press(ui.guidesButton)
+    assert list(guides(leg)) == names[:1]
+    press(leg.cutUi.removeCutButton)
+    assert guides(leg) == {names[0]: f"the plan has no cut '{TIBIA}' any more since the guide was designed"}
+    press(ui.updateButton)
+    assert guides(leg) == {}
+    assert nodes_of_plan(leg.logic.session.scene, role="guide") == ()
+
+
+def test_what_cannot_be_designed_is_said(leg, asked):
+    leg.cutUi.cutKindComboBox.currentIndex = 4
+    press(leg.ui.guidesButton)
+    assert "one whole plane" in leg.ui.statusLabel.text
+    assert guides(leg) == {}
+    choose(leg, 1)
+    assert leg.ui.guidesButton.toolTip == "Plan the screws first."
+
+
+def test_kinds_stand_beside_each_other(panel, asked, session):
+    ui = panel.ui
+    press(ui.guidesButton)
+    drills = ["L3 guide", "L4 guide"]
+    choose(panel, 1)
+    ui.guideLevelsLineEdit.text = "L3, L4"
+    ui.fixedLevelsCheckBox.checked = True
+    press(ui.guidesButton)
+    assert asked[-1] == ("levels", ("L3", "L4"), True)
+    assert list(guides(panel)) == [*drills, "L3-L4 guide"]
+    choose(panel, 3)
+    ui.guideLevelsLineEdit.text = "L4"
+    press(ui.guidesButton)
+    assert asked[-1] == ("skin", ("L4 left", "L4 right"))
+    assert list(guides(panel)) == [*drills, "L3-L4 guide", "L4 skin frame"]
+    assert len(nodes_of_plan(session.scene, role="guide")) == 4
+    # A screw that is moved: its vertebra's guide and that for several, not the frame over the other.
+    drag(panel, "L3 left", 1, np.array(of(panel, "L3 left").tip_ras) + [1.0, 0, 0])
+    stale = {n for n, why in guides(panel).items() if why}
+    assert stale == {"L3 guide", "L3-L4 guide"}
+    press(ui.updateButton)
+    assert set(guides(panel).values()) == {""}
+    assert asked[-1] == ("levels", ("L3", "L4"), True)
+    drag(panel, "L4 left", 1, np.array(of(panel, "L4 left").tip_ras) + [1.0, 0, 0])
+    assert {n for n, why in guides(panel).items() if why} == {"L4 guide", "L3-L4 guide", "L4 skin frame"}
+    # Deleted in the scene, and back by undo.
+    model = next(n for n in nodes_of_plan(session.scene, role="guide") if n.GetName().startswith("L4 skin"))
+    session.scene.RemoveNode(model)
+    assert "L4 skin frame" not in guides(panel)
+    press(ui.undoButton)
+    assert "L4 skin frame" in guides(panel)
+    # Drill guides anew leave the others as they are.
+    choose(panel, 0)
+    press(ui.guidesButton)
+    assert list(guides(panel)) == [*drills, "L3-L4 guide", "L4 skin frame"]
+    choose(panel, 1)
+    ui.guideLevelsLineEdit.text = "L3"
+    press(ui.guidesButton)
+    assert "adjacent" in ui.statusLabel.text
+    ui.guideLevelsLineEdit.text = "T9, L3"
+    press(ui.guidesButton)
+    assert "no usable screw in T9" in ui.statusLabel.text
