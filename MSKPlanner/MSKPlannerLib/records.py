@@ -261,10 +261,15 @@ def describe_reduction_guide(
     """Return the document's entry of the guide that brings the holes of a cut bone together."""
     options = {**vars(made.solid.options), "label": label, **_of_correction(holes, osteotomy)}
     direction = made.solid.asked_direction
+    fragments = [h.fragment for h in holes]
+    single = [f for f in dict.fromkeys(fragments) if fragments.count(f) == 1]
     recipe = recipe_of("reduction", options, inputs, cuts=[cut], insertion_direction_ras=direction)
     said = (
         "put it on after the cut, and wires through it into the holes that were drilled before: the fragments then stand as planned",
         *(f"wire {drilled_depth(s, h.planned)}" for s, h in zip(made.solid.sleeves, holes, strict=True)),
+        *(f"the one wire of the {f} fragment does not keep it from turning: its seat alone does" for f in single),
+    )
+    return described(name, bone, made.solid, recipe, said)
     )
     return described(name, bone, made.solid, recipe, said)
 

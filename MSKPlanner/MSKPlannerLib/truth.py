@@ -13,7 +13,8 @@ from MSKFusionLib.phantom import Patient
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segmentation
 
-from .pipeline import Case, PrintedSolid
+from .guides.drill_guide import GuideSolid
+from .pipeline import Case
 from .plan import Screw
 from .screws.implants import ImplantTable, load_implants
 from .screws.safety import gertzbein_robbins_grade, screw_clearance_mm
@@ -118,9 +119,9 @@ def compare(case: Case, patient: Patient, implants: ImplantTable | None = None) 
     errors = None if case.registration is None else registration_errors_mm(case.registration, patient)
     screws = tuple(_true_screw(s, patient, min(table.diameters_mm)) for s in case.plan.screws if s.level in wanted)
     guides = tuple(
-        _true_guide(g.name, case.guides[g.name], patient, g.level, g.fit_clearance_mm)
+        _true_guide(g.name, solid, patient, g.level, g.fit_clearance_mm)
         for g in case.plan.guides
-        if g.name in case.guides and g.level in wanted
+        if isinstance(solid := case.guides.get(g.name), GuideSolid) and g.level in wanted
     )
     expected = [f"{level} {side}" for level in wanted for side in ("left", "right")]
     missing = [f"no screw {name}" for name in expected if name not in {s.name for s in case.plan.screws}]
@@ -198,7 +199,7 @@ def _best_clearance_mm(
     return max(clearance_mm, -float(found.fun))
 
 
-def _true_guide(name: str, solid: PrintedSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:
+def _true_guide(name: str, solid: GuideSolid, patient: Patient, level: str, asked_mm: float) -> TrueGuide:
     depth = np.max([patient.bone_depth_mm(other, solid.mesh.vertices_ras) for other in _near(patient, level)], axis=0)
     # A thin overlap's volume: the guide's surface in bone times its depth there.
     faces = solid.mesh.faces

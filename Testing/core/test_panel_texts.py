@@ -27,6 +27,7 @@ PANEL_FILES = sorted(
         PLANNER / "MSKPlannerLib" / "editing" / "chain.py",
         PLANNER / "MSKPlannerLib" / "editing" / "up_to_date.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "adding.py",
+        PLANNER / "MSKPlannerLib" / "mrml" / "before_after.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "leg_marking.py",
         PLANNER / "MSKPlannerLib" / "mrml" / "planning.py",
         FUSION / "MSKFusionLib" / "mrml" / "fusing.py",

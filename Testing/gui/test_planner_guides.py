@@ -88,6 +88,9 @@ def test_a_cutting_and_a_reduction_guide_follow_their_osteotomy(leg, asked, tmp_
     press(ui.updateButton)
     assert guides(leg) == dict.fromkeys(names, "")
     assert (asked[-1].approach_ras, asked[-1].holes) == ((0.0, 1.0, 0.0), 2)
+    press(ui.exportBodiesButton)
+    written = {f.name for f in (tmp_path / "plan" / "stl_lps").iterdir()}
+    assert written == {f"{n.replace(' ', '_')}.stl" for n in names}
     # The plane itself, dragged.
     node = leg.logic.session.cuts.shown.nodes[TIBIA].plane
     node.InvokeEvent(node.PointStartInteractionEvent)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from MSKFusionLib.errors import InputError
+from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import transform_points
 from MSKFusionLib.progress import Progress, no_progress, part
 
@@ -111,16 +111,19 @@ def cut_guides_for(
         drilled = (
             as_in_image(holes, osteotomy) if n == 0 and holes else ()
         )  # once, through the first of a wedge's faces
-        solid = design_cutting_guide(
-            bone,
-            cut,
-            approach,
-            options,
-            label=label if len(cuts) == 1 else f"{label}{n + 1}",
-            neighbours=neighbours,
-            holes=drilled,
-            progress=part(progress, n / parts, (n + 1) / parts),
-        )
+        try:
+            solid = design_cutting_guide(
+                bone,
+                cut,
+                approach,
+                options,
+                label=label if len(cuts) == 1 else f"{label}{n + 1}",
+                neighbours=neighbours,
+                holes=drilled,
+                progress=part(progress, n / parts, (n + 1) / parts),
+            )
+        except ProcessingError as error:
+            raise ProcessingError(f"{error} Or ask for fewer holes.") if drilled else error from error
         name = f"{osteotomy.bone} cutting guide" + (f", face {n + 1}" if len(cuts) > 1 else "")
         with_holes = (holes, osteotomy) if drilled else ((), None)
         made.append((describe_cutting_guide(name, osteotomy.bone, solid, inputs, *with_holes), solid))
@@ -170,10 +173,11 @@ def bones_near(case: Case, osteotomy: Osteotomy) -> tuple[str, ...]:
     middle = np.array(osteotomy.planes[0].point_ras)
     centre = transform_points(np.linalg.inv(labels.ijk_to_ras), middle)
     reach = np.ceil(_NEAR_MM / np.asarray(labels.spacing_mm)).astype(int)
-    shape = np.array(labels.voxels.shape)
+    shape = np.array(labels.shape_ijk)
     low = np.clip(np.floor(centre).astype(int) - reach, 0, shape)
     high = np.clip(np.ceil(centre).astype(int) + reach + 1, 0, shape)
-    near = set(np.unique(labels.voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]).tolist())
+    i, j, k = (slice(a, b) for a, b in zip(low, high, strict=True))
+    near = set(np.unique(labels.voxels[k, j, i]).tolist())
     return tuple(s.name for s in case.segmentation.bones if s.value in near and s.name != osteotomy.bone)
 
 

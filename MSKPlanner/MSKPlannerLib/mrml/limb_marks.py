@@ -25,6 +25,8 @@ _ANGLE = "hip-knee-ankle angle"
 #: Of the marks that a plan always shows, those that lie where the leg is before the correction.
 LIES_BEFORE = tuple(key for key, *_rest, at_first in _LINES if at_first)
 _ANGLE_POINTS = ("hip_centre", "femoral_knee_centre", "ankle_centre")
+#: How thick an axis is drawn, mm, and how much of it is seen through bone.
+_LINE_MM, _THROUGH_BONE = 2.0, 0.6
 #: A landmark nearer than this to where it was is there, mm.
 _SAME_MM = 1e-6
 #: What the table says, column by column.
@@ -81,6 +83,10 @@ def filled_mark(node: Any, points: np.ndarray, colour: str) -> Any:
     display.SetSelectedColor(*AXIS_COLOURS[colour])
     display.SetUseGlyphScale(False)
     display.SetGlyphSize(1.2)
+    display.SetOccludedVisibility(True)  # axes run inside the bones
+    display.SetOccludedOpacity(_THROUGH_BONE)
+    display.SetCurveLineSizeMode(display.UseLineDiameter)
+    display.SetLineDiameter(_LINE_MM)
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(bool(node.IsA("vtkMRMLMarkupsAngleNode")))
     return node

@@ -1,0 +1,93 @@
+"""Guides of every kind designed for real through the panel, on a generated leg and a generated spine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from core.leg_labels import leg_images
+from quick_planner import raised_fixture  # noqa: F401  used by its name
+
+from harness.helpers import press
+from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.export.mesh_files import read_mesh
+from MSKPlannerLib.guides.recipe import why_outdated
+from MSKPlannerLib.plan_file import read_plan
+
+CUT = "right femur osteotomy"
+
+
+def _guides(panel):
+    return {g.name: g for g in panel.logic.case.plan.guides}
+
+
+@pytest.mark.slow
+def test_cutting_and_reduction_guide_of_a_femur(session, raised, shown_errors, tmp_path):
+    ct, bones = leg_images(1.5)
+    volume_to_node(session.scene, ct, "CT")
+    segmentation_to_node(session.scene, bones, "Bones")
+    panel = session.open_panel("MSKPlanner")
+    ui, box = panel.ui, panel.cutUi.cutBoneComboBox
+    box.currentIndex = [box.itemText(n) for n in range(box.count)].index("right femur")
+    press(panel.cutUi.addCutButton)
+    ui.guideKindComboBox.currentIndex = 2
+    ui.holesSpinBox.value = 1
+    press(ui.guidesButton)
+    assert {n: str(g.verdict) for n, g in _guides(panel).items()} == {
+        "right femur cutting guide": "accepted", "right femur reduction guide": "accepted",
+    }, ui.statusLabel.text  # fmt: skip
+    assert any("does not keep it from turning" in n for n in _guides(panel)["right femur reduction guide"].notes)
+    panel.cutUi.cutAngleSpinBox.value = panel.logic.case.plan.osteotomies[0].angle_deg + 1.0
+    assert all("was changed" in g.out_of_date for g in _guides(panel).values())
+    press(ui.updateButton)
+    assert all((str(g.verdict), g.out_of_date) == ("accepted", "") for g in _guides(panel).values())
+    folder = tmp_path / "plan"
+    ui.folderPathLineEdit.currentPath = str(folder)
+    press(ui.exportButton)
+    assert ui.statusLabel.text == "Done."
+    assert shown_errors == []
+    plan = read_plan(folder)
+    osteotomy = plan.osteotomies[0]
+    cut, reduction = plan.guides
+    for guide in plan.guides:
+        assert why_outdated(guide, plan) == ()
+        assert read_mesh(folder / guide.file).is_closed
+        assert (folder / guide.file).with_suffix(".html").is_file()
+    # What is drilled through the one and what holds in the other is one hole: taken along with its fragment.
+    for hole in cut.recipe.options["holes"]:
+        assert hole in reduction.recipe.options["holes"]
+        place = np.array(next(f.image_to_planned_ras for f in osteotomy.fragments if f.name == hole["fragment"]))
+        drilled = (np.linalg.inv(place) @ [*hole["entry_ras"], 1.0])[:3]
+        mesh = read_mesh(folder / cut.file)
+        axis = np.linalg.inv(place)[:3, :3] @ np.subtract(hole["tip_ras"], hole["entry_ras"])
+        axis /= np.linalg.norm(axis)
+        off = mesh.vertices_ras - drilled
+        along = off @ axis
+        beside = np.linalg.norm(off - along[:, None] * axis, axis=1)
+        above = (along < -0.5) & (along > -30.0)
+        assert beside[above].min() > 0.8  # the bore of a wire of 1.6 mm is free
+        assert beside[above].min() < 1.2
+
+
+@pytest.mark.slow
+def test_one_guide_for_two_levels_and_a_frame_on_the_skin(session, small_patient, raised, shown_errors):
+    volume_to_node(session.scene, small_patient.ct, "CT")
+    segmentation_to_node(session.scene, small_patient.labels, "Bones")
+    panel = session.open_panel("MSKPlanner")
+    ui = panel.ui
+    ui.levelsLineEdit.text = "L3, L4"
+    press(ui.planButton)
+    ui.guideKindComboBox.currentIndex = 1
+    ui.guideLevelsLineEdit.text = "L3, L4"
+    press(ui.guidesButton)
+    (levels,) = _guides(panel).values()
+    assert [c.name for c in levels.checks if not c.passed] == ["posture"], ui.statusLabel.text
+    ui.fixedLevelsCheckBox.checked = True
+    press(ui.guidesButton)
+    (levels,) = _guides(panel).values()
+    assert str(levels.verdict) == "accepted"
+    ui.guideKindComboBox.currentIndex = 3
+    ui.guideLevelsLineEdit.text = "L3"
+    press(ui.guidesButton)
+    said = ui.statusLabel.text
+    assert "L3 skin frame" in _guides(panel) or "skin" in said, said
+    assert shown_errors == []
