@@ -270,8 +270,6 @@ def describe_reduction_guide(
         *(f"the one wire of the {f} fragment does not keep it from turning: its seat alone does" for f in single),
     )
     return described(name, bone, made.solid, recipe, said)
-    )
-    return described(name, bone, made.solid, recipe, said)
 
 
 def _of_correction(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from core.test_limb_wedge import bar
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points
 from MSKPlannerLib.anatomy.limb_alignment import align
-from MSKPlannerLib.guides.recipe import recipe_of, why_outdated
+from MSKPlannerLib.guides.recipe import GIVEN_CUT, recipe_of, why_outdated
 from MSKPlannerLib.osteotomy.cut_parts import carried_out
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.limb_cut import asked_cut, plan_limb_cut, plan_two_levels
@@ -185,4 +185,7 @@ def test_a_cutting_guide_follows_its_osteotomy():
     moved = replace(plane, point_ras=(0.0, 0.0, 101.0))
     assert "was moved" in why_outdated(guide, replace(plan, osteotomies=(replace(record, planes=(moved,)),)))[0]
     assert "no cut 'c'" in why_outdated(guide, replace(plan, osteotomies=(replace(record, name="d"),)))[0]
-    assert why_outdated(guide, replace(plan, osteotomies=())) == ()
+    # The cut was taken out of the plan; a plane that was given itself belongs to none.
+    assert "no cut 'c'" in why_outdated(guide, replace(plan, osteotomies=()))[0]
+    given = replace(guide, recipe=replace(recipe, cuts=(replace(recipe.cuts[0], name=GIVEN_CUT),)))
+    assert why_outdated(given, replace(plan, osteotomies=())) == ()

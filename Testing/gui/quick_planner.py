@@ -150,8 +150,8 @@ def stand_in_guides(monkeypatch) -> list:
         return SimpleNamespace(mesh=replace(TETRAHEDRON), options=SimpleNamespace(printer=printer))
 
     def cut_guides_for(case, osteotomy, request, progress):
-        if osteotomy.form is not None:
-            raise InputError("a guide leads the saw along one whole plane", where=osteotomy.name)
+        if osteotomy.form is not None and request.holes:
+            raise InputError("holes are brought together after a cut of one plane", where=osteotomy.name)
         asked.append(request)
         holes = [
             {

@@ -17,7 +17,6 @@ from MSKFusionLib.volume import Volume, write_image, write_sitk
 
 from ..colours import BONE_COLOUR, GUIDE_COLOUR, SCREW_COLOUR, judged_colour
 from ..editing.cut_bones import surface_of
-from ..editing.guide_edits import CUT
 from ..editing.guide_marks import kind_of
 from ..export.mesh_files import write_parts, write_stl
 from ..export.osteotomy_files import fragment_bodies, fragment_files
@@ -88,11 +87,15 @@ def write_case(
         pictures[0].path.parent.rmdir()
 
 
+#: Guides of a saw that stand on the bone as it is in the image.
+_ON_WHOLE_BONE = ("cut", "facets", "dome")
+
+
 def _bone_under(case: Case, guide: Guide) -> Mesh | None:
     """Return the bone that a guide is shown on: its vertebra, or the bone that a saw cuts; none for one that is moved first."""
     if guide.level in case.bones:
         return case.bones[guide.level]
-    return surface_of(case, guide.level) if kind_of(guide) == CUT else None
+    return surface_of(case, guide.level) if kind_of(guide) in _ON_WHOLE_BONE else None
 
 
 def write_registration(

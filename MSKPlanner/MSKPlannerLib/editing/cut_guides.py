@@ -13,7 +13,8 @@ from MSKFusionLib.frames import transform_points
 from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..guides.cutting_guide import design_cutting_guide
-from ..guides.presets import cutting_options_for_printer
+from ..guides.facets import hinge_of
+from ..guides.presets import cutting_options_for_printer, options_for_printer
 from ..guides.recipe import inputs_of
 from ..osteotomy.cut_shape import CutKind
 from ..osteotomy.drill_first import (
@@ -25,14 +26,17 @@ from ..osteotomy.drill_first import (
     holes_beside,
     reduction_options,
 )
+from ..osteotomy.form_guide import design_dome_guide, design_facets_guide, saw_of
 from ..osteotomy.planned import asked_of
 from ..pipeline import Case, PrintedSolid
 from ..plan import Guide, GuideCut, Plan, Point
 from ..plan_osteotomy import CutPlane, Osteotomy
 from ..records import describe_cutting_guide, describe_reduction_guide, guide_inputs
+from ..slot_records import describe_dome_guide, describe_facets_guide
 from .cut_bones import surface_of
 
-REDUCTION = "reduction"
+#: Kinds of guides (`plan.GuideRecipe`) that an osteotomy has.
+OF_CUTS = ("cut", "facets", "dome", "reduction")
 #: Where the saw can be asked to come from, RAS; empty: from where the wedge opens.
 SAW_FROM: dict[str, Point] = {
     "front": (0.0, 1.0, 0.0),
@@ -77,19 +81,17 @@ def cut_guides_for(
 ) -> tuple[tuple[Guide, PrintedSolid], ...]:
     """Return a cutting guide for each plane of an osteotomy and, where holes are asked for, the reduction guide.
 
+    A biplanar wedge and a step get one guide with a slot a facet, a dome its template of holes.
+
     Raises
     ------
     InputError
-        When the cut is not along whole planes.
+        When holes are asked for beside a cut that is no single plane.
     MSKError
         When no sound solid comes of one.
     """
     if osteotomy.form is not None:
-        raise InputError(
-            f"a guide leads the saw along one whole plane, this is a {osteotomy.what}",
-            "Plan a wedge or a derotation.",
-            where=osteotomy.name,
-        )
+        return _form_guide(case, osteotomy, asked, progress)
     options = cutting_options_for_printer(_PRESET, asked.printer)
     if osteotomy.planes[0].kerf_mm:
         options = replace(options, kerf_mm=osteotomy.planes[0].kerf_mm)
@@ -120,6 +122,7 @@ def cut_guides_for(
                 label=label if len(cuts) == 1 else f"{label}{n + 1}",
                 neighbours=neighbours,
                 holes=drilled,
+                hinge=hinge_of(osteotomy),
                 progress=part(progress, n / parts, (n + 1) / parts),
             )
         except ProcessingError as error:
@@ -137,6 +140,51 @@ def cut_guides_for(
     return tuple(made)
 
 
+def _form_guide(
+    case: Case, osteotomy: Osteotomy, asked: CutGuideRequest, progress: Progress
+) -> tuple[tuple[Guide, PrintedSolid], ...]:
+    """Return the guide of a cut that is no single plane."""
+    if asked.holes:
+        raise InputError(
+            f"holes are brought together after a cut of one plane, this is a {osteotomy.what}",
+            "Ask for none.",
+            where=osteotomy.name,
+        )
+    approach = asked.approach_ras or _way_in(osteotomy, asked.saw_from)
+    bone = surface_of(case, osteotomy.bone)
+    neighbours = [surface_of(case, name) for name in bones_near(case, osteotomy)]
+    inputs = {**inputs_of(bone, neighbours), **guide_inputs(case.segmentation, case.ct)}
+    name, label = f"{osteotomy.bone} cutting guide", label_of(osteotomy.bone)
+    if osteotomy.form is not None and osteotomy.form.name == "dome":
+        drill = options_for_printer("dome", asked.printer)
+        holes = design_dome_guide(
+            osteotomy, bone, approach, drill, label=label, neighbours=neighbours, progress=progress
+        )
+        return ((describe_dome_guide(name, osteotomy.bone, label, holes, inputs, osteotomy, approach), holes.solid),)
+    options = saw_of(cutting_options_for_printer(_PRESET, asked.printer), osteotomy)
+    solid = design_facets_guide(
+        osteotomy, bone, approach, options, label=label, neighbours=neighbours, progress=progress
+    )
+    return ((describe_facets_guide(name, osteotomy.bone, solid, inputs, osteotomy, approach), solid),)
+
+
+def _way_in(osteotomy: Osteotomy, saw_from: str) -> Point:
+    """Return the direction to the surgeon of a cut that has a direction of its own: along that, to the side that is asked for."""
+    if saw_from:
+        return _side(osteotomy, saw_from)
+    assert osteotomy.form is not None
+    way, opens = np.array(osteotomy.form.saw_direction_ras), asked_of(osteotomy).shape.to_ras[:3, 0]
+    towards = way @ opens if abs(way @ opens) > 0.7 else way[1]  # where the wedge opens, else the front
+    r, a, s = (float(v) for v in way * (1.0 if towards >= 0 else -1.0))
+    return r, a, s
+
+
+def _side(osteotomy: Osteotomy, saw_from: str) -> Point:
+    if saw_from not in SAW_FROM:
+        raise InputError(f"'{saw_from}' is no side", f"Choose of: {', '.join(SAW_FROM)}.", where=osteotomy.name)
+    return SAW_FROM[saw_from]
+
+
 def approach_of(osteotomy: Osteotomy, saw_from: str = "") -> Point:
     """Return the direction from the bone to the surgeon, within the plane of the saw, RAS.
 
@@ -151,12 +199,10 @@ def approach_of(osteotomy: Osteotomy, saw_from: str = "") -> Point:
         When the saw cannot come from there: the plane lies across that direction.
     """
     shape = asked_of(osteotomy).shape
-    if saw_from and saw_from not in SAW_FROM:
-        raise InputError(f"'{saw_from}' is no side", f"Choose of: {', '.join(SAW_FROM)}.", where=osteotomy.name)
     if not saw_from and shape.kind is not CutKind.TURN:
         wanted = shape.to_ras[:3, 0]
     else:
-        wanted = np.array(SAW_FROM[saw_from or "front"])
+        wanted = np.array(_side(osteotomy, saw_from or "front"))
     normal = shape.to_ras[:3, 2]
     within = wanted - (wanted @ normal) * normal
     if np.linalg.norm(within) < 0.5:
@@ -198,11 +244,15 @@ def planes_by_name_of(osteotomy: Osteotomy) -> list[tuple[str, CutPlane]]:
 
 def osteotomy_of_guide(plan: Plan, guide: Guide) -> Osteotomy | None:
     """Return the osteotomy whose saw a guide leads; None where it is no more."""
-    cuts = () if guide.recipe is None else guide.recipe.cuts
-    for o in plan.osteotomies:
-        if any(c.name == o.name or c.name.startswith(f"{o.name}, face ") for c in cuts):
-            return o
-    return None
+    return next((o for o in plan.osteotomies if leads(guide, o.name)), None)
+
+
+def leads(guide: Guide, osteotomy: str) -> bool:
+    """Tell whether a guide leads the saw of an osteotomy, or brings its holes together."""
+    if guide.recipe is None:
+        return False
+    of = [c.name.rsplit(", fac", 1)[0] for c in guide.recipe.cuts]  # ", face 1", ", facet 1"
+    return osteotomy in (*of, str(guide.recipe.options.get("dome_of", "")))
 
 
 def request_of(guides: Sequence[Guide], osteotomy: Osteotomy) -> CutGuideRequest:
@@ -223,6 +273,8 @@ def request_of(guides: Sequence[Guide], osteotomy: Osteotomy) -> CutGuideRequest
         along = (ends[0][1] - ends[0][0]) / depth
         step = ends[1][0] - ends[0][0]
         spacing = float(np.linalg.norm(step - (step @ along) * along))
+    if osteotomy.form is not None:
+        return CutGuideRequest(printer, approach_ras=approach)
     return CutGuideRequest(printer, "", len(ends), spacing, depth, _still_along(approach, osteotomy))
 
 

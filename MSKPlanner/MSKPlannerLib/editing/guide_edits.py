@@ -18,7 +18,7 @@ from ..pipeline import Case, PrintedSolid, guide_options_of, with_guides
 from ..plan import Guide, Screw
 from ..records import describe_levels_guide, guide_inputs
 from ..screws.sites.request import PEDICLE
-from .cut_guides import REDUCTION, CutGuideRequest, cut_guides_for, osteotomy_of_guide, request_of
+from .cut_guides import OF_CUTS, CutGuideRequest, cut_guides_for, leads, osteotomy_of_guide, request_of
 from .guide_marks import DRILL, kind_of, levels_of
 from .osteotomy_edits import osteotomy_of
 from .screw_edits import fields_of, judged_again, with_anatomy
@@ -79,7 +79,7 @@ def with_asked_guides(case: Case, asked: GuideRequest, progress: Progress = no_p
         raise InputError(f"there is no kind '{asked.kind}' of guides", f"Choose of: {', '.join(KINDS)}.", "guides")
     osteotomy = osteotomy_of(case, asked.osteotomy)
     made = cut_guides_for(case, osteotomy, CutGuideRequest(asked.printer, asked.saw_from, asked.holes), progress)
-    others = _without(case, [g.name for g in case.plan.guides if _belongs(g, asked.osteotomy)])
+    others = _without(case, [g.name for g in case.plan.guides if leads(g, asked.osteotomy)])
     return _in_order_of(case, with_made(others, made))
 
 
@@ -95,9 +95,9 @@ def designed_again(case: Case, names: Sequence[str], progress: Progress = no_pro
             continue
         made = _again(out, guide, part(progress, n / len(names), (n + 1) / len(names)))
         kin = [guide.name]
-        if kind_of(guide) in (CUT, REDUCTION):  # those of one osteotomy are made together
+        if kind_of(guide) in OF_CUTS:  # those of one osteotomy are made together
             cut = osteotomy_of_guide(out.plan, guide)
-            kin = [guide.name] if cut is None else [g.name for g in out.plan.guides if _belongs(g, cut.name)]
+            kin = [guide.name] if cut is None else [g.name for g in out.plan.guides if leads(g, cut.name)]
         out = with_made(_without(out, kin), made)
         done |= {*kin, *(g.name for g, _ in made)}
     return _in_order_of(case, out)
@@ -128,21 +128,22 @@ def levels_guide_for(
     ready = with_anatomy(fields_of(case))
     assert ready.fields is not None
     spine = spine_of(ready)
-    levels = tuple(_level(ready, name, spine) for name in names)
-    at = [spine.index(name) for name in names]
-    if len(at) < 2 or at != list(range(at[0], at[0] + len(at))):
+    screws = {name: _usable(ready, [name]) for name in names}
+    at = [spine.index(name) for name in names if name in spine]
+    if len(at) != len(names) or len(at) < 2 or at != list(range(at[0], at[0] + len(at))):
         raise InputError(
             f"{', '.join(names) or 'no levels'}: these are not two or more adjacent levels from head to foot",
             f"There are: {', '.join(spine)}.",
             where="levels",
         )
+    levels = tuple(_level(ready, name, screws[name]) for name in names)
     beside = [spine[k] for k in (at[0] - 1, at[-1] + 1) if 0 <= k < len(spine)]
     solid = design_levels_guide(
         levels, options, fixed=fixed, neighbours=[ready.fields.depth(b) for b in beside], progress=progress
     )
-    screws = [s for level in levels for s in level.screws]
+    led = [s for level in levels for s in level.screws]
     inputs = guide_inputs(case.segmentation, case.ct)
-    return describe_levels_guide(f"{joined_name(names)} guide", names, screws, solid, inputs, fixed=fixed), solid
+    return describe_levels_guide(f"{joined_name(names)} guide", names, led, solid, inputs, fixed=fixed), solid
 
 
 def spine_of(case: Case) -> list[str]:
@@ -171,12 +172,6 @@ def _in_order_of(before: Case, case: Case) -> Case:
     return replace(case, plan=replace(case.plan, guides=guides))
 
 
-def _belongs(guide: Guide, osteotomy: str) -> bool:
-    """Tell whether a guide leads the saw of an osteotomy, or brings its holes together."""
-    cuts = () if guide.recipe is None else guide.recipe.cuts
-    return any(c.name == osteotomy or c.name.startswith(f"{osteotomy}, face ") for c in cuts)
-
-
 def _usable(case: Case, levels: Sequence[str]) -> tuple[Screw, ...]:
     found = [s for s in case.plan.screws if (s.site, s.verdict) == (PEDICLE, Verdict.ACCEPTED)]
     missing = next((level for level in levels if level not in {s.level for s in found}), None)
@@ -188,13 +183,9 @@ def _usable(case: Case, levels: Sequence[str]) -> tuple[Screw, ...]:
     return tuple(s for s in found if not levels or s.level in levels)
 
 
-def _level(case: Case, name: str, spine: Sequence[str]) -> Level:
-    """Return a level with its accepted pedicle screws."""
-    screws = _usable(case, [name])
-    if name not in case.bones or name not in case.frames or name not in spine:
-        raise InputError(
-            f"{name} is no vertebra that can be measured", f"There are: {', '.join(spine)}.", where="levels"
-        )
+def _level(case: Case, name: str, screws: tuple[Screw, ...]) -> Level:
+    if name not in case.bones or name not in case.frames:
+        raise InputError(f"{name} is no vertebra that can be measured", "Leave it out.", where="levels")
     return Level(name, case.bones[name], case.frames[name], screws)
 
 
@@ -212,11 +203,11 @@ def _again(case: Case, guide: Guide, progress: Progress) -> list[Made]:
                 return []
             options = {k: v for k, v in recipe.options.items() if k != "ways"}
             return [skin_frame_for(case, SkinRequest(screws, _skin_options(options)), progress)]
-        if recipe is not None and kind in (CUT, REDUCTION):
+        if recipe is not None and kind in OF_CUTS:
             cut = osteotomy_of_guide(case.plan, guide)
             if cut is None:
                 return []
-            kin = [g for g in case.plan.guides if _belongs(g, cut.name)]
+            kin = [g for g in case.plan.guides if leads(g, cut.name)]
             return list(cut_guides_for(case, cut, request_of(kin, cut), progress))
     except MSKError as error:
         return [(_failed(guide, str(error)), None)]

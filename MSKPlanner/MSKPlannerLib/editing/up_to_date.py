@@ -114,6 +114,7 @@ def with_guides_of(case: Case, levels: Sequence[str], progress: Progress = no_pr
     base = replace(ready, plan=judged_again(case.plan, case.plan.screws, ()), guides={})
     order = {level: n for n, level in enumerate(dict.fromkeys(s.level for s in case.plan.screws))}
     new = with_guides(base, guide_options_of(case.plan), levels=tuple(wanted), progress=progress)
-    guides = sorted([*kept, *new.plan.guides], key=lambda g: order.get(g.level, len(order)))
+    last = len(order)
+    guides = sorted([*kept, *new.plan.guides], key=lambda g: order.get(g.level, last) if kind_of(g) == DRILL else last)
     plan = judged_again(new.plan, new.plan.screws, guides)
     return replace(new, plan=plan, guides={**solids, **new.guides})

@@ -15,6 +15,7 @@ from MSKFusionLib.translation import tr as _
 
 from ..colours import BONE_COLOUR
 from ..editing.cut_bones import moved_by, surface_of
+from ..editing.cut_guides import OF_CUTS
 from ..mesh import Mesh
 from ..pipeline import Case
 from .limb_marks import LIES_BEFORE, filled_mark, marks_before, put_mark
@@ -226,8 +227,8 @@ class BeforeAfterViews:
             yield from _displays(session.basis.bones, slices or (_NOWHERE,))
         for name, guide in ({} if session.nodes is None else session.nodes.guides).items():
             kind = next((g.recipe.kind for g in case.plan.guides if g.name == name and g.recipe is not None), "")
-            if kind in ("cut", "reduction"):
-                yield from _displays(guide, before if kind == "cut" else after)
+            if kind in OF_CUTS:
+                yield from _displays(guide, after if kind == "reduction" else before)
         for key, node in self._added.items():
             yield from _displays(node, (second.GetID(),) if key.startswith("after ") else before)
 
