@@ -97,10 +97,12 @@ def real(data: Path) -> Iterator[Case]:
         )
 
 
-def generated(cache: Path, seeds: list[int], variants: tuple[str, ...] = VARIANTS) -> Iterator[Case]:
-    """Give generated patients: every bone wholly in view is scored, and all bone together."""
+def generated(cache: Path, seeds: list[int], wanted: Callable[[str], bool]) -> Iterator[Case]:
+    """Give generated patients: every bone wholly in view is scored, and all bone together; only what is asked is generated."""
     for seed in seeds:
-        for variant in variants:
+        for variant in VARIANTS:
+            if not wanted(f"{variant} {seed}"):
+                continue
             folder = cache / f"ct_{seed:02d}_{variant}"
             if not (folder / "truth.nrrd").is_file():
                 _generate(folder, seed, variant)
@@ -178,10 +180,11 @@ def _screw_lines(patient: Patient) -> list[list[np.ndarray]]:
     return lines
 
 
-SETS: dict[str, Callable[[Path, Path, list[int]], Iterator[Case]]] = {
-    "real": lambda cache, data, seeds: real(data),
-    "generated": lambda cache, data, seeds: generated(cache, seeds),
-    "large": lambda cache, data, seeds: large(cache, data),
+#: By name: what gives the cases of a set that are wanted, by cache, data and seeds.
+SETS: dict[str, Callable[[Path, Path, list[int], Callable[[str], bool]], Iterator[Case]]] = {
+    "real": lambda cache, data, seeds, wanted: (c for c in real(data) if wanted(c.name)),
+    "generated": lambda cache, data, seeds, wanted: generated(cache, seeds, wanted),
+    "large": lambda cache, data, seeds, wanted: (c for c in large(cache, data) if wanted(c.name)),
 }
 
 
