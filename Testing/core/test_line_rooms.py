@@ -6,7 +6,9 @@ from core.bone_shapes import capsule, sphere, union
 
 from MSKFusionLib.frames import unit_rows
 from MSKPlannerLib.bone.depth_field import DepthField
-from MSKPlannerLib.screws.line_rooms import line_rooms
+from MSKPlannerLib.screws.corridor import ALL_MOVES, LineFamily
+from MSKPlannerLib.screws.line_rooms import line_rooms, nearest_count
+from MSKPlannerLib.screws.line_slopes import LineSlopes
 from MSKPlannerLib.screws.safety import screw_surface
 
 #: A thin bar between two thick ends, or one bar that is as thin all along: there few rings tell nothing.
@@ -39,3 +41,30 @@ def test_all_lines_at_once_are_what_each_is_alone(depth, length_mm, diameter_mm)
         depths = np.sort(alone.depths_mm)
         nearest = depths[: max(1, int(0.03 * len(depths)))]
         assert found[n] == pytest.approx([nearest.mean(), nearest[0]], abs=1e-6)
+
+
+def room_mm(bone, family, x, length_mm, diameter_mm):
+    """Return the room of one screw whose entry lies on the plane y = -22."""
+    start, end = (p[0] for p in family.ends_ras(np.asarray(x)[None]))
+    way = (end - start) / np.linalg.norm(end - start)
+    entry = start + (-22.0 - start[1]) / way[1] * way
+    surface = screw_surface(bone.depth_mm, entry, entry + length_mm * way, diameter_mm, counted_from_mm=4.0)
+    depths = np.sort(surface.depths_mm)
+    return depths[: nearest_count(len(depths))].mean(), entry, entry + length_mm * way
+
+
+def test_slopes_tell_which_lines_nearby_have_more_room():
+    bone, at = field_of(NARROW), np.array([0.5, -0.4, -0.3, 0.6])
+    family = LineFamily(
+        np.array([0, -8.0, 0]), np.array([0, 8.0, 0]), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), (5, 5), (5, 5)
+    )
+    here, entry, tip = room_mm(bone, family, at, 35.0, 4.0)
+    slopes = LineSlopes.of_screw(bone, family, entry, tip, 4.0, 4.0)
+    assert slopes.rooms(np.zeros((1, 4)))[0] == pytest.approx(here, abs=1e-6)
+    for step_mm, off_mm in ((0.05, 0.005), (0.2, 0.05)):
+        moves = step_mm * ALL_MOVES
+        true = np.array([room_mm(bone, family, at + move, 35.0, 4.0)[0] for move in moves])
+        told = slopes.rooms(moves)
+        assert np.abs(told - true).max() < off_mm
+        assert true.max() > here
+        assert int(true.argmax()) in np.argsort(-told)[:8]

@@ -199,7 +199,14 @@ class Ways:
 def test_a_free_way_to_the_entry_comes_before_a_thick_screw(past_joint, free, through, chosen):
     diameters = [d for d in reversed(load_implants().diameters_mm) if d <= 8.0]
     ways = [Ways(*w) for w in (past_joint, free, through)]
-    assert _first_choice(ways, None, diameters, load_implants(), ScrewOptions()) == chosen
+    assert _first_choice(ways, None, diameters, 9.0, load_implants(), ScrewOptions()) == chosen
+
+
+def test_where_no_line_can_hold_the_thinnest_screw_the_first_one_found_is_the_answer():
+    ways = [Ways("joint", 0.0, 0.2), Ways("free", 0.0, 0.3), Ways("through", 0.0, 0.4)]
+    # Nobody looks on: the other ways would fail.
+    found = _first_choice([ways[0], None, None], None, [], 2.2, load_implants(), ScrewOptions())
+    assert found == (("joint", 4.0), True, False)
 
 
 def test_levels_are_chosen_and_doubtful_ones_named():

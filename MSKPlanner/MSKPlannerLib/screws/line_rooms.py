@@ -21,6 +21,11 @@ _RINGS = 28
 _STEEPEST = 1.15
 
 
+def nearest_count(points: int) -> int:
+    """Return how many of a screw's surface points count as those nearest to the cortex."""
+    return max(1, int(_NEAREST_SHARE * points))
+
+
 def line_rooms(
     bone: DepthField,
     entries_ras: FloatArray,
@@ -59,7 +64,7 @@ def line_rooms(
     out = np.empty((len(entries_ras), 2))
     for count in np.unique(counts):
         rows = np.flatnonzero(counts == count)
-        nearest = max(1, int(_NEAREST_SHARE * (int(count) + len(CAP_RINGS)) * ANGLES))
+        nearest = nearest_count((int(count) + len(CAP_RINGS)) * ANGLES)
         along = start[rows, None] + np.arange(count) * ((lengths[rows, None] - start[rows, None]) / (count - 1))
         sample = np.clip(np.rint(along / axis_step_mm).astype(int), 0, axis_depth_mm.shape[1] - 1)
         off = np.abs(along - sample * axis_step_mm) + diameter_mm / 2

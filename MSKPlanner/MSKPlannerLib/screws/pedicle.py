@@ -39,6 +39,8 @@ _HALF_END_MM = (10.0, 12.0)
 #: Proof wanted of the corridor's radius: the search about it finds what is left.
 _CORRIDOR_GAP_MM = 0.2
 _STEPS_FOR_A_JOINT = 4
+#: The least depth of a screw's surface may be above the bound by so much: between the grid's points, and between those of the surface.
+_BOUND_DOUBT_MM = 0.1
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,7 @@ def _plan_within(
         TrajectorySearch(fine, coarse, frame.frame_to_ras, family, corridor, share, limits, obstacle, margin)
         for obstacle, margin in tiers
     ]
-    choice, narrow, obstructed = _first_choice(searches, place.ct, fitting, implants, options)
+    choice, narrow, obstructed = _first_choice(searches, place.ct, fitting, corridor.bound_mm, implants, options)
     if choice is None:
         raise ProcessingError(
             f"no line through the {place.side} pedicle of {place.level} reaches the body within the direction limits"
@@ -283,10 +285,19 @@ def _first_choice(
     searches: Sequence[TrajectorySearch],
     ct: Volume | None,
     diameters: Sequence[float],
+    bound_mm: float,
     implants: ImplantTable,
     options: ScrewOptions,
 ) -> tuple[Choice | None, bool, bool]:
-    """Return the first screw that is found, whether it lacks the wished clearance, and whether a neighbour is in its way."""
+    """Return the first screw that is found, whether it lacks the wished clearance, and whether a neighbour is in its way.
+
+    Parameters
+    ----------
+    diameters
+        Those that can have the wished clearance, thickest first.
+    bound_mm
+        No line's axis is deeper in the pedicle.
+    """
     free = searches[:-1] if len(searches) > 1 else searches
     for search in free:
         # A joint spared is worth a screw that is thinner by some steps, not by any number; a free way is.
@@ -295,20 +306,22 @@ def _first_choice(
             if choice is not None:
                 return choice, False, False
     thinnest = implants.diameters_mm[0]
-    narrow = []
+    possible = bound_mm + _BOUND_DOUBT_MM - thinnest / 2 >= options.minimum_clearance_mm
+    narrow: Choice | None = None
     # A free way with the least clearance is better than the wished one through another vertebra.
     for search in free:
         found = search.widest(thinnest, implants.lengths_mm(thinnest))
-        narrow.append(found)
         if found is not None and found[1] >= options.minimum_clearance_mm:
             return found[0], True, False
+        narrow = narrow or (found and found[0])
+        if narrow is not None and not possible:
+            return narrow, True, False
     if len(searches) > 1:
         for diameter in diameters:
             choice = searches[-1].best(ct, diameter, implants.lengths_mm(diameter), options.wished_clearance_mm)
             if choice is not None:
                 return choice, False, True
-        narrow.append(searches[-1].widest(thinnest, implants.lengths_mm(thinnest)))
-    for n, found in enumerate(narrow):
-        if found is not None:
-            return found[0], True, n == len(free)
-    return None, True, False
+        if narrow is None:
+            found = searches[-1].widest(thinnest, implants.lengths_mm(thinnest))
+            return found and found[0], True, found is not None
+    return narrow, True, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from .breach_risk import PlannedCylinder, axis_clearances_mm, normal_draws
 from .corridor import ALL_MOVES, Corridor, LineFamily
 from .error_budget import ErrorBudget
 from .line_rooms import line_rooms
+from .line_slopes import LineSlopes
 from .safety import entry_zone_mm
 
 #: Distance in mm (...,) of RAS points (..., 3) from something; large where it is far.
@@ -43,6 +44,8 @@ _LIKELY, _APART_MM, _BEGINNINGS, _ROUGHLY_MM = 32, 1.0, 3, 0.15
 #: So many lines about the polished one are looked at, so many of them polished too; those that have as much room as the best
 #: but for this are equal.
 _STARTS, _TOPS, _AS_GOOD_MM = 128, 6, 0.005
+#: Of the 80 lines about one so many are measured: those that promise most by its slopes.
+_MEASURED = 16
 #: Errors that lines are compared under by their risk, and how far a breach is blurred for that.
 _DRAWS, _BLUR_MM = 512, 0.2
 #: Behind the entry a sleeve of this radius needs a free way of this length.
@@ -121,6 +124,10 @@ class _Lines:
     pedicle_mm: FloatArray  # (N,) way from the entry to the back of the isthmus
     neighbour_mm: FloatArray  # (N,) least distance of the axis near its entry from other vertebrae
     usable: NDArray[np.bool_]  # (N,) enters from behind, with a free way to the entry
+
+    def only(self, n: int) -> _Lines:
+        """Return one of the lines."""
+        return _Lines(*(getattr(self, field.name)[n : n + 1] for field in fields(self)))
 
 
 class TrajectorySearch:
@@ -294,7 +301,9 @@ class TrajectorySearch:
                 out[row] = -float(norm.cdf(-clearance / _BLUR_MM).mean()), float(clearance.min())
             return out
 
-        return self._polished(self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, safety)[0]
+        return self._polished(
+            self._family.parameters_of(choice.entry_ras, choice.tip_ras), choice, safety, by_slopes=False
+        )[0]
 
     def _polished(
         self,
@@ -304,27 +313,40 @@ class TrajectorySearch:
         *,
         from_mm: float = _POLISH_FROM_MM,
         to_mm: float = _POLISH_TO_MM,
+        by_slopes: bool = True,
     ) -> tuple[Choice, float]:
         """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
 
         `rooms_of` tells two figures (N, 2) of some of the lines; the first decides, the second where it is equal.
         A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
         """
-        room, step = tuple(rooms_of(self._follow(x[None]), np.zeros(1, dtype=int), choice)[0]), from_mm
+        line = self._follow(x[None])
+        room, step = tuple(rooms_of(line, np.zeros(1, dtype=int), choice)[0]), from_mm
+        slopes: LineSlopes | None = None
         while step > to_mm:
             around = x + step * ALL_MOVES
-            lines = self._follow(around[self._family.outside_limits_mm(around) <= 1e-9])
+            around = around[self._family.outside_limits_mm(around) <= 1e-9]
+            if by_slopes:
+                if slopes is None:
+                    slopes = self._slopes(line, choice)
+                around = around[np.argsort(-slopes.rooms(around - x), kind="stable")[:_MEASURED]]
+            lines = self._follow(around)
             rows = np.flatnonzero(self._fits(lines, choice))
             rooms = rooms_of(lines, rows, choice) if len(rows) else np.empty((0, 2))
             best, n = max(
                 ((tuple(r), int(n)) for r, n in zip(rooms, rows, strict=True)), default=((-np.inf, -np.inf), 0)
             )
             if best[0] > room[0] + 1e-4:
-                x, room = lines.parameters[n], best
+                x, room, line, slopes = lines.parameters[n], best, lines.only(n), None
                 choice = self._choice(lines, n, choice.diameter_mm, choice.length_mm)
             else:
                 step /= 2
         return choice, float(room[1])
+
+    def _slopes(self, line: _Lines, size: Choice) -> LineSlopes:
+        entry, pedicle = line.entry_ras[0], float(line.pedicle_mm[0])
+        tip = entry + size.length_mm * line.direction_ras[0]
+        return LineSlopes.of_screw(self._fine, self._family, entry, tip, size.diameter_mm, pedicle)
 
     def _fits(self, lines: _Lines, size: Choice) -> NDArray[np.bool_]:
         fits = lines.usable & (size.length_mm <= lines.reach_mm) & (size.length_mm >= lines.least_mm)
