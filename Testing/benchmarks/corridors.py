@@ -29,13 +29,13 @@ from MSKPlannerLib.anatomy.pelvis_landmarks import pelvic_places
 from MSKPlannerLib.bone.depth_field import DepthField, signed_distance
 from MSKPlannerLib.bone.joined import join, kept_away
 from MSKPlannerLib.bone.region import Region
+from MSKPlannerLib.screws.candidate_lines import Choice
 from MSKPlannerLib.screws.corridor import Corridor, LineFamily, line_clearance_mm, polished_corridor
 from MSKPlannerLib.screws.safety import assess_screw, cylinder_points, entry_zone_mm
 from MSKPlannerLib.screws.sites.description import Site, load_site
 from MSKPlannerLib.screws.sites.hip import plan_hip
 from MSKPlannerLib.screws.sites.plan_corridor import plan_corridor
 from MSKPlannerLib.screws.sites.sacral import sacral_anatomy, sacral_problem
-from MSKPlannerLib.screws.trajectory import Choice
 
 _STEP_MM = 0.6
 _GRID_MM = 2.0

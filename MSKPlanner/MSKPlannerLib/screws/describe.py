@@ -19,12 +19,12 @@ from ..bone.depth_field import DepthField
 from ..bone.surface_band import SurfaceBand
 from ..plan import Screw
 from .breach_risk import PlannedCylinder, breach_risk
+from .candidate_lines import Choice
 from .corridor import Corridor
 from .error_budget import ErrorBudget, load_error_budget
 from .measures import LOW_DENSITY_HU, body_density_hu, heary_grade, screw_angles_deg, wall_breaches
 from .options import ScrewOptions
 from .safety import ScrewSafety, assess_surface, path_density, screw_surface
-from .trajectory import Choice
 
 #: So far behind the isthmus the pedicle begins, from where on the clearance counts: farther back the entry's own cortex comes near.
 CORRIDOR_BACK_MM = 2.0

@@ -18,6 +18,7 @@ from MSKFusionLib.volume import Volume
 
 from ..plan import Screw
 from .beside import beside, with_structures
+from .candidate_lines import ways_are_free
 from .describe import LEAST_FORWARDS, OBSTRUCTED, WIDEST, breach_in_words, density_note, measured_screw
 from .error_budget import ErrorBudget
 from .implants import DIAMETER_RANGE_MM, LENGTH_RANGE_MM
@@ -25,7 +26,6 @@ from .measures import gap_mm
 from .options import ScrewOptions
 from .prepared import PreparedLevel
 from .safety import cylinder_points
-from .trajectory import ways_are_free
 
 #: An entry may lie so far off the surface, out or in: what a hand on a handle leaves, and what bone there is under a head.
 _ENTRY_OFF_MM = 1.5

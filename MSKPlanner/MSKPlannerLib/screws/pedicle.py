@@ -19,6 +19,7 @@ from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields
 from ..plan import Screw
 from .beside import tips_apart, with_neighbours, with_structures
+from .candidate_lines import Choice, DistanceFunction, TrajectoryLimits
 from .corridor import LineFamily, widest_corridor
 from .describe import CORRIDOR_BACK_MM, PedicleSide, described, of_less_risk
 from .error_budget import load_error_budget
@@ -26,7 +27,7 @@ from .implants import ImplantTable
 from .options import ScrewOptions
 from .pedicle_ways import WAYS
 from .prepared import prepare_level
-from .trajectory import Choice, DistanceFunction, TrajectoryLimits, TrajectorySearch
+from .trajectory import TrajectorySearch
 from .way_limits import DirectionLimits, direction_limits, implants_for
 
 #: Where the sides lie along the vertebra's x.

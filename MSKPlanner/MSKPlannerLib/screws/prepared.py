@@ -19,9 +19,9 @@ from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields, SmoothBone
 from ..bone.surface_band import SurfaceBand
+from .candidate_lines import DistanceFunction
 from .describe import PedicleSide
 from .structures import StructureMaps
-from .trajectory import DistanceFunction
 
 _SIDES = ("left", "right")
 

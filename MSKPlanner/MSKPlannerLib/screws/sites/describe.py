@@ -14,9 +14,9 @@ from MSKFusionLib.volume import Volume
 from ...bone.depth_field import DepthField
 from ...plan import BreachRisk, Screw
 from ..breach_risk import PlannedCylinder, breach_risk
+from ..candidate_lines import Choice
 from ..error_budget import ErrorBudget
 from ..safety import DepthFunction, ScrewSurface, assess_surface, path_density, screw_surface
-from ..trajectory import Choice
 from .description import Site
 from .plan_corridor import PlannedCorridor
 

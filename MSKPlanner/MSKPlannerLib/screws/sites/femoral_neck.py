@@ -21,10 +21,10 @@ from ...bone.region import Region
 from ...bone.smooth_bone import SmoothBone
 from ...bone.surface import surface_of_depth
 from ...plan import Screw
+from ..candidate_lines import Choice
 from ..error_budget import ErrorBudget
 from ..parallel import Triangle, TriangleProblem, widest_triangle
 from ..safety import assess_screw, cylinder_points, screw_surface
-from ..trajectory import Choice
 from .describe import Place, described_choice, direction_name
 from .description import NECK_FAMILY, Site
 

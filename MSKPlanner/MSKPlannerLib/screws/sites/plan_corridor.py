@@ -13,9 +13,9 @@ from MSKFusionLib.segmentation.labels import Segmentation
 
 from ...anatomy.pelvis import sacral_frame
 from ...bone.depth_field import DepthField
+from ..candidate_lines import Choice
 from ..corridor import Corridor, polished_corridor, widest_corridor
 from ..safety import assess_screw, entry_zone_mm
-from ..trajectory import Choice
 from .description import Site, load_site
 from .sacral import Problem, SacralAnatomy, frame_direction_deg, sacral_anatomy, sacral_problem
 

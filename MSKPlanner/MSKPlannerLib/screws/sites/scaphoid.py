@@ -18,10 +18,10 @@ from ...bone.depth_field import DepthField
 from ...bone.joined import joined_field
 from ...bone.region import Region
 from ...plan import Screw
+from ..candidate_lines import Choice
 from ..corridor import Corridor, LineFamily, polished_corridor, widest_corridor
 from ..error_budget import ErrorBudget
 from ..safety import assess_screw
-from ..trajectory import Choice
 from .describe import Place, described_choice
 from .description import SCAPHOID_FAMILY, Site
 
