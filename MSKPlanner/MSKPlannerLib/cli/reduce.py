@@ -126,7 +126,7 @@ def describe_reduction(plan: Reduction, paths: Mapping[str, FragmentPath | str] 
                 "moved_mm": f.moved_mm,
                 "residual_mm": _finite(f.fit.residual_mm),
                 "matched_share": f.fit.matched_share,
-                "turn_sd_deg": _finite(f.fit.turn_sd_deg),
+                "turn_sd_deg": _finite(f.turn_sd_deg),
                 "place_sd_mm": _finite(f.place_sd_mm),
                 "volume_mm3": f.mesh.volume_mm3,
                 "path": _described_path(ways.get(f.name)),

@@ -13,7 +13,8 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from ..bone.mesh_depth import depth_of_mesh
 from ..mesh import Mesh
-from .reduction_fit import Fit, SurfaceSample, fit_into, place_sd_mm
+from .reduction_fit import Fit, SurfaceSample, fit_into, judged_at
+from .reduction_joint import Placed
 from .reduction_neighbours import put_together
 
 _FIELD_STEP_MM = 1.5
@@ -61,9 +62,9 @@ class ReducedFragment:
         Rigid 4x4 from where it is to where it belongs; the identity for the main fragment.
     turned_deg, moved_mm
         The motion: its angle, and how far the fragment's middle goes.
-    place_sd_mm
-        Standard deviation of how its middle lies to the main fragment, in the weakest direction: of both fits, the main one's
-        turn counting at the distance between them.
+    turn_sd_deg, place_sd_mm
+        Standard deviation of its turn and of its middle's place to the main fragment, about the weakest axis and in the weakest
+        direction.
     doubts
         Why the pose is not to be trusted, in words; empty where it is.
     """
@@ -74,6 +75,7 @@ class ReducedFragment:
     fit: Fit
     turned_deg: float
     moved_mm: float
+    turn_sd_deg: float = 0.0
     place_sd_mm: float = 0.0
     doubts: tuple[str, ...] = ()
 
@@ -125,8 +127,8 @@ def reduce_fracture(
 ) -> Reduction:
     """Find where the fragments of a bone belong.
 
-    The mirrored healthy side is fitted to the main fragment, which stays; the others are fitted into it, one by one; then
-    their fracture surfaces against each other's (`reduction_neighbours`).
+    The mirrored healthy side is fitted to the main fragment, which stays; the others are fitted into it, one by one; then all are
+    placed at once, their fracture surfaces against each other's (`reduction_neighbours`, `reduction_joint`).
 
     Parameters
     ----------
@@ -185,10 +187,11 @@ def reduce_fracture(
         seed = wish.seed + 7 * (k + 1)
         fits[name] = fit_into(fragments[name], whole, into.motion_ras, wish.widest_deg, wish.farthest_mm, seed)
     progress(0.8, "Fracture surfaces to each other")
-    fits = put_together(fragments, fits, whole, chosen, 1.5 * wish.farthest_mm)
-    back = invert_rigid(fits[chosen].motion_ras)
+    placed = put_together(fragments, fits, whole, chosen, 1.5 * wish.farthest_mm)
+    fits = {n: judged_at(fits[n], fragments[n], whole, p.motion_ras) for n, p in placed.items()}
+    back = invert_rigid(placed[chosen].motion_ras)
     done = [
-        _described(name, fragments[name], fits[name], fits[chosen], is_main=name == chosen)
+        _described(name, fragments[name], fits[name], placed[name], back, is_main=name == chosen)
         for name in (chosen, *others)
     ]
     done = _without_overlap(done)
@@ -214,10 +217,10 @@ def _without_overlap(fragments: list[ReducedFragment]) -> list[ReducedFragment]:
     return out
 
 
-def _described(name: str, mesh: Mesh, fit: Fit, main: Fit, *, is_main: bool) -> ReducedFragment:
-    motion = np.eye(4) if is_main else invert_rigid(main.motion_ras) @ fit.motion_ras
+def _described(name: str, mesh: Mesh, fit: Fit, placed: Placed, back: FloatArray, *, is_main: bool) -> ReducedFragment:
+    motion = np.eye(4) if is_main else back @ placed.motion_ras
     middle = mesh.vertices_ras.mean(axis=0)
-    place_sd = 0.0 if is_main else place_sd_mm(fit, main, transform_points(fit.motion_ras, middle))
+    turn_sd, place_sd = (0.0, 0.0) if is_main else (placed.turn_sd_deg, placed.place_sd_mm)
     doubts = []
     if fit.matched_share < _LEAST_MATCHED:
         doubts.append(f"only {100 * fit.matched_share:.0f} % of its surface fit the healthy side")
@@ -225,12 +228,11 @@ def _described(name: str, mesh: Mesh, fit: Fit, main: Fit, *, is_main: bool) -> 
         doubts.append(f"what fits does so only to {fit.residual_mm:.1f} mm")
     if fit.rival_score_mm - fit.score_mm < _CLEARLY_MM:
         doubts.append("another place fits about as well")
-    if fit.turn_sd_deg > _TURN_SD_DEG or place_sd > _PLACE_SD_MM:
+    if turn_sd > _TURN_SD_DEG or place_sd > _PLACE_SD_MM:
         doubts.append(
-            f"shapes leave it free by {2 * fit.turn_sd_deg:.1f} degrees or {2 * place_sd:.1f} mm to the main fragment (95 %; a smooth shaft, "
+            f"shapes leave it free by {2 * turn_sd:.1f} degrees or {2 * place_sd:.1f} mm to the main fragment (95 %; a smooth shaft, "
             "a flat piece, or far away)"
         )
     moved = float(np.linalg.norm(transform_points(motion, middle) - middle))
-    return ReducedFragment(
-        name, mesh, motion, fit, rotation_angle_deg(motion[:3, :3]), moved, place_sd, doubts=tuple(doubts)
-    )
+    turned = rotation_angle_deg(motion[:3, :3])
+    return ReducedFragment(name, mesh, motion, fit, turned, moved, turn_sd, place_sd, doubts=tuple(doubts))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.spatial.transform import Rotation
 from scipy.stats import qmc
 
@@ -93,35 +92,22 @@ class Fit:
     @property
     def turn_sd_deg(self) -> float:
         """Standard deviation of the turn about its weakest axis."""
-        return float(np.degrees(np.sqrt(_largest(self.covariance[:3, :3]))))
+        return float(np.degrees(weakest_sd(self.covariance[:3, :3])))
 
     @property
     def shift_sd_mm(self) -> float:
         """Standard deviation of the shift in its weakest direction."""
-        return float(np.sqrt(_largest(self.covariance[3:, 3:])))
+        return weakest_sd(self.covariance[3:, 3:])
 
     @property
     def loosest_ras(self) -> FloatArray:
         """Unit direction (3,) in the whole bone along which the shift is least sure."""
         return np.asarray(np.linalg.eigh(self.covariance[3:, 3:])[1][:, -1])
 
-    def place_covariance(self, point_ras: ArrayLike) -> FloatArray:
-        """Return the covariance (3, 3) in mm2 of where a point of the whole bone lies: of its shift, and its turn at a distance."""
-        x, y, z = np.asarray(point_ras, dtype=np.float64) - self.centre_ras
-        lever = np.array([[0.0, z, -y], [-z, 0.0, x], [y, -x, 0.0]])
-        jacobian = np.concatenate([lever, np.eye(3)], axis=1)
-        return np.asarray(jacobian @ self.covariance @ jacobian.T)
 
-
-def place_sd_mm(fit: Fit, to: Fit, point_ras: ArrayLike) -> float:
-    """Return the standard deviation, in its weakest direction, of how a point of one fragment lies to another fragment."""
-    if not (fit.is_known and to.is_known):
-        return np.inf
-    return float(np.sqrt(_largest(fit.place_covariance(point_ras) + to.place_covariance(point_ras))))
-
-
-def _largest(covariance: FloatArray) -> float:
-    return float(np.linalg.eigvalsh(covariance)[-1]) if np.isfinite(covariance).all() else np.inf
+def weakest_sd(covariance: FloatArray) -> float:
+    """Return the standard deviation in the weakest direction of a covariance (N, N); infinite where it is not known."""
+    return float(np.sqrt(np.linalg.eigvalsh(covariance)[-1])) if np.isfinite(covariance).all() else np.inf
 
 
 def fit_into(
@@ -156,6 +142,12 @@ def fit_into(
     return _judged(fine, whole, best, best_score, float(rival))
 
 
+def judged_at(fit: Fit, fragment: Mesh, whole: DepthField, motion_ras: FloatArray) -> Fit:
+    """Return a fragment's fit at another pose; what other poses came to stays."""
+    sample = SurfaceSample.of(fragment, _FINE_POINTS, 1)
+    return _judged(sample, whole, motion_ras, score(sample, whole, motion_ras), fit.rival_score_mm)
+
+
 def refine(sample: SurfaceSample, whole: DepthField, start_ras: FloatArray, steps: int) -> FloatArray:
     """Return the pose after some robust Gauss-Newton steps on the signed depth."""
     motion = start_ras
@@ -163,22 +155,20 @@ def refine(sample: SurfaceSample, whole: DepthField, start_ras: FloatArray, step
         at = transform_points(motion, sample.points_ras)
         depth = whole.depth_mm(at)
         outward = whole.outward_ras(at)
-        weight = surface_weights(depth, outward, sample.normals_ras @ motion[:3, :3].T)
+        weight = _surface_weights(depth, outward, sample.normals_ras @ motion[:3, :3].T)
         centre = at.mean(axis=0)
-        change = small_step(at - centre, outward, depth, weight)
+        change = _small_step(at - centre, outward, depth, weight)
         motion = moved_by(motion, centre, change)
         if n > 5 and np.abs(change[3:]).max() < 0.003 and np.abs(change[:3]).max() < 1e-4:
             break
     return motion
 
 
-def surface_weights(
-    depth_mm: FloatArray, outward_ras: FloatArray, normals_ras: FloatArray, widest_mm: float = np.inf
-) -> FloatArray:
+def _surface_weights(depth_mm: FloatArray, outward_ras: FloatArray, normals_ras: FloatArray) -> FloatArray:
     """Return how much each point (N,) counts as natural surface: Tukey's weights, the limit nearer as the fit gets better."""
     alike = np.einsum("ij,ij->i", outward_ras, normals_ras)
     size = np.abs(depth_mm) + np.where(alike > 0.3, 0.0, _CAP_MM)
-    limit = min(max(float(np.quantile(size, _KEPT)), 0.3), widest_mm)
+    limit = max(float(np.quantile(size, _KEPT)), 0.3)
     return np.asarray(np.maximum(1 - (size / (1.5 * limit)) ** 2, 0) ** 2)
 
 
@@ -191,7 +181,7 @@ def score(sample: SurfaceSample, whole: DepthField, motion_ras: FloatArray) -> f
     return float(np.minimum(misfit, _CAP_MM).mean())
 
 
-def small_step(arm: FloatArray, outward: FloatArray, depth: FloatArray, weight: FloatArray) -> FloatArray:
+def _small_step(arm: FloatArray, outward: FloatArray, depth: FloatArray, weight: FloatArray) -> FloatArray:
     """Return the small turn (rad) and shift (mm) that bring weighted depths to 0."""
     jacobian = np.concatenate([np.cross(arm, outward), outward], axis=1)
     left = (jacobian * weight[:, None]).T @ jacobian
