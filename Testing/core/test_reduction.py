@@ -64,7 +64,7 @@ def test_a_ball_could_lie_any_way_round():
 
 def test_fragments_that_lie_in_each_other_are_doubted():
     bar, inside = box_mesh((30.0, 24.0, 200.0)), box_mesh((20.0, 20.0, 20.0))
-    fit = Fit(np.eye(4), 0.1, 0.9, 0.1, np.inf, 1e-4 * np.eye(6), np.zeros(3))
+    fit = Fit(np.eye(4), 0.1, 0.9, 0.1, (), 1e-4 * np.eye(6), np.zeros(3))
     pieces = [ReducedFragment(n, m, np.eye(4), fit, 0.0, 0.0) for n, m in (("bar", bar), ("inside", inside))]
     first, second = _without_overlap(pieces)
     assert not first.doubts

@@ -77,6 +77,7 @@ def test_surfaces_that_never_met_do_not_pull(bar, whole) -> None:
     assert moved < 0.3
 
 
+@pytest.mark.slow
 def test_what_nothing_holds_is_said_to_be_free(bar, whole) -> None:
     low, middle, _ = _cut(bar, [Plane([0, 0, -60.0], [0, 0, 1]), Plane([0, 0, 40.0], [0, 0, 1])])
     far = split_by_plane(middle, Plane([0, 0, 0], [0, 0, 1]))[0]

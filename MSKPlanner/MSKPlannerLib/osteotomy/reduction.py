@@ -23,8 +23,6 @@ _ROOM_MM = 25.0
 _LEAST_MATCHED, _WORST_RESIDUAL_MM = 0.3, 1.2
 #: Of the turn, and of its place to the main fragment: twice that is still 1 mm.
 _TURN_SD_DEG, _PLACE_SD_MM = 1.5, 0.5
-#: A rival pose so little worse than the best, mm of mean misfit, may as well be the right one.
-_CLEARLY_MM = 0.1
 _LEAST_VOLUME_MM3 = 300.0
 #: Fragments that lie deeper than this in each other do not both lie right.
 _OVERLAP_MM, _OVERLAP_POINTS = 1.5, 4000
@@ -226,7 +224,7 @@ def _described(name: str, mesh: Mesh, fit: Fit, placed: Placed, back: FloatArray
         doubts.append(f"only {100 * fit.matched_share:.0f} % of its surface fit the healthy side")
     if fit.residual_mm > _WORST_RESIDUAL_MM:
         doubts.append(f"what fits does so only to {fit.residual_mm:.1f} mm")
-    if fit.rival_score_mm - fit.score_mm < _CLEARLY_MM:
+    if placed.has_rival:
         doubts.append("another place fits about as well")
     if turn_sd > _TURN_SD_DEG or place_sd > _PLACE_SD_MM:
         doubts.append(

@@ -30,6 +30,8 @@ _KEPT = 0.75
 _CAP_MM = 3.0
 #: Two poses are two answers where they are so far apart.
 _APART_DEG, _APART_MM = 5.0, 4.0
+#: A pose so little worse than another, mm of mean misfit, may as well be the right one.
+CLEARLY_MM = 0.1
 #: Points of a surface are not independent: so many count as one.
 _POINTS_AS_ONE = 10.0
 
@@ -69,8 +71,8 @@ class Fit:
         Share of the fragment's surface within 1.5 mm of the bone's, normals alike.
     score_mm
         Mean misfit, capped: what poses are compared by.
-    rival_score_mm
-        The score of the best pose that is another answer; infinite where every start came to the same.
+    rivals_ras
+        Other answers that are not clearly worse: poses far from it whose score is no more than 0.1 mm higher.
     covariance, centre_ras
         How sure the pose is, from how the surface is shaped: of a small turn (rad) about `centre_ras` and a shift (mm), both
         in the whole bone, (6, 6); infinite where too little of the surface fits.
@@ -80,7 +82,7 @@ class Fit:
     residual_mm: float
     matched_share: float
     score_mm: float
-    rival_score_mm: float
+    rivals_ras: tuple[FloatArray, ...]
     covariance: FloatArray
     centre_ras: FloatArray
 
@@ -131,21 +133,24 @@ def fit_into(
     tried.sort(key=lambda t: t[0])
     distinct: list[FloatArray] = []
     for _, motion in tried:
-        if not any(_same(motion, other, middle) for other in distinct):
+        if not any(same_place(motion, other, middle) for other in distinct):
             distinct.append(motion)
         if len(distinct) >= _FURTHER:
             break
     ends = [refine(fine, whole, m, _FINE_STEPS) for m in distinct]
     ranked = sorted(((score(fine, whole, m), m) for m in ends), key=lambda t: t[0])
     best_score, best = ranked[0]
-    rival = next((s for s, m in ranked[1:] if not _same(m, best, middle)), np.inf)
-    return _judged(fine, whole, best, best_score, float(rival))
+    rivals: list[FloatArray] = []
+    for own, motion in ranked[1:]:
+        if own < best_score + CLEARLY_MM and not any(same_place(motion, m, middle) for m in (best, *rivals)):
+            rivals.append(motion)
+    return _judged(fine, whole, best, best_score, tuple(rivals))
 
 
 def judged_at(fit: Fit, fragment: Mesh, whole: DepthField, motion_ras: FloatArray) -> Fit:
     """Return a fragment's fit at another pose; what other poses came to stays."""
     sample = SurfaceSample.of(fragment, _FINE_POINTS, 1)
-    return _judged(sample, whole, motion_ras, score(sample, whole, motion_ras), fit.rival_score_mm)
+    return _judged(sample, whole, motion_ras, score(sample, whole, motion_ras), fit.rivals_ras)
 
 
 def refine(sample: SurfaceSample, whole: DepthField, start_ras: FloatArray, steps: int) -> FloatArray:
@@ -212,21 +217,24 @@ def _spread(
     return out
 
 
-def _same(a: FloatArray, b: FloatArray, middle: FloatArray) -> bool:
+def same_place(a: FloatArray, b: FloatArray, middle: FloatArray) -> bool:
+    """Return whether two poses of a fragment are one answer; `middle` (3,) is its own."""
     turned = rotation_angle_deg(a[:3, :3] @ b[:3, :3].T)
     moved = float(np.linalg.norm(transform_points(a, middle) - transform_points(b, middle)))
     return turned < _APART_DEG and moved < _APART_MM
 
 
-def _judged(sample: SurfaceSample, whole: DepthField, motion: FloatArray, own: float, rival: float) -> Fit:
+def _judged(
+    sample: SurfaceSample, whole: DepthField, motion: FloatArray, own: float, rivals: tuple[FloatArray, ...]
+) -> Fit:
     at = transform_points(motion, sample.points_ras)
     depth, outward = whole.depth_mm(at), whole.outward_ras(at)
     alike = np.einsum("ij,ij->i", outward, sample.normals_ras @ motion[:3, :3].T)
     fits = (np.abs(depth) < 1.5) & (alike > 0.5)
     if fits.sum() < 20:
-        return Fit(motion, np.inf, float(fits.mean()), own, rival, np.full((6, 6), np.inf), at.mean(axis=0))
+        return Fit(motion, np.inf, float(fits.mean()), own, rivals, np.full((6, 6), np.inf), at.mean(axis=0))
     residual = float(np.sqrt(np.mean(depth[fits] ** 2)))
     centre = at[fits].mean(axis=0)
     jacobian = np.concatenate([np.cross(at[fits] - centre, outward[fits]), outward[fits]], axis=1)
     spread = np.linalg.pinv(jacobian.T @ jacobian / _POINTS_AS_ONE, rcond=1e-12) * max(residual, 0.3) ** 2
-    return Fit(motion, residual, float(fits.mean()), own, rival, spread, centre)
+    return Fit(motion, residual, float(fits.mean()), own, rivals, spread, centre)

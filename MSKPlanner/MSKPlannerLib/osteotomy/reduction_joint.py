@@ -94,10 +94,13 @@ class Placed:
         Rigid 4x4 that takes the fragment there.
     covariance
         (6, 6) of how it lies to the main fragment: a small turn (rad) and its middle's place (mm).
+    has_rival
+        Whether another place fits about as well, its neighbours counted.
     """
 
     motion_ras: FloatArray
     covariance: FloatArray
+    has_rival: bool = False
 
     @property
     def turn_sd_deg(self) -> float:

@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray, rigid, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points
 
 from ..bone.depth_field import DepthField
 from ..bone.mesh_depth import depth_of_mesh
 from ..mesh import Mesh
-from .reduction_fit import Fit, SurfaceSample, score
+from .reduction_fit import CLEARLY_MM, Fit, SurfaceSample, same_place, score
 from .reduction_joint import FACING_MM, WITHIN_MM, Piece, Placed, placed_together
 
 #: A fragment's field reaches a little farther than fracture surfaces look at each other.
@@ -42,6 +42,7 @@ def put_together(
     farthest_mm
         How far a fragment may be slid.
     """
+    samples = {n: SurfaceSample.of(m, _SLIDE_POINTS, _SLIDE_SEED) for n, m in fragments.items()}
     unknown = np.full((6, 6), np.inf)
     found = {n: Placed(fit.motion_ras, unknown) for n, fit in fits.items()}
     pieces = {n: Piece.of(m, depth_of_mesh(m, _STEP_MM, _ROOM_MM, n), fits[n].motion_ras) for n, m in fragments.items()}
@@ -53,26 +54,46 @@ def put_together(
 
     def slide(name: str, among: Sequence[str]) -> bool:
         """Slide a piece between others; return whether it moved."""
-        sample = SurfaceSample.of(fragments[name], _SLIDE_POINTS, _SLIDE_SEED)
-        beside = [pieces[n] for n in among if n != name]
         was = pieces[name].motion_ras
-        slid = slid_between(sample, whole, was, fits[name].loosest_ras, beside, farthest_mm)
+        beside = [pieces[n] for n in among if n != name]
+        slid = slid_between(samples[name], whole, was, fits[name].loosest_ras, beside, farthest_mm)
         pieces[name] = replace(pieces[name], motion_ras=slid)
         return slid is not was
+
+    def has_rival(name: str) -> bool:
+        """Put a piece where it fits about as well by itself, let all settle again, and see whether it still does."""
+        own = _misplaced(samples[name], whole, pieces[name].motion_ras, [pieces[n] for n in held if n != name])
+        rest = [n for n in held if n != name]
+        for rival in fits[name].rivals_ras:
+            if name == main or not fits[name].is_known:
+                return True
+            slid = slid_between(
+                samples[name], whole, rival, fits[name].loosest_ras, [pieces[n] for n in rest], farthest_mm
+            )
+            trial = [replace(pieces[name], motion_ras=slid), *(pieces[n] for n in rest)]
+            settled = [
+                replace(p, motion_ras=q.motion_ras) for p, q in zip(trial, placed_together(trial, whole), strict=True)
+            ]
+            # To its neighbours: all of them may have moved a little.
+            moved = pieces[rest[0]].motion_ras @ invert_rigid(settled[1].motion_ras) @ settled[0].motion_ras
+            if same_place(moved, pieces[name].motion_ras, fragments[name].vertices_ras.mean(axis=0)):
+                continue
+            if _misplaced(samples[name], whole, settled[0].motion_ras, settled[1:]) < own + CLEARLY_MM:
+                return True
+        return False
 
     held = [main, *(n for n in fragments if n != main and _is_firm(fits[n]))]
     loose = [n for n in fragments if n not in held and fits[n].is_known]
     place(held)
-    if not loose:
-        return found
     for name in sorted(loose, key=lambda n: fits[n].shift_sd_mm):
         slide(name, held)
         held.append(name)
-    place(held)
+    if loose:
+        place(held)
     # Each was slid beside those alone that had been placed before it.
     if any([slide(name, held) for name in loose]):
         place(held)
-    return found
+    return {n: replace(p, has_rival=has_rival(n)) for n, p in found.items()}
 
 
 def slid_between(
