@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import vtk
 from numpy.typing import ArrayLike, NDArray
-from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray, vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkTriangleFilter
 
 from MSKFusionLib.errors import GeometryError
 from MSKFusionLib.frames import FloatArray, transform_points
@@ -98,23 +100,23 @@ class Mesh:
         faces = self.faces[:, ::-1] if np.linalg.det(m[:3, :3]) < 0 else self.faces
         return Mesh(transform_points(m, self.vertices_ras), faces)
 
-    def to_polydata(self) -> vtk.vtkPolyData:
+    def to_polydata(self) -> vtkPolyData:
         """Return a `vtkPolyData` copy in RAS mm (double points)."""
-        points = vtk.vtkPoints()
+        points = vtkPoints()
         points.SetDataTypeToDouble()
         points.SetData(numpy_to_vtk(self.vertices_ras, deep=True))
-        cells = vtk.vtkCellArray()
+        cells = vtkCellArray()
         offsets = numpy_to_vtkIdTypeArray(np.arange(0, 3 * len(self.faces) + 1, 3, dtype=np.int64), deep=True)
         cells.SetData(offsets, numpy_to_vtkIdTypeArray(self.faces.ravel(), deep=True))
-        data = vtk.vtkPolyData()
+        data = vtkPolyData()
         data.SetPoints(points)
         data.SetPolys(cells)
         return data
 
     @classmethod
-    def from_polydata(cls, data: vtk.vtkPolyData) -> Mesh:
+    def from_polydata(cls, data: vtkPolyData) -> Mesh:
         """Return a mesh of the polygons and strips of a `vtkPolyData`, triangulated."""
-        triangulate = vtk.vtkTriangleFilter()
+        triangulate = vtkTriangleFilter()
         triangulate.SetInputData(data)
         triangulate.PassLinesOff()
         triangulate.PassVertsOff()

@@ -146,3 +146,11 @@ def test_the_command_line_starts_without_what_only_its_commands_need():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_surface_is_read_without_what_draws_or_registers():
+    """All of VTK, and every way of registering, would cost each command on surfaces a second."""
+    heavy = ("vtk", "vtkmodules.vtkRenderingCore", "MSKFusionLib.registration.rigid", "MSKFusionLib.networks")
+    code = f"import sys, MSKPlannerLib.cli.check; print(*sorted(set({heavy}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

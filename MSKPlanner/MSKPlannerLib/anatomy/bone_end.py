@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import vtk
 from scipy.spatial import ConvexHull
+from vtkmodules.vtkFiltersCore import vtkWindowedSincPolyDataFilter
 
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit_rows
 
@@ -21,7 +21,7 @@ _TRIED = 120
 
 def smoothed(mesh: Mesh, pass_band: float = 0.05) -> Mesh:
     """Return the surface without what is finer than a few corners, its volume kept (Taubin et al. 1996, vtkWindowedSinc)."""
-    smooth = vtk.vtkWindowedSincPolyDataFilter()
+    smooth = vtkWindowedSincPolyDataFilter()
     smooth.SetInputData(mesh.to_polydata())
     smooth.SetNumberOfIterations(20)
     smooth.SetPassBand(pass_band)

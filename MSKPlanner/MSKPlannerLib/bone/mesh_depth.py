@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkImagingStencil import vtkImageStencilToImage, vtkPolyDataToImageStencil
 
 from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError, InputError
@@ -114,13 +114,13 @@ def _near(mesh: Mesh, low: FloatArray, high: FloatArray) -> Mesh:
 
 
 def _inside(mesh: Mesh, origin: FloatArray, step_mm: float, size: NDArray[np.int_]) -> NDArray[np.bool_]:
-    stencil = vtk.vtkPolyDataToImageStencil()
+    stencil = vtkPolyDataToImageStencil()
     stencil.SetInputData(mesh.to_polydata())
     stencil.SetOutputOrigin(*origin)
     stencil.SetOutputSpacing(step_mm, step_mm, step_mm)
     stencil.SetOutputWholeExtent(0, int(size[0]) - 1, 0, int(size[1]) - 1, 0, int(size[2]) - 1)
     stencil.SetTolerance(0.0)
-    to_image = vtk.vtkImageStencilToImage()
+    to_image = vtkImageStencilToImage()
     to_image.SetInputConnection(stencil.GetOutputPort())
     to_image.SetInsideValue(1)
     to_image.SetOutsideValue(0)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from MSKFusionLib.errors import InputError
 from MSKFusionLib.frames import FloatArray, flip_ras_lps
@@ -154,7 +154,7 @@ def _write_margins(plan: Resection, path: Path) -> None:
     values = numpy_to_vtk(np.concatenate([c.surface.margins_mm for c in plan.cuts]), deep=True)
     values.SetName("margin_mm")
     data.GetPointData().SetScalars(values)
-    writer = vtk.vtkXMLPolyDataWriter()
+    writer = vtkXMLPolyDataWriter()
     writer.SetFileName(str(path))
     writer.SetInputData(data)
     if not writer.Write():

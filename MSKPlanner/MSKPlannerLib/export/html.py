@@ -8,9 +8,10 @@ from html import escape
 from string import Template
 
 import numpy as np
-import vtk
 from numpy.typing import NDArray
 from vtkmodules.util import numpy_support
+from vtkmodules.vtkCommonDataModel import vtkImageData
+from vtkmodules.vtkIOImage import vtkPNGWriter
 
 from MSKFusionLib.resources import resource_path
 
@@ -79,12 +80,12 @@ def figures(pictures: Iterable[tuple[bytes, str]]) -> str:
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     """Return a picture (rows, columns, RGB) as a PNG."""
     rows, columns, _ = picture.shape
-    image = vtk.vtkImageData()
+    image = vtkImageData()
     image.SetDimensions(columns, rows, 1)
     # VTK's pictures begin at the bottom.
     scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(picture[::-1]).reshape(-1, 3), deep=True)
     image.GetPointData().SetScalars(scalars)
-    writer = vtk.vtkPNGWriter()
+    writer = vtkPNGWriter()
     writer.SetWriteToMemory(True)
     writer.SetInputData(image)
     writer.Write()

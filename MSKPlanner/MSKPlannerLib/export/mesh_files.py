@@ -14,7 +14,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonExecutionModel import vtkAlgorithm
+from vtkmodules.vtkIOGeometry import vtkOBJReader
+from vtkmodules.vtkIOLegacy import vtkPolyDataReader
+from vtkmodules.vtkIOPLY import vtkPLYReader
+from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from MSKFusionLib.errors import InputError, ProcessingError
 from MSKFusionLib.frames import flip_ras_lps
@@ -46,10 +50,10 @@ def read_mesh(path: str | Path, *, frame: str | None = None) -> Mesh:
     readers: dict[str, Callable[[Path], tuple[Mesh, str]]] = {
         ".stl": _read_stl,
         ".3mf": _read_3mf,
-        ".ply": lambda p: _read_vtk(p, vtk.vtkPLYReader()),
-        ".obj": lambda p: _read_vtk(p, vtk.vtkOBJReader()),
-        ".vtk": lambda p: _read_vtk(p, vtk.vtkPolyDataReader()),
-        ".vtp": lambda p: _read_vtk(p, vtk.vtkXMLPolyDataReader()),
+        ".ply": lambda p: _read_vtk(p, vtkPLYReader()),
+        ".obj": lambda p: _read_vtk(p, vtkOBJReader()),
+        ".vtk": lambda p: _read_vtk(p, vtkPolyDataReader()),
+        ".vtp": lambda p: _read_vtk(p, vtkXMLPolyDataReader()),
     }
     reader = readers.get(source.suffix.lower())
     if reader is None:
@@ -90,7 +94,7 @@ def _read_stl(path: Path) -> tuple[Mesh, str]:
     return Mesh(corners, np.arange(len(corners)).reshape(-1, 3)), data.splitlines()[0].decode("ascii", errors="replace")
 
 
-def _read_vtk(path: Path, reader: vtk.vtkAlgorithm) -> tuple[Mesh, str]:
+def _read_vtk(path: Path, reader: vtkAlgorithm) -> tuple[Mesh, str]:
     errors: list[str] = []
     reader.AddObserver("ErrorEvent", lambda *_: errors.append("error"))
     reader.SetFileName(str(path))
@@ -98,11 +102,11 @@ def _read_vtk(path: Path, reader: vtk.vtkAlgorithm) -> tuple[Mesh, str]:
     if errors:
         raise _cut_short(path)
     data = reader.GetOutput()
-    notes = reader.GetHeader() or "" if isinstance(reader, vtk.vtkPolyDataReader) else ""
-    if isinstance(reader, vtk.vtkPLYReader):
+    notes = reader.GetHeader() or "" if isinstance(reader, vtkPolyDataReader) else ""
+    if isinstance(reader, vtkPLYReader):
         comments = reader.GetComments()
         notes = " ".join(comments.GetValue(n) for n in range(comments.GetNumberOfValues()))
-    elif isinstance(reader, vtk.vtkOBJReader):
+    elif isinstance(reader, vtkOBJReader):
         notes = reader.GetComment() or ""
     field = data.GetFieldData().GetAbstractArray("SPACE")
     if field is not None and field.GetNumberOfValues():

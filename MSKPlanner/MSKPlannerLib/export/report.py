@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-import vtk
+from vtkmodules.vtkFiltersCore import vtkQuadricDecimation
 
 from MSKFusionLib.registration.result import Verdict
 from MSKFusionLib.terminology import Colour
@@ -257,7 +257,7 @@ def _decimated(mesh: Mesh) -> Mesh:
     count = len(mesh.faces)
     if count <= _TRIANGLES_PER_BODY:
         return mesh
-    reduce = vtk.vtkQuadricDecimation()
+    reduce = vtkQuadricDecimation()
     reduce.SetInputData(mesh.to_polydata())
     reduce.SetTargetReduction(1.0 - _TRIANGLES_PER_BODY / count)
     reduce.Update()

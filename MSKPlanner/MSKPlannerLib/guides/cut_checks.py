@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonCore import mutable
+from vtkmodules.vtkCommonDataModel import vtkStaticCellLocator
 
 from MSKFusionLib.frames import FloatArray
 
@@ -121,16 +123,19 @@ class _Rays:
 
     def __init__(self, guide: Mesh, slot: Slot) -> None:
         self._data = guide.to_polydata()
-        self._locator = vtk.vtkStaticCellLocator()
+        self._locator = vtkStaticCellLocator()
         self._locator.SetDataSet(self._data)
         self._locator.BuildLocator()
         self._normal, self._look = slot.normal_ras, slot.thickness_mm / 2 + _LOOK_BEYOND_MM
 
     def reach_mm(self, place: FloatArray, sign: float) -> float | None:
         """Return how far a ray along the normal (`sign` 1) or against it goes; None where no face is near."""
-        t, x, coords, sub, cell = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3, vtk.mutable(0), vtk.mutable(0)
+        t: Any = mutable(0.0)  # VTK's types know no number that a method writes
+        sub: Any = mutable(0)
+        cell: Any = mutable(0)
+        x, coords = [0.0] * 3, [0.0] * 3
         end = place + sign * self._look * self._normal
-        hit = self._locator.IntersectWithLine(place, end, 0.0, t, x, coords, sub, cell)
+        hit = self._locator.IntersectWithLine(place.tolist(), end.tolist(), 0.0, t, x, coords, sub, cell)
         return float(t) * self._look if hit else None
 
 

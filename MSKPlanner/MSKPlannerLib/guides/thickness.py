@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonCore import mutable
+from vtkmodules.vtkCommonDataModel import vtkStaticCellLocator
 
 from MSKFusionLib.frames import FloatArray, unit_rows
 
@@ -140,7 +142,7 @@ class _Caster:
 
     def __init__(self, mesh: Mesh, way: float) -> None:
         self._data = mesh.to_polydata()
-        self._locator = vtk.vtkStaticCellLocator()
+        self._locator = vtkStaticCellLocator()
         self._locator.SetDataSet(self._data)
         self._locator.BuildLocator()
         self._normals = unit_rows(mesh.face_area_vectors)
@@ -150,8 +152,10 @@ class _Caster:
     def crossed_mm(self, faces: IntArray, points: FloatArray) -> FloatArray:
         """Return what lies between each point and the next face in mm; infinite where that face is not opposite."""
         result = np.full(len(faces), np.inf)
-        t, x, coords = vtk.mutable(0.0), [0.0] * 3, [0.0] * 3
-        sub, cell = vtk.mutable(0), vtk.mutable(0)
+        t: Any = mutable(0.0)  # VTK's types know no number that a method writes
+        sub: Any = mutable(0)
+        cell: Any = mutable(0)
+        x, coords = [0.0] * 3, [0.0] * 3
         ahead = self._way * self._normals[faces]
         starts, stops = points + _START_OFF_MM * ahead, points + self._reach * ahead
         length = self._reach - _START_OFF_MM

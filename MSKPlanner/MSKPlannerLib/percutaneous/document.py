@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import vtk
 from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkIOXML import vtkXMLPolyDataWriter
 
 from MSKFusionLib.frames import FloatArray, flip_ras_lps
 
@@ -70,18 +72,18 @@ def write_markups(path: Path, kind: str, points_ras: FloatArray, labels: list[st
 
 def write_entry_map(path: Path, plan: PathPlan) -> None:
     """Write the entries that were tried as points in LPS with their cost (-1 where there is no way), for Slicer's models."""
-    data = vtk.vtkPolyData()
-    points = vtk.vtkPoints()
+    data = vtkPolyData()
+    points = vtkPoints()
     points.SetData(numpy_to_vtk(flip_ras_lps(plan.entries_ras), deep=True))
     data.SetPoints(points)
-    cells = vtk.vtkCellArray()
+    cells = vtkCellArray()
     for n in range(len(plan.cost)):
         cells.InsertNextCell(1, [n])
     data.SetVerts(cells)
     cost = numpy_to_vtk(np.nan_to_num(plan.cost, nan=-1.0), deep=True)
     cost.SetName("cost_mm")
     data.GetPointData().SetScalars(cost)
-    writer = vtk.vtkXMLPolyDataWriter()
+    writer = vtkXMLPolyDataWriter()
     writer.SetFileName(str(path))
     writer.SetInputData(data)
     writer.Write()
