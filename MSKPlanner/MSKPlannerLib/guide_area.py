@@ -22,6 +22,8 @@ from .table_area import CellMaker, head_table
 
 #: The kinds in the order of the list.
 _KINDS = (DRILL, LEVELS, CUT, SKIN)
+#: The names of guides wrap, so that there is room for what was found, pixels.
+_NAME_PX = 110
 
 
 class GuideArea:
@@ -45,7 +47,7 @@ class GuideArea:
         self._ui, self._make_cell, self._go_to, self._changed = ui, make_cell, go_to, changed
         self._findings: tuple[Finding, ...] = ()
         self._cuts: tuple[str, ...] = ()
-        self._showing = False
+        self._showing = self._suggested = False
         for text in (
             _("drill guides, one a vertebra"),
             _("drill guide for several vertebrae"),
@@ -95,6 +97,7 @@ class GuideArea:
         """List the findings on the guides of a plan, and the osteotomies that a guide can be for."""
         self._ui.guidesLabel.text = guides_in_words(plan)
         self._show_cuts(plan)
+        self._suggest(plan)
         found = findings(plan.guides) if plan is not None else ()
         if found == self._findings and self._ui.problemsTable.rowCount == len(found):
             return
@@ -111,6 +114,7 @@ class GuideArea:
                 for column, text in enumerate((finding.guide, words)):
                     table.setItem(row, column, self._make_cell(text, colour, f"{finding.words}; {where}"))
             table.resizeColumnToContents(0)
+            table.setColumnWidth(0, min(table.columnWidth(0), _NAME_PX))
         finally:
             self._showing = False
         bad = sum(f.bad for f in found)
@@ -134,6 +138,13 @@ class GuideArea:
         for name in names:
             box.addItem(name)
         box.currentIndex = names.index(chosen) if chosen in names else (0 if names else -1)
+
+    def _suggest(self, plan: Plan | None) -> None:
+        """Offer the guide that a plan of osteotomies alone can have, once: then it is the user's choice."""
+        only_cuts = plan is not None and bool(plan.osteotomies) and not plan.screws
+        if only_cuts and not self._suggested and self.kind == DRILL:
+            self._ui.guideKindComboBox.currentIndex = _KINDS.index(CUT)
+        self._suggested = self._suggested or only_cuts
 
     def _show_kind(self) -> None:
         ui, kind = self._ui, self.kind

@@ -108,6 +108,8 @@ def test_bones_before_in_the_first_view_and_fragments_in_the_second(panel, layou
         "HKA 172.0°": [True, False],
         "HKA 180.0°": [False, True],
     }
+    for angle in nodes_of_class(scene, "vtkMRMLMarkupsAngleNode"):
+        assert angle.GetPropertiesLabelText() == ""  # one number, the one of the name and of the table
     ui.beforeAfterButton.click()
     assert layout.GetViewArrangement() == FOUR_UP
     assert everything(scene) == was

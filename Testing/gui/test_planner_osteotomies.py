@@ -70,6 +70,9 @@ def test_a_tibia_is_cut_to_a_straight_axis(panel):
     assert panel.cutUi.cutsTable.currentRow() == 0
     assert "for HKA 180.0°" in panel.cutUi.cutLabel.text
     assert panel.ui.screwsLabel.text == "No screws planned yet."
+    assert panel.ui.guideKindComboBox.currentText == "cutting guide of an osteotomy"
+    assert panel.ui.guidesButton.enabled
+    panel.ui.guideKindComboBox.currentIndex = 0
     assert not panel.ui.guidesButton.enabled
     assert panel.cutUi.cutTargetComboBox.currentIndex == 1
 

@@ -59,6 +59,13 @@ def make(folder: Path, width: int) -> None:
         ui.beforeAfterButton.click()
         _draw_two_views(session.scene, folder / "osteotomy_before_after.png")
         ui.beforeAfterButton.click()
+        ui.osteotomiesCollapsibleButton.collapsed = True
+        panel.ui.guideKindComboBox.currentIndex = 2
+        panel.ui.guideCutComboBox.currentIndex = 1
+        start = time.process_time()
+        panel.ui.guidesButton.click()
+        print(f"cutting guide in {time.process_time() - start:.1f} s: {panel.ui.statusLabel.text}")
+        take(panel, folder / "planner_cutting_guide.png", width)
         layout.SetMRMLScene(None)
 
 
@@ -71,10 +78,10 @@ def _draw_two_views(scene: Any, path: Path) -> None:
     if not pictures_possible():
         print("nothing can be drawn here: the picture of the two views is left as it is")
         return
-    camera = camera_towards(np.array([[-110, -60, -430], [90, 60, 430]]), (-0.25, 1, 0.1), aspect=0.55)
+    camera = camera_towards(np.array([[-110, -60, -430], [90, 60, 430]]), (-0.25, 1, 0.1), aspect=0.6)
     drawn = []
     for name in (FIRST, SECOND):
-        with offscreen_3d(scene, (400, 720), scene.GetSingletonNode(name, "vtkMRMLViewNode")) as view:
+        with offscreen_3d(scene, (460, 720), scene.GetSingletonNode(name, "vtkMRMLViewNode")) as view:
             view.node.SetBoxVisible(False)
             view.node.SetAxisLabelsVisible(False)
             view.node.SetBackgroundColor(1.0, 1.0, 1.0)

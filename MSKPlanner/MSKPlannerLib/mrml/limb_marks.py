@@ -88,7 +88,10 @@ def filled_mark(node: Any, points: np.ndarray, colour: str) -> Any:
     display.SetCurveLineSizeMode(display.UseLineDiameter)
     display.SetLineDiameter(_LINE_MM)
     display.SetPointLabelsVisibility(False)
-    display.SetPropertiesLabelVisibility(bool(node.IsA("vtkMRMLMarkupsAngleNode")))
+    angle = bool(node.IsA("vtkMRMLMarkupsAngleNode"))
+    display.SetPropertiesLabelVisibility(angle)
+    if angle:  # its name has the angle of the frontal plane; the one in space beside it would be a second, other number
+        node.GetMeasurement("angle").SetEnabled(False)
     return node
 
 
