@@ -41,8 +41,8 @@ _CORE_MM, _CONTRAST_RATIO, _CONTRAST_BELOW_MM3 = 4.0, 1.15, 1e5
 _CRUST_MM, _CRUST_SHARE = 3.0, 0.6
 #: Values of the parts, in an 8-bit label image, and of the spine beside them.
 _MOST_PARTS, _SPINE = 50, 255
-#: Bones of so much shell may hold marrow in rooms.
-_LEAST_MARROW_MM3 = 15e3
+#: Bones of so much shell may hold marrow in rooms. What takes more room than a hip bone, by far, is several in one.
+_LEAST_MARROW_MM3, _MOST_ROOM_MM3 = 15e3, 10e6
 
 
 def is_bone_only(ct: Volume) -> bool:
@@ -259,8 +259,10 @@ def _with_rooms(found: NDArray[np.uint8], free: NDArray[np.bool_], spacing_mm: f
     out = found.copy()
     walls = np.where(free, found, _SPINE).astype(np.uint8)
     unseen = np.zeros(found.shape, dtype=bool)
-    for value, count in enumerate(np.bincount(found.ravel())[1:], 1):
-        if count * spacing_mm**3 > _LEAST_MARROW_MM3:
+    counts = np.bincount(found.ravel())
+    for value, box in label_boxes(found).items():
+        room_mm3 = float(np.prod([s.stop - s.start for s in box])) * spacing_mm**3
+        if counts[value] * spacing_mm**3 > _LEAST_MARROW_MM3 and room_mm3 < _MOST_ROOM_MM3:
             out[inner_rooms(walls, value, unseen, spacing_mm)] = value
     return out
 
