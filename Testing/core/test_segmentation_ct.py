@@ -15,6 +15,9 @@ from MSKFusionLib.segmentation.working import straight_grid
 from MSKFusionLib.volume import Modality, Volume
 
 
+_BONES = ("vertebra", "sacrum", "bone")
+
+
 @pytest.fixture(scope="module")
 def patient():
     return generate_patient(PatientOptions.small(seed=3))
@@ -189,6 +192,18 @@ def test_hard_patients(changes):
     for level, truth in patient.vertebrae.items():
         if level != "S1" and truth.complete_in_ct:
             assert _dice(patient.labels.mask(level), result.mask(level)) > 0.92, level
+
+
+@pytest.mark.slow
+def test_a_porous_sacrum_in_noise_is_closed_and_its_canal_is_open():
+    patient = generate_patient(PatientOptions(seed=2, low_density=True, ct_noise_hu=45.0, mr_spacing_mm=(3.0, 8.0)))
+    found = segment_bones_ct(patient.ct)
+    sacrum = found.mask("S1")
+    assert _dice(patient.labels.mask("S1"), sacrum) > 0.95
+    canal = patient.labels.mask("spinal_canal")
+    assert np.count_nonzero(sacrum & canal) < 0.02 * np.count_nonzero(canal)
+    bone = np.isin(patient.labels.labels.voxels, [s.value for s in patient.labels.segments if s.kind in _BONES])
+    assert _dice(bone, found.labels.voxels > 0) > 0.97
 
 
 def test_a_disc_plane_that_no_endplate_lies_beside_has_a_space_all_the_same():
