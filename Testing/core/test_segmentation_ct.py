@@ -14,7 +14,6 @@ from MSKFusionLib.segmentation.spine_axis import SpineAxis
 from MSKFusionLib.segmentation.working import straight_grid
 from MSKFusionLib.volume import Modality, Volume
 
-
 _BONES = ("vertebra", "sacrum", "bone")
 
 
