@@ -168,6 +168,7 @@ def test_the_way_to_the_entry_goes_past_the_vertebra_above():
     walled = Segmentation(labels.with_voxels(voxels), (*segmentation.segments, Segment(21, "L2", "vertebra", False)))
     left = next(s for s in plan_pedicle_screws(None, walled) if s.side == "left")
     assert any("another vertebra" in n for n in left.notes)
+    assert any(n.startswith("no CT: ") for n in left.notes)
 
 
 class Ways:

@@ -81,7 +81,7 @@ class SmoothBone:
         part, origin_ijk = _padded_box(grid, mask, margin_mm)
         smooth_mask = _straightened(_smooth_mask(part, _SMOOTHING_VOXELS))
         spacing_kji = grid.spacing_mm[::-1]
-        sigma = np.minimum(_DISTANCE_SMOOTHING_VOXELS, _DISTANCE_SMOOTHING_MM / spacing_kji)
+        sigma = smoothing_mm(spacing_kji) / spacing_kji
         level = _smooth_distance(signed_distance(smooth_mask, spacing_kji), sigma)
         return cls(
             level, np.asarray(transform_points(grid.ijk_to_ras, origin_ijk)), grid.spacing_mm, grid.directions_ras
@@ -270,6 +270,11 @@ class BoneFields:
         if name not in self._depth:
             self._depth[name] = self.smooth(name).field()
         return self._depth[name]
+
+
+def smoothing_mm(spacing_mm: FloatArray) -> FloatArray:
+    """Return how wide (standard deviation, mm) the distances of a label are smoothed along axes of such spacings."""
+    return np.minimum(_DISTANCE_SMOOTHING_VOXELS * spacing_mm, _DISTANCE_SMOOTHING_MM)
 
 
 def depth_field_of_mask(grid: Volume, mask: NDArray[np.bool_], *, step_mm: float = DEFAULT_STEP_MM) -> DepthField:

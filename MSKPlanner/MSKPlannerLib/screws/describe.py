@@ -17,6 +17,7 @@ from ..anatomy.pedicle import Pedicle
 from ..anatomy.vertebra import VertebraFrame
 from ..bone.depth_field import DepthField
 from ..bone.surface_band import SurfaceBand
+from ..bone.terraces import USUAL_DOUBT_MM
 from ..plan import Screw
 from .breach_risk import PlannedCylinder, breach_risk
 from .candidate_lines import Choice
@@ -47,6 +48,8 @@ class PedicleSide:
         The bone where screws run.
     band
         How sure its surface is; None without a CT.
+    taken_off_mm
+        See `prepared.PreparedLevel`.
     """
 
     ct: Volume | None
@@ -55,6 +58,7 @@ class PedicleSide:
     frame: VertebraFrame
     fine: DepthField
     band: SurfaceBand | None = None
+    taken_off_mm: float = 0.0
 
     @property
     def pedicle(self) -> Pedicle:
@@ -137,7 +141,18 @@ def measured_screw(
         body_hu=place.body_hu,
         pedicle_width_mm=place.pedicle.width_mm,
         risk=None if budget is None else breach_risk(place.fine.depth_mm, planned, budget),
-        notes=_surface_note(place.band, safety),
+        notes=(*_label_note(place), *_surface_note(place.band, safety)),
+    )
+
+
+def _label_note(place: PedicleSide) -> tuple[str, ...]:
+    """Return what there is to say of a surface that was made without a CT."""
+    if place.ct is not None:
+        return ()
+    open_ = f", and counted up to {place.taken_off_mm:.1f} mm farther in where the slices leave it open"
+    return (
+        f"no CT: the bone's surface is the label's own, sure to {USUAL_DOUBT_MM:g} mm"
+        + (open_ if place.taken_off_mm >= 0.05 else ""),
     )
 
 

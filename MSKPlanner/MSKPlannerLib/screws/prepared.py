@@ -19,6 +19,7 @@ from ..anatomy.vertebra import VertebraFrame, require_complete, vertebra_frame
 from ..bone.depth_field import DepthField
 from ..bone.smooth_bone import BoneFields, SmoothBone
 from ..bone.surface_band import SurfaceBand
+from ..bone.terraces import sure_bone
 from .candidate_lines import DistanceFunction
 from .describe import PedicleSide
 from .structures import StructureMaps
@@ -38,6 +39,8 @@ class PreparedLevel:
         Distance from the other vertebrae; None where there are none.
     band
         How sure the bone's surface is; None without a CT.
+    taken_off_mm
+        Without a CT the fine field's surface lies this much farther in, at most, where the label does not tell it.
     """
 
     level: str
@@ -48,6 +51,7 @@ class PreparedLevel:
     fine: DepthField
     neighbours: DistanceFunction | None
     band: SurfaceBand | None = None
+    taken_off_mm: float = 0.0
 
     def side(self, side: str) -> PedicleSide:
         """Return one pedicle with the bone about it.
@@ -70,7 +74,10 @@ class PreparedLevel:
     @cached_property
     def _sides(self) -> Mapping[str, PedicleSide]:
         found = [side for side in _SIDES if side in self.frame.pedicles]
-        return {side: PedicleSide(self.ct, self.level, side, self.frame, self.fine, self.band) for side in found}
+        return {
+            side: PedicleSide(self.ct, self.level, side, self.frame, self.fine, self.band, self.taken_off_mm)
+            for side in found
+        }
 
 
 def prepare_level(bones: BoneFields, level: str) -> PreparedLevel:
@@ -93,9 +100,12 @@ def _prepared(bones: BoneFields, level: str) -> PreparedLevel:
     frame = vertebra_frame(bones.segmentation, level, depth=coarse)
     if not frame.pedicles:
         raise GeometryError("; ".join(frame.reasons), "Check the segmentation of this vertebra.", where=level)
-    fine = _screw_region(smooth, frame)
+    sure, taken_off_mm = (smooth, 0.0) if bones.ct is not None else sure_bone(smooth)
+    fine = _screw_region(sure, frame)
     neighbours = _neighbours(bones.segmentation, level, frame)
-    return PreparedLevel(level, bones.ct, bones.segmentation, frame, coarse, fine, neighbours, smooth.band)
+    return PreparedLevel(
+        level, bones.ct, bones.segmentation, frame, coarse, fine, neighbours, smooth.band, taken_off_mm
+    )
 
 
 def _corners_ras(field: DepthField) -> FloatArray:
