@@ -381,12 +381,14 @@ class PlannerMonkey(Monkey):
         self.panel.enter()
 
 
-def with_layout(scene):
+@pytest.fixture(name="layout")
+def layout_fixture(session):
     """The application's layout, kept by its own logic."""
     logic = slicer.vtkMRMLLayoutLogic()
-    logic.SetMRMLScene(scene)
+    logic.SetMRMLScene(session.scene)
     logic.GetLayoutNode().SetViewArrangement(logic.GetLayoutNode().SlicerLayoutFourUpView)
-    return logic
+    yield
+    logic.SetMRMLScene(None)
 
 
 def observed(scene):
@@ -399,12 +401,11 @@ def observed(scene):
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 23))])
-def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypatch):
+def test_random_actions(session, layout, quick, raised, inputs, seed, tmp_path, monkeypatch):
     replace_function(monkeypatch, "MSKPlannerLib.editing.osteotomy_edits.surface_of", lambda case, bone: FEMUR)
     monkeypatch.setattr("MSKPlannerLib.mrml.shown_osteotomies.surface_of", lambda case, bone: FEMUR)
     arrange_slice_views(session.scene, inputs[0], None, np.zeros(3))
     stand_in_guides(monkeypatch)
-    layout = with_layout(session.scene)
     panel = session.open_panel("MSKPlanner")
     panel.ui.planButton.click()
     monkey = PlannerMonkey(session, panel, seed, tmp_path)
@@ -416,13 +417,12 @@ def test_random_actions(session, quick, raised, inputs, seed, tmp_path, monkeypa
     assert len(kept._observers) == 0
     assert len(kept.cuts) == 0
     assert len(two_views) == 0
-    layout.SetMRMLScene(None)
     assert panel.Observations == []
     assert observed(session.scene) == []
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 12))])
-def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeypatch):
+def test_random_actions_on_a_leg(session, layout, quick, raised, seed, tmp_path, monkeypatch):
     """The same with a femur and a tibia whose leg is measured: targets, two levels, landmarks."""
 
     def with_leg(case, bone, progress=None):
@@ -440,7 +440,6 @@ def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeyp
     monkeypatch.setitem(globals(), "add_inputs", add_leg)
     add_leg(session.scene)
     stand_in_guides(monkeypatch)
-    layout = with_layout(session.scene)
     panel = session.open_panel("MSKPlanner")
     monkey = PlannerMonkey(session, panel, seed, tmp_path)
     for _ in range(ACTIONS):
@@ -449,7 +448,6 @@ def test_random_actions_on_a_leg(session, quick, raised, seed, tmp_path, monkeyp
     kept, two_views = panel.logic.session, panel.beforeAfter._views
     session.close_panel(panel)
     assert len(kept._observers) == len(kept.cuts) == len(two_views) == 0
-    layout.SetMRMLScene(None)
     assert observed(session.scene) == []
 
 

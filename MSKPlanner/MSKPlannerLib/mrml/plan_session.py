@@ -252,10 +252,13 @@ class PlanSession:
         """Bring what was put off during a drag, or was deleted, up to date in the scene."""
         if self._now is None:
             return
+        anew = not (self._shown.whole and self.cuts.shown.whole)
         if not self._shown.whole:
             self._show(None)
-        elif not (self._written and self.cuts.shown.whole):
+        elif not self._written or anew:
             self._show(self._now.case.plan)
+        if anew:  # whoever shows nodes of the plan has others to show now
+            self.listener(None)
 
     # ------------------------------------------------------------------------------------------------ the scene's side
     def _watch_scene(self) -> None:
