@@ -153,9 +153,9 @@ class EdgeCounts:
 
 
 def _count_edges(faces: IntArray, vertex_count: int) -> EdgeCounts:
-    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    if not len(directed):
+    if not len(faces) or _runs_both_ways_once(faces, vertex_count):
         return EdgeCounts(0, 0, 0)
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     key = directed.min(axis=1) * np.int64(vertex_count) + directed.max(axis=1)
     # Equal edges lie side by side in this order (much faster here than numpy.unique).
     order = np.argsort(key, kind="stable")
@@ -166,6 +166,14 @@ def _count_edges(faces: IntArray, vertex_count: int) -> EdgeCounts:
     wrong = (count == 1, count > 2, (count == 2) & (balance != 0))
     vertices = [int(directed[order[starts[int(np.argmax(w))]], 0]) if w.any() else None for w in wrong]
     return EdgeCounts(*(int(w.sum()) for w in wrong), *vertices)
+
+
+def _runs_both_ways_once(faces: IntArray, vertex_count: int) -> bool:
+    """Tell whether every edge is run along once each way: a closed surface is known so in two sorts, without an order of them."""
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    forward = np.sort(start * np.int64(vertex_count) + end)
+    backward = np.sort(end * np.int64(vertex_count) + start)
+    return bool((start != end).all() and np.array_equal(forward, backward) and (forward[1:] != forward[:-1]).all())
 
 
 def merge_vertices(mesh: Mesh, tolerance_mm: float = 0.0) -> Mesh:

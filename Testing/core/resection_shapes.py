@@ -27,7 +27,7 @@ def sawn_face(plane, planes=PLANES, outward=APPROACH, field=femur_field, kerf_mm
     """What is sawn of a plane: in the bone and below the other planes."""
     n = unit(np.array(plane.normal_ras))
     out = unit(outward - (outward @ n) * n)
-    along = np.arange(-60.0, 60.1, 1.5)
+    along = np.arange(-75.0, 75.1, 1.5)
     a, b = np.meshgrid(along, along, indexing="ij")
     p = np.array(plane.point_ras) + a.reshape(-1, 1) * out + b.reshape(-1, 1) * np.cross(n, out)
     keep = field(p) < 0

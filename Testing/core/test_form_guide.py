@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import vtk
-from core.guide_shapes import finer
-from core.test_limb_wedge import bar
+from core.femur_shapes import femur_mesh
+from core.guide_shapes import rounded_box, rounded_box_field
 
 from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import rigid, unit
@@ -23,16 +23,17 @@ from MSKPlannerLib.osteotomy.saw_form import Dome, Step, Tongue
 from MSKPlannerLib.plan import Plan
 from MSKPlannerLib.slot_records import describe_dome_guide, describe_facets_guide
 
-#: An upright bar of 72 x 48 mm from z = -14 to 200, in triangles as small as a bone's.
-BAR = finer(bar(-14, 200), 5)
+#: An upright bar of 72 x 48 mm from z = 0 to 200 with rounded edges.
+HALF = (36.0, 24.0, 100.0)
+BAR = rounded_box(HALF).transformed(rigid(translation=[0.0, 0.0, 100.0]))
 STEPS = ((-30.0, 15.0), (0.0, 15.0), (0.0, -15.0), (30.0, -15.0))
 DRILL = load_guide_options("dome")
 OPTIONS = CuttingGuideOptions(grid_mm=0.7)
 
 
-def planned(kind, form, angle=0.0, x=0.0):
+def planned(kind, form, angle=0.0, x=0.0, bone=BAR):
     shape = CutShape(kind, rigid(translation=[x, 0.0, 100.0]), angle, 1.0, form)
-    return plan_cuts([AskedCut("c", "bone", shape)], {"bone": BAR}, solids=False)[0].record
+    return plan_cuts([AskedCut("c", "bone", shape)], {"bone": bone}, solids=False)[0].record
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +85,19 @@ def test_the_plane_of_a_biplanar_wedge_ends_at_its_corner_and_its_hinge(biplanar
 
 def test_holes_lie_on_the_arc_of_a_dome_through_the_bone(dome):
     holes = holes_on_dome(dome, BAR, (0.1, 1.0, 0.0), DRILL)
-    assert len(holes) >= 10
+    assert len(holes) >= 9
     centre = np.array([0.0, 145.0])
     entries, tips = (np.array([getattr(h, a) for h in holes]) for a in ("entry_ras", "tip_ras"))
     assert np.linalg.norm(entries[:, [0, 2]] - centre, axis=1) == pytest.approx(np.full(len(holes), 45.0), abs=1e-6)
-    assert entries[:, 1] == pytest.approx(np.full(len(holes), 24.0), abs=1e-3)
-    assert tips[:, 1] == pytest.approx(np.full(len(holes), -24.0), abs=1e-3)
+    for ends, side in ((entries, 1), (tips, -1)):
+        assert np.abs(rounded_box_field(ends - [0.0, 0.0, 100.0], HALF)).max() < 0.2
+        assert (np.sign(ends[:, 1]) == side).all()
     apart = np.linalg.norm(np.diff(entries, axis=0), axis=1)
-    least = (DRILL.sleeve_diameter_mm + DRILL.bore_diameter_mm) / 2
+    least = DRILL.sleeve_diameter_mm
     assert apart.min() > least
-    assert apart.max() < least + 1.0
+    assert apart.max() < least + 2.0
     # As far as the bar is wide, symmetric to its middle.
-    assert entries[:, 0].max() > 36.0 - least - 1.0
+    assert entries[:, 0].max() > 36.0 - least
     assert entries[:, 0].sum() == pytest.approx(0.0, abs=1.0)
     with pytest.raises(GeometryError, match="cut through"):
         holes_on_dome(dome, BAR, (1.0, 0.0, 0.0), DRILL)
@@ -110,8 +112,11 @@ def sound(solid):
 
 
 @pytest.mark.slow
-def test_a_guide_has_a_slot_on_every_facet_of_a_step(step):
-    made = design_facets_guide(step, BAR, (0.0, 1.0, 0.0), OPTIONS)
+def test_a_guide_has_a_slot_on_every_facet_of_a_step():
+    """On the shaft of a femur, which is round: 26 mm wide."""
+    bone = femur_mesh(2.0, top=170.0)
+    step = planned(CutKind.STEP, Step(STEPS, 10.0), bone=bone)
+    made = design_facets_guide(step, bone, (0.0, 1.0, 0.0), OPTIONS)
     sound(made)
     tree = vtk.vtkOBBTree()
     tree.SetDataSet(made.mesh.to_polydata())
@@ -130,7 +135,7 @@ def test_a_guide_has_a_slot_on_every_facet_of_a_step(step):
     guide = describe_facets_guide("g", "bone", made, {}, step, (0.0, 1.0, 0.0))
     plan = Plan("p", "now", {}, osteotomies=(step,))
     assert why_outdated(guide, plan) == ()
-    longer = planned(CutKind.STEP, Step(tuple((x, 1.1 * z) for x, z in STEPS), 10.0))
+    longer = planned(CutKind.STEP, Step(tuple((x, 1.1 * z) for x, z in STEPS), 10.0), bone=bone)
     assert "was moved" in why_outdated(guide, replace(plan, osteotomies=(longer,)))[0]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import vtk
 from core.femur_shapes import femur_field, femur_mesh
-from core.guide_shapes import box_mesh, finer
+from core.guide_shapes import rounded_box, rounded_box_field
 from core.resection_shapes import APPROACH, PLANES, height, sawn_face
 from core.resection_shapes import KERF_MM as KERF
 
@@ -133,13 +133,13 @@ def test_the_same_again(guide, bone):
     assert np.array_equal(again.mesh.faces, guide.mesh.faces)
 
 
-#: A bar of 30 x 30 x 120 mm in triangles as small as a bone's, and two planes across it.
-BAR = finer(box_mesh((30.0, 30.0, 120.0)), 5)
+#: A bar of 30 x 30 x 120 mm with rounded edges, and two planes across it.
+BAR = rounded_box((15.0, 15.0, 60.0))
 ACROSS = (GuideCut("upper", (0.0, 0.0, 15.0), (0.0, 0.0, 1.0)), GuideCut("lower", (0.0, 0.0, -15.0), (0.0, 0.0, -1.0)))
 
 
 def bar_field(p):
-    return np.max(np.abs(p) - [15.0, 15.0, 60.0], axis=1)
+    return rounded_box_field(p, (15.0, 15.0, 60.0))
 
 
 def test_a_trace_is_the_width_and_the_depth_of_the_bone():
@@ -174,7 +174,7 @@ def test_what_cannot_be_guided_is_refused_in_words():
     with pytest.raises(ProcessingError, match="longer than every slot"):
         design_slots_guide(BAR, faces, OPTIONS, label="RESECTIN 123456789")
     close = [GuideCut(n, (0.0, 0.0, s * 0.5), (0.0, 0.0, s)) for n, s in (("upper", 1.0), ("lower", -1.0))]
-    with pytest.raises(ProcessingError, match="shorter than"):
+    with pytest.raises(ProcessingError, match="shorter than 8 mm"):
         design_slots_guide(BAR, [sawn_face(p, close, field=bar_field) for p in close], OPTIONS)
     with pytest.raises(ProcessingError, match="K-wire"):
         design_slots_guide(BAR, faces, CuttingGuideOptions(wire_to_cut_mm=30.0, wire_depth_mm=80.0), leaves=ACROSS)
@@ -182,8 +182,14 @@ def test_what_cannot_be_guided_is_refused_in_words():
 
 @pytest.mark.slow
 def test_planes_that_stand_apart_are_joined_by_a_rib():
-    made = design_slots_guide(BAR, [sawn_face(p, ACROSS, field=bar_field) for p in ACROSS], OPTIONS, leaves=ACROSS)
+    """A piece of 40 mm out of the shaft of a femur."""
+    planes = [
+        GuideCut(n, (0.0, 4.0, z), (0.0, 0.0, way)) for n, z, way in (("upper", 140.0, 1.0), ("lower", 100.0, -1.0))
+    ]
+    faces = [sawn_face(p, planes) for p in planes]
+    made = design_slots_guide(femur_mesh(2.0, top=210.0), faces, OPTIONS, leaves=planes)
     assert body_labels(made.mesh)[1] == 1
     assert [c.message for c in failed(made.checks)] == []
-    assert made.stops[0].deepest_mm == pytest.approx(30.0 + made.slots[0].top_mm, abs=1.0)
+    # The shaft is 26 mm wide along the saw.
+    assert made.stops[0].deepest_mm == pytest.approx(26.0 + made.slots[0].top_mm, abs=1.5)
     assert made.stops[0].shallowest_mm is None

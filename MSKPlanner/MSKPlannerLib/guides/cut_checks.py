@@ -94,9 +94,15 @@ def stability_checks(play: Stability) -> list[Check]:
     ]
 
 
-def slot_check(guide: Mesh, slot: Slot, bone: Distance) -> Check:
-    """Measure both faces of the slot by rays from its middle plane."""
-    points = slot.middle_points(0.7, slot.low_mm, slot.top_mm - _RIM_MM)
+def slot_check(guide: Mesh, slot: Slot, bone: Distance, low_mm: float | None = None) -> Check:
+    """Measure both faces of the slot by rays from its middle plane.
+
+    Parameters
+    ----------
+    low_mm
+        From this height in the slot's frame up, as where the blade is to be led; None: wherever there is a wall.
+    """
+    points = slot.middle_points(0.7, slot.low_mm if low_mm is None else low_mm, slot.top_mm - _RIM_MM)
     local = slot.local(points)
     points = points[(bone.distance_mm(points) > _OFF_BONE_MM) & (np.abs(local[:, 0]) < slot.width_mm / 2 - _RIM_MM)]
     cast = _Rays(guide, slot)

@@ -134,5 +134,21 @@ def _at_rim(guide: Mesh, faces: IntArray, touches: NDArray[np.bool_]) -> NDArray
     if not len(border):
         return np.zeros(len(faces), dtype=bool)
     centres = guide.triangles_ras[faces].mean(axis=1)
-    distance, _ = cKDTree(guide.vertices_ras[border]).query(centres, distance_upper_bound=_RIM_MM)
+    distance, _ = cKDTree(_along(guide, faces[touches], border)).query(centres, distance_upper_bound=_RIM_MM)
     return np.isfinite(distance)
+
+
+def _along(guide: Mesh, faces: IntArray, border: IntArray) -> FloatArray:
+    """Return corners of a border and points along its edges: on flat bone its triangles are longer than the rim is wide."""
+    f = guide.faces[faces]
+    edges = np.sort(np.concatenate([f[:, [0, 1]], f[:, [1, 2]], f[:, [2, 0]]]), axis=1)
+    # An edge of one face that touches and one that does not runs along the border.
+    edges, times = np.unique(edges, axis=0, return_counts=True)
+    a, b = guide.vertices_ras[edges[times == 1].T]
+    long = np.linalg.norm(b - a, axis=1) > _RIM_MM / 2
+    a, b = a[long], b[long]
+    if not len(a):
+        return guide.vertices_ras[border]
+    count = int(np.ceil(2 * np.linalg.norm(b - a, axis=1).max() / _RIM_MM))
+    share = (np.arange(1, count) / count)[:, None, None]
+    return np.concatenate([guide.vertices_ras[border], (a + share * (b - a)).reshape(-1, 3)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -23,6 +25,8 @@ _NEAR_MM = 1.5
 #: Fine surfaces are looked up from afar by one piece in a cell of this size, then around the foot on them.
 _CELL_MM = 0.5
 _FOOT_NEIGHBOURS = 8
+#: More threads than this look things up no quicker.
+_MOST_THREADS = 4
 
 
 class MeshDistance:
@@ -61,6 +65,7 @@ class MeshDistance:
         # One row a triangle: what a pair needs lies side by side in memory.
         self._rows = np.concatenate([t[:, 0], ab, ac, normal, np.stack([d00, d01, d11, 1.0 / det], axis=1)], axis=1)
         self._pseudo = _pseudo_normals(mesh, normal)
+        self._threads = _threads()
         middles, self._owner, self._radius = _pieces(t)
         self._tree = _tree(middles)
         few = _one_a_cell(middles)
@@ -86,7 +91,7 @@ class MeshDistance:
 
     def _by_foot(self, p: FloatArray, far: cKDTree) -> FloatArray:
         """Return distances by way of the foot: the nearest of few pieces, then what lies around it."""
-        return self._closest(p, _FOOT_NEIGHBOURS, far.data[far.query(p)[1]])[0]
+        return self._closest(p, _FOOT_NEIGHBOURS, far.data[far.query(p, workers=self._threads)[1]])[0]
 
     def distance_and_gradient(self, points_ras: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the distance (N,), proven, and its unit gradient (N, 3); on the surface itself the outward normal."""
@@ -118,7 +123,9 @@ class MeshDistance:
         for first in range(0, len(p), block):
             part = slice(first, first + block)
             looked_up = p[part] if around is None else around[part]
-            away, piece = (a.reshape(-1, neighbours) for a in self._tree.query(looked_up, k=neighbours))
+            away, piece = (
+                a.reshape(-1, neighbours) for a in self._tree.query(looked_up, k=neighbours, workers=self._threads)
+            )
             candidates = self._owner[piece]
             squared = self._squared_distances(p[part], candidates, away if around is None else None)
             best = squared.argmin(axis=1)
@@ -220,6 +227,12 @@ def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
     of_edge = np.repeat(normal, 3, axis=0)
     edge = np.stack([np.bincount(number, of_edge[:, c]) for c in range(3)], axis=1)[number].reshape(-1, 3, 3)
     return np.concatenate([normal[:, None], vertex[faces], edge], axis=1)
+
+
+def _threads() -> int:
+    """Return how many threads look things up: as many as OMP_NUM_THREADS says, else one a core, up to four; what they find is the same."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 def _tree(points: FloatArray) -> cKDTree:

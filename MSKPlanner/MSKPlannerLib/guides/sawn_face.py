@@ -88,7 +88,7 @@ def trace_of(face: SawnFace, bone: Distance, wrap_mm: float) -> Trace:
     Parameters
     ----------
     wrap_mm
-        Columns that begin deeper than this below the highest are left out.
+        The columns that are led over begin at heights that differ by no more than this: the widest stretch of such.
 
     Raises
     ------
@@ -122,12 +122,21 @@ def trace_of(face: SawnFace, bone: Distance, wrap_mm: float) -> Trace:
             "Choose another approach.",
             where=face.name,
         )
-    highest = z[last][entered].max()
-    low, high = _longest(entered & (z[last] > highest - wrap_mm))
+    low, high = _widest(z[last], entered, wrap_mm)
     rows = np.arange(low, high + 1)
     below = inside[rows, np.maximum(first[rows] - round(_BELOW_MM / _STEP_MM), 0)]
     cornered = (_in_bone(inside, z, last, low, -1), _in_bone(inside, z, last, high, 1))
     return Trace(to_ras, x[rows], z[last][rows], z[first][rows], below, cornered, float(entered.sum() * _STEP_MM))
+
+
+def _widest(tops: FloatArray, entered: NDArray[np.bool_], wrap_mm: float) -> tuple[int, int]:
+    """Return the first and the last column of the widest stretch whose tops lie within a wrap; of like ones the highest."""
+    best = (0, 0)
+    for highest in np.unique(tops[entered])[::-1]:
+        low, high = _longest(entered & (tops <= highest) & (tops > highest - wrap_mm))
+        if best == (0, 0) or high - low > best[1] - best[0]:
+            best = (low, high)
+    return best
 
 
 def _longest(wanted: NDArray[np.bool_]) -> tuple[int, int]:

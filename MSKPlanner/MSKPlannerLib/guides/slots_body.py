@@ -41,7 +41,7 @@ _SPECK_MM = 0.8
 _THIN_BALL_MM = 0.9
 #: The way off is looked along in these steps, and so much nearer than the clearance is made free.
 _WAY_MM = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 16.0, 20.0)
-_CATCHES_MM, _DOUBT_MM, _MOST_FREED_MM = 0.005, 0.3, 0.4
+_CATCHES_MM, _DOUBT_MM, _MOST_FREED_MM, _TOLD_FREED_MM = 0.005, 0.3, 0.4, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +52,8 @@ class SlotsBody:
     ----------
     solid, gap, sampled
         On the grid: the body, the wished gap to the bone, the distance to it.
+    freed_ras
+        (N, 3) corners that were moved aside to free the way off: the gap is wider there.
     dropped_mm3
         Volumes of pieces that came loose.
     """
@@ -61,7 +63,15 @@ class SlotsBody:
     solid: Field
     gap: Field
     sampled: Field
+    freed_ras: FloatArray
     dropped_mm3: tuple[float, ...]
+
+    def relief_mm(self, points_ras: FloatArray) -> FloatArray:
+        """Return by how much the gap at points (N, 3) of the contact is wider than the clearance on purpose, at most."""
+        if not len(self.freed_ras):
+            return np.zeros(len(points_ras))
+        away, _ = cKDTree(self.freed_ras).query(points_ras, distance_upper_bound=2 * self.grid.grid.spacing_mm)
+        return np.where(np.isfinite(away), _MOST_FREED_MM, 0.0)
 
 
 def slots_body(
@@ -96,8 +106,8 @@ def slots_body(
         solid = smooth_min(solid, sleeve_field(wire, points, -_SLEEVE_BELOW_MM), _WIRE_FILLET_MM)
     solid = np.maximum(solid, -room)
     solid = above_floor(solid, room, floor, grid)
-    mesh, solid, lost = _finished(solid, distance, grid, gap, d, seat, options)
-    return SlotsBody(mesh, grid, solid, gap, d, tuple(lost))
+    mesh, freed, solid, lost = _finished(solid, distance, grid, gap, d, seat, options)
+    return SlotsBody(mesh, grid, solid, gap, d, freed, tuple(lost))
 
 
 def without_thin(
@@ -114,8 +124,8 @@ def without_thin(
     away = cKDTree(thin_ras).query(points, distance_upper_bound=4 * _THIN_BALL_MM)[0]
     ball = np.minimum(away, 4 * _THIN_BALL_MM).reshape(body.solid.shape).astype(np.float32)
     solid = np.maximum(body.solid, np.float32(_THIN_BALL_MM) - ball)
-    mesh, solid, lost = _finished(solid, distance, body.grid, body.gap, body.sampled, seat, options)
-    return replace(body, mesh=mesh, solid=solid, dropped_mm3=(*body.dropped_mm3, *lost))
+    mesh, freed, solid, lost = _finished(solid, distance, body.grid, body.gap, body.sampled, seat, options)
+    return replace(body, mesh=mesh, solid=solid, freed_ras=freed, dropped_mm3=(*body.dropped_mm3, *lost))
 
 
 def _finished(
@@ -126,8 +136,8 @@ def _finished(
     sampled: Field,
     seat: SlotsSeat,
     options: CuttingGuideOptions,
-) -> tuple[Mesh, Field, list[float]]:
-    """Return the surface of a solid without what is thin, that solid, and the volumes of pieces that came loose."""
+) -> tuple[Mesh, FloatArray, Field, list[float]]:
+    """Return the surface of a solid without what is thin, its corners that were freed, that solid, and what came loose, mm3."""
     points = grid.grid.points_ras().reshape(*grid.grid.shape, 3)
     # What is thin beside a bore or a slot shows only with them open; they themselves are cut exactly later.
     pierced = solid
@@ -140,7 +150,9 @@ def _finished(
     _check_whole(np.maximum(pierced, thick), grid, seat)
     solid = np.maximum(solid, thick)
     mesh = on_clearance(grid.grid.surface(solid), distance, grid, gap, sampled)
-    return _freed(mesh, distance, grid, sampled, options.fit_clearance_mm), solid, lost
+    freed = _freed(mesh, distance, grid, sampled, options.fit_clearance_mm)
+    moved = np.linalg.norm(freed.vertices_ras - mesh.vertices_ras, axis=1) > _TOLD_FREED_MM
+    return freed, freed.vertices_ras[moved], solid, lost
 
 
 def _freed(mesh: Mesh, distance: Distance, grid: Seat, sampled: Field, gap_mm: float) -> Mesh:

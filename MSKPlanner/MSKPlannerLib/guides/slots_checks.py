@@ -38,7 +38,9 @@ def check_slots_guide(
         return tuple(checks), wall
     body = MeshDistance(guide)
     for n, slot in enumerate(seat.slots, 1):
-        for check in (slot_check(guide, slot, bones.bone), way_of_saw(body, slot, bones, options)):
+        # Below what is asked for the wall ends where the bone falls away, anywhere beside the slot's face.
+        led = slot.top_mm - options.slot_height_mm
+        for check in (slot_check(guide, slot, bones.bone, led), way_of_saw(body, slot, bones, options)):
             checks.append(replace(check, name=f"{check.name} {n}"))
     for wire in seat.wires:
         checks += bore_checks(guide, body, wire, bones, options.wire_diameter_mm)

@@ -164,7 +164,7 @@ def design_slots_guide(
         plain, more = _with_openings(body.mesh, seat)
     mesh = printable(_lettered(plain, seat, wish, label), label)
     progress(0.75, f"{label}: measuring")
-    fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm)
+    fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm, body.relief_mm)
     play = _play(exact, fit, seat)
     slack = wish.slot_thickness_mm - wish.blade_thickness_mm
     guide = SlotsGuide(

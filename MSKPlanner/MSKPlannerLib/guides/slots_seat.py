@@ -29,6 +29,8 @@ _SHORTER_MM = 0.25
 _SHORTEST_MM = 8.0
 #: Saws farther apart than this from amid them all do not work through one guide.
 _FROM_AMID_DEG = 60.0
+#: The wall at the end of a slot stands free of bone so far down from its top.
+_FREE_WALL_MM = 5.0
 #: Above a slot's top its way is kept off another one's as far as this.
 _WAY_UP_MM = 12.0
 
@@ -110,7 +112,7 @@ def seat_of_faces(
                 where=face.name,
             )
     traces = [trace_of(f, distance, options.wrap_mm) for f in faces]
-    ends = _kept_apart([f.name for f in faces], traces, options)
+    ends = _kept_apart([f.name for f in faces], traces, distance, options)
     widths = [high - low for low, high in ends]
     named = int(np.argmax(widths))
     needed = text_size(label, options.text_height_mm, options.text_stroke_mm)[0] + 1.0
@@ -155,9 +157,9 @@ def _slot(
 
 
 def _kept_apart(
-    names: Sequence[str], traces: Sequence[Trace], options: CuttingGuideOptions
+    names: Sequence[str], traces: Sequence[Trace], bone: Distance, options: CuttingGuideOptions
 ) -> list[tuple[float, float]]:
-    """Return where along its trace each slot begins and ends: beyond bone that ends, and a wall apart from other slots."""
+    """Return where along its trace each slot begins and ends: beyond bone that ends, off bone that rises, a wall off other slots."""
     ends = []
     for t in traces:
         low = t.x_mm[0] - (0.0 if t.cornered[0] else _BEYOND_BONE_MM)
@@ -171,14 +173,14 @@ def _kept_apart(
         for k, trace in enumerate(traces):
             for side in (0, 1):
                 near = min((_nearest(slots[k], side, s) for n, s in enumerate(slots) if n != k), default=np.inf)
-                if near >= CORNER_WALL_MM:
+                if near >= CORNER_WALL_MM and _stands_free(slots[k], side, bone, options):
                     continue
                 ends[k][side] += _SHORTER_MM if side == 0 else -_SHORTER_MM
                 width = ends[k][1] - ends[k][0]
                 if width < _SHORTEST_MM:
                     raise ProcessingError(
-                        f"{names[k]}: its slot would be shorter than {_SHORTEST_MM:.0f} mm beside the others; plan fewer planes, "
-                        "or design a guide for some of them."
+                        f"{names[k]}: its slot would be shorter than {_SHORTEST_MM:.0f} mm between the others and bone that rises beside "
+                        "it; plan fewer planes, or design a guide for some of them."
                     )
                 slots[k] = _slot(names[k], trace, (ends[k][0], ends[k][1]), options)
                 shortened = True
@@ -198,6 +200,18 @@ def _nearest(slot: Slot, side: int, other: Slot) -> float:
     z = np.arange(-slot.inside_mm, slot.top_mm + _WAY_UP_MM, 1.0)
     points = np.stack(np.meshgrid([x], y, z, indexing="ij"), axis=-1).reshape(-1, 3)
     return float(_off_opening(other, transform_points(slot.to_ras, points)).min())
+
+
+def _stands_free(slot: Slot, side: int, bone: Distance, options: CuttingGuideOptions) -> bool:
+    """Tell whether the wall at an end of a slot, below its top, stands clear of bone that rises beside the cut."""
+    way = 1 if side else -1
+    x = way * (slot.width_mm / 2 + np.array([0.25, 0.5, 0.75]) * slot.end_wall_mm)
+    y, z = (
+        np.array([-0.5, 0.0, 0.5]) * slot.thickness_mm,
+        slot.top_mm - np.array([_FREE_WALL_MM, _FREE_WALL_MM / 2, 0.0]),
+    )
+    points = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1).reshape(-1, 3)
+    return bool(bone.distance_mm(transform_points(slot.to_ras, points)).min() > options.fit_clearance_mm)
 
 
 def _crosses(slot: Slot, other: Slot) -> bool:

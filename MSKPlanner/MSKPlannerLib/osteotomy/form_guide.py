@@ -37,8 +37,8 @@ _REACH_MM, _STEP_MM = 80.0, 1.5
 #: Steps along an arc; bone under a hole is at least so thick, and looks at the drill to within this cosine.
 _ARC_STEP_MM, _THICK_MM, _SQUARE = 0.5, 3.0, 0.5
 _LOOK_MM, _LOOK_STEP_MM = 120.0, 0.25
-#: Beyond what two sleeves need beside each other.
-_APART_MM = 0.3
+#: Sleeves stand clear of each other, and of what is cut flat round their ends: else slivers stand between them.
+_APART_MM = 1.6
 
 
 def design_facets_guide(
@@ -126,6 +126,7 @@ def design_dome_guide(
         label=label,
         neighbours=neighbours,
         insertion_direction_ras=insertion_direction_ras,
+        bars=True,
         progress=progress,
     )
 
@@ -157,7 +158,7 @@ def holes_on_dome(
     while high < len(good) - 1 and good[high + 1]:
         high += 1
     # A chord is shorter than its arc.
-    apart = (options.sleeve_diameter_mm + options.bore_diameter_mm) / 2 + _APART_MM
+    apart = options.sleeve_diameter_mm + _APART_MM
     arc = 2 * radius * float(np.arcsin(min(1.0, apart / (2 * radius))))
     length = float(places[high] - places[low])
     count = int(length // arc) + 1
