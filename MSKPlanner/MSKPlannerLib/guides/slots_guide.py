@@ -30,7 +30,7 @@ from .sleeve import Sleeve
 from .slot import Slot
 from .slots_body import slots_body, without_thin
 from .slots_checks import check_slots_guide
-from .slots_seat import SawStop, SlotsSeat, seat_of_faces, with_wires
+from .slots_seat import SawStop, SlotsSeat, off_box, seat_of_faces, with_wires
 from .slots_wires import Sides, place_wires
 from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
 from .stability import Stability, stability
@@ -44,8 +44,8 @@ _CRUMB_MM3 = 0.5
 _ROOT_MM = 0.4
 #: How often thin walls are taken away, and how much thicker than the printer's least counts as thin then.
 _MENDINGS, _THIN_SHARE = 3, 1.1
-#: What is cut off over a slot's flat top reaches so far beyond its block, and keeps so far off the others.
-_OVER_MM, _UP_MM, _OFF_OTHERS_MM = 0.75, 6.0, 0.5
+#: Nothing is taken away nearer than this to where a slot leads its blade.
+_OFF_FACES_MM = 1.5
 #: A cut whose end in bone varies by more than this has its shallowest place told.
 _SAID_MM = 1.0
 
@@ -155,8 +155,11 @@ def design_slots_guide(
         if not wall_thickness(shown).least_mm < least:
             break
         progress(0.65, f"{label}: thin walls")
+        thin = _off_faces(thin_places(shown, _THIN_SHARE * least), seat, wish)
+        if not len(thin):
+            break
         try:
-            body = without_thin(body, exact, seat, wish, thin_places(shown, _THIN_SHARE * least))
+            body = without_thin(body, exact, seat, wish, thin)
         except ProcessingError as error:
             # More would be lost than a fin: the guide is shown as it is, rejected by its wall.
             told.append(str(error))
@@ -217,7 +220,7 @@ def _with_openings(body: Mesh, seat: SlotsSeat) -> tuple[Any, list[float]]:
         over = slot.above_top()
         for n, other in enumerate(seat.slots):
             if n != k:
-                over = over - _grown_block(other)
+                over = over - _block(other)
         solid = checked(solid - over, f"{slot.name}: flat top of its block")
     for wire in seat.wires:
         solid = checked(solid - wire.above_end(), f"flat end of the sleeve of {wire.screw}")
@@ -228,9 +231,20 @@ def _with_openings(body: Mesh, seat: SlotsSeat) -> tuple[Any, list[float]]:
     return largest_body(solid)
 
 
-def _grown_block(slot: Slot) -> Any:
+def _off_faces(places_ras: FloatArray, seat: SlotsSeat, options: CuttingGuideOptions) -> FloatArray:
+    """Return the places (N, 3) round which something can be taken away without a nick in what leads a blade."""
+    keep = np.ones(len(places_ras), dtype=bool)
+    for slot in seat.slots:
+        half = np.array([slot.width_mm / 2, slot.thickness_mm / 2])
+        low = np.array([*-half, slot.top_mm - options.slot_height_mm])
+        keep &= off_box(slot.local(places_ras), low, np.array([*half, slot.top_mm])) > _OFF_FACES_MM
+    return places_ras[keep]
+
+
+def _block(slot: Slot) -> Any:
+    """Return a block as it stands: what is cut flat over another one leaves it, and no skin round it."""
     low, high = slot.block_corners
-    return box(low - _OFF_OTHERS_MM, high + [_OFF_OTHERS_MM, _OFF_OTHERS_MM, 0.0], slot.to_ras)
+    return box(low, high, slot.to_ras)
 
 
 def _lettered(plain: Any, seat: SlotsSeat, options: CuttingGuideOptions, label: str) -> Any:
