@@ -80,7 +80,7 @@ def test_one_guide_for_two_levels_and_a_frame_on_the_skin(session, small_patient
     ui.guideLevelsLineEdit.text = "L3, L4"
     press(ui.guidesButton)
     (levels,) = _guides(panel).values()
-    assert [c.name for c in levels.checks if not c.passed] == ["posture"], ui.statusLabel.text
+    assert [c.name for c in levels.checks if not c.passed] == ["posture L3-L4"], ui.statusLabel.text
     ui.fixedLevelsCheckBox.checked = True
     press(ui.guidesButton)
     (levels,) = _guides(panel).values()

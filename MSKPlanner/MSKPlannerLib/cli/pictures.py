@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress
 
+from ..anatomy.vertebra import VertebraFrame
 from ..export.report import Picture
 from ..mrml.plan_scene import PlanNodes
 from ..mrml.views import bounds_of, camera_towards, pictures_possible, render_scene_3d, render_slices_along_screw
 from ..pipeline import Case
+from ..plan import Guide
 from ..screws.sites.request import PEDICLE
 
 _NO_PICTURES = (
@@ -44,21 +49,18 @@ def make_pictures(
             pictures.append(Picture(path, caption, "screws"))
     for n, (name, node) in enumerate(nodes.guides.items()):
         progress(0.8 + 0.1 * n / len(nodes.guides), f"Picture of {name}")
-        level = next(g.level for g in case.plan.guides if g.name == name)
+        guide = next(g for g in case.plan.guides if g.name == name)
+        # A guide of several vertebrae names its screws' levels, one of an osteotomy its bone.
+        seen = {guide.level, *(s.level for s in case.plan.screws if s.name in guide.screws)}
         bone = [nodes.segmentation] if nodes.segmentation is not None else []
-        frame = case.frames[level]
-        camera = camera_towards(
-            bounds_of([node, *bone], {level}),
-            from_ras=-frame.anterior_ras + 0.5 * frame.right_ras + 0.5 * frame.superior_ras,
-            up_ras=frame.superior_ras,
-            aspect=600 / 460,
-        )
+        direction, up = _towards_guide(guide, case.frames.get(guide.level))
+        camera = camera_towards(bounds_of([node, *bone], seen), from_ras=direction, up_ras=up, aspect=600 / 460)
         path = render_scene_3d(
             scene,
             folder / f"guide_{n:02d}.png",
             camera,
             visible=[node, *bone],
-            segments={level},
+            segments=seen,
             bone_opacity=1.0,
             guide_opacity=1.0,
             size=(600, 460),
@@ -66,6 +68,16 @@ def make_pictures(
         if path is not None:
             pictures.append(Picture(path, f"{name} on its bone", "guides"))
     return pictures, []
+
+
+def _towards_guide(guide: Guide, frame: VertebraFrame | None) -> tuple[FloatArray, FloatArray]:
+    """Return from where a guide is looked at, and what is up: of a vertebra from behind, else along the way it is put on."""
+    if frame is not None:
+        away = -frame.anterior_ras + 0.5 * frame.right_ras + 0.5 * frame.superior_ras
+        return np.asarray(away), frame.superior_ras
+    off = -np.asarray(guide.insertion_direction_ras)
+    up = np.array([0.0, 0.0, 1.0]) if abs(off[2]) < 0.9 else np.array([0.0, 1.0, 0.0])
+    return off + 0.5 * np.cross(up, off) + 0.3 * up, up
 
 
 def _overview(scene: Any, nodes: PlanNodes, case: Case, folder: Path) -> list[Picture]:
