@@ -15,7 +15,8 @@ from .sleeve import Sleeve
 
 #: A bar stands at one of these shares of its sleeves' length, the lowest at which bone leaves it free.
 _BAR_AT = (0.45, 0.55, 0.65, 0.75, 0.85)
-_BAR_MM = 3.5
+#: Radius of a bar.
+BAR_MM = 3.5
 #: Bone is looked for so far outward of a bar: it has to come off.
 _WAY_OFF_MM = (0.0, 3.0, 8.0, 15.0, 25.0)
 
@@ -30,7 +31,7 @@ def bar_between(
         line = one + t * (other - one)
         points = np.concatenate([line + way * outward_ras for way in _WAY_OFF_MM])
         free = min(float(bone.distance_mm(points).min()) for bone in bones)
-        if free > _BAR_MM + max(options.fit_clearance_mm, options.neighbour_clearance_mm):
+        if free > BAR_MM + max(options.fit_clearance_mm, options.neighbour_clearance_mm):
             break
     return one, other
 
@@ -38,4 +39,4 @@ def bar_between(
 def bars_field(seat: Seat, ends: Sequence[tuple[FloatArray, FloatArray]]) -> Field:
     """Return the field of bars between ends (RAS mm) on the grid of a seat."""
     u, v, w = seat.u[:, None, None], seat.v[None, :, None], seat.w[None, None, :]
-    return np.minimum.reduce([rod_field(seat.local(a), seat.local(b), _BAR_MM, u, v, w) for a, b in ends])
+    return np.minimum.reduce([rod_field(seat.local(a), seat.local(b), BAR_MM, u, v, w) for a, b in ends])

@@ -129,10 +129,10 @@ def design_pin_guide(
     insertion, over_wires = _insertion(bone, pins, sleeves, neighbours, insertion_direction_ras, label)
     progress(0.15, f"{label}: body on the bone")
     seat = _seat(exact, sleeves, insertion.frame_to_ras, half, wish)
-    layout = partial(lay_over_bone, sleeves=sleeves, half_uv=half, options=wish, name=label)
     ends = (
         [bar_between(a, b, [exact, *others], insertion.outward_ras, wish) for a, b in in_row(sleeves)] if bars else []
     )
+    layout = partial(lay_over_bone, sleeves=sleeves, half_uv=half, options=wish, name=label, bars=ends)
     joined = partial(bars_field, ends=ends) if ends else None
     body = make_body(exact, others, sleeves, seat, wish, label, layout, joined)
     bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)

@@ -12,6 +12,7 @@ from scipy import ndimage
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray
 
+from .bars import BAR_MM
 from .base import Footprint, Map, reachable_ground, strip_outline
 from .body import Seat
 from .field import smooth_min
@@ -24,16 +25,25 @@ DEEPEST_MM = 8.0
 _RIB_SHARE = 0.8
 #: What is narrower than this and deeper than that is no ground.
 _CLEFT_WIDE_MM, _CLEFT_DEEP_MM = 10.0, 2.0
-#: The plate stands at least this far from a sleeve, and is looked for this far from amid the entries.
+#: The plate stands at least this far from a sleeve or a bar, and is looked for this far from amid the entries.
 _PLATE_OFF_MM = 1.0
 PLATE_REACH_MM = 18.0
 #: What a mm farther away, and a mm less level, cost a place of the plate, in shares of bone under it.
 _PER_MM, _PER_STEP = 0.015, 0.03
 _LEAST_BONE = 0.4
+#: A bar is looked at in so many places.
+_ALONG_BAR = 12
 
 
 def lay_over_bone(
-    top: Map, blocked: Map, seat: Seat, sleeves: Sequence[Sleeve], half_uv: FloatArray, options: GuideOptions, name: str
+    top: Map,
+    blocked: Map,
+    seat: Seat,
+    sleeves: Sequence[Sleeve],
+    half_uv: FloatArray,
+    options: GuideOptions,
+    name: str,
+    bars: Sequence[tuple[FloatArray, FloatArray]] = (),
 ) -> Footprint:
     """Lay the outline of a pin guide.
 
@@ -43,6 +53,8 @@ def lay_over_bone(
         Heights a column, as `base.plan_footprint`.
     half_uv
         Half the size of the name plate.
+    bars
+        Ends of the bars between the sleeves, RAS mm: the plate stands clear of them as of the sleeves.
 
     Raises
     ------
@@ -54,7 +66,7 @@ def lay_over_bone(
     # A cut that stands open, or a groove, is bridged: nothing of the guide hangs into it.
     open_top = np.where(_cleft(top, step), np.float32(-np.inf), top)
     ground = reachable_ground(open_top, blocked, min(e[2] for e in entries) - DEEPEST_MM, step, options)
-    middle = _place_of_plate(ground.usable, top, seat, sleeves, half_uv, name)
+    middle = _place_of_plate(ground.usable, top, seat, sleeves, bars, half_uv, name)
     arm = options.arm_width_mm / 2
     outline = _arms(entries, middle, seat, arm, max(arm, options.sleeve_diameter_mm / 2 + 1.5))
     rib = _arms(entries, middle, seat, arm * _RIB_SHARE, 0.0)
@@ -93,9 +105,15 @@ def _cleft(top: Map, step_mm: float) -> NDArray[np.bool_]:
 
 
 def _place_of_plate(
-    usable: NDArray[np.bool_], top: Map, seat: Seat, sleeves: Sequence[Sleeve], half_uv: FloatArray, name: str
+    usable: NDArray[np.bool_],
+    top: Map,
+    seat: Seat,
+    sleeves: Sequence[Sleeve],
+    bars: Sequence[tuple[FloatArray, FloatArray]],
+    half_uv: FloatArray,
+    name: str,
 ) -> FloatArray:
-    """Return the (u, v, w) that has most bone under a plate, and level, clear of the sleeves and near amid them."""
+    """Return the (u, v, w) that has most bone under a plate, and level, clear of sleeves and bars and near amid them."""
     step = seat.grid.spacing_mm
     size = tuple(2 * max(1, round(float(h) / step)) + 1 for h in half_uv)
     share = ndimage.uniform_filter(usable.astype(np.float32), size, mode="constant")
@@ -107,12 +125,14 @@ def _place_of_plate(
     away = np.hypot(seat.u[:, None] - amid[0], seat.v[None, :] - amid[1])
     score = share - _PER_MM * away - _PER_STEP * np.where(np.isfinite(highest - lowest), highest - lowest, 99.0)
     clear = away < PLATE_REACH_MM + float(np.linalg.norm(ends[:, :2] - amid[:2], axis=1).max())
-    for p in ends:
+    t = np.linspace(0.0, 1.0, _ALONG_BAR)[:, None]
+    along = [seat.local(a + t * (b - a)) for a, b in bars]
+    for p, radius_mm in [(p, sleeves[0].radius_mm) for p in ends] + [(p, BAR_MM) for bar in along for p in bar]:
         off = np.hypot(
             np.maximum(np.abs(seat.u - p[0]) - half_uv[0], 0.0)[:, None],
             np.maximum(np.abs(seat.v - p[1]) - half_uv[1], 0.0)[None, :],
         )
-        clear &= off > sleeves[0].radius_mm + _PLATE_OFF_MM
+        clear &= off > radius_mm + _PLATE_OFF_MM
     clear &= (share > _LEAST_BONE) & np.isfinite(height)
     if not clear.any():
         raise ProcessingError(
