@@ -141,6 +141,7 @@ def test_what_cannot_be_trusted_or_does_not_meet_is_refused(pair):
         combine_labels(ct, mr, result(far))
 
 
+@pytest.mark.slow
 def test_a_map_that_bends_carries_too(pair):
     ct, mr, motion = pair
 

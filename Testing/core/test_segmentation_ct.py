@@ -64,6 +64,7 @@ def test_each_vertebra_is_one_piece(found):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_an_image_with_its_axes_in_another_order_gives_the_same(patient, found):
     ct = patient.ct
     turned = Volume(

@@ -30,6 +30,7 @@ def test_lower_thoracic_spine_with_ribs(real_data):
         assert width < 85.0  # over both transverse processes; ribs would make it twice as wide
 
 
+@pytest.mark.slow
 def test_lumbar_spine_of_thick_voxels_with_a_hip_prosthesis(real_data):
     folder = real_data / "spine_ct"
     ct = read_image(folder / "totalseg_example_ct_lumbar_pelvis_3mm.nii.gz", modality=Modality.CT)
