@@ -29,6 +29,12 @@ def flip_transform_ras_lps(matrix: ArrayLike) -> FloatArray:
     return RAS_LPS @ np.asarray(matrix, dtype=np.float64) @ RAS_LPS
 
 
+def as_point(values: ArrayLike) -> tuple[float, float, float]:
+    """Return three numbers, a point or a direction in whatever frame they are in, as records write them: plain floats."""
+    x, y, z = np.asarray(values, dtype=float).tolist()
+    return x, y, z
+
+
 def transform_points(matrix: ArrayLike, points: ArrayLike) -> FloatArray:
     """Apply a 4x4 transform to points (..., 3)."""
     m, p = np.asarray(matrix, dtype=np.float64), np.asarray(points, dtype=np.float64)

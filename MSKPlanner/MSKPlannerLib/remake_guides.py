@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, no_progress
 
 from .guides.cut_options import CuttingGuideOptions
@@ -18,14 +20,14 @@ from .mesh import Mesh
 from .osteotomy.drill_first import PlannedHole, as_in_image, corrected_bone, design_reduction_guide
 from .osteotomy.form_guide import design_dome_guide, design_facets_guide, saw_of
 from .osteotomy.resection_guide import asked_of_resection, design_resection_guide, saw_options
-from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan, Point
+from .plan import Guide, GuideCut, GuideRecipe, GuideScrew, Plan
 from .plan_osteotomy import Osteotomy
 from .plan_resection import ResectionRecord
 from .records import describe_cutting_guide, describe_pin_guide, describe_reduction_guide
 from .slot_records import describe_dome_guide, describe_facets_guide, describe_slots_guide
 
-#: What can be made again from its recipe and the surface that it stands on.
-KINDS = ("pin", "cut", "facets", "dome", "resection", "reduction")
+#: A guide made again: its entry, its solid, and the bone it sits on.
+Remade = tuple[Guide, Mesh, Mesh]
 
 
 def remake(
@@ -36,7 +38,7 @@ def remake(
     *,
     tumour: Mesh | None = None,
     progress: Progress = no_progress,
-) -> tuple[Guide, Mesh, Mesh]:
+) -> Remade:
     """Return a guide made again for the screws, planes and correction as they are in the plan now: entry, solid, and the bone it sits on.
 
     Parameters
@@ -56,121 +58,184 @@ def remake(
         kind = "no recipe" if recipe is None else f"the recipe of a {recipe.kind} guide"
         raise InputError(f"it has {kind}, which cannot be made again here", "Design it anew.", where=guide.name)
     _check_surfaces(guide.name, recipe, bone, neighbours)
-    options = dict(recipe.options)
     try:
+        options = dict(recipe.options)
         label = str(options.pop("label"))
         holes = tuple(_hole(h) for h in options.pop("holes", ()))
-        options.pop("moved_by", None)
-        options.pop("hinge", None)
-        direction = recipe.insertion_direction_ras
-        if recipe.kind == "cut":
-            approach = _point(options.pop("approach_ras"))
-            cut_of = osteotomy_of(recipe.cuts[0].name, plan)
-            osteotomy = _osteotomy(recipe, plan, guide.name) if holes else None
-            solid = design_cutting_guide(
-                bone,
-                _cut(recipe, plan, guide.name),
-                approach,
-                CuttingGuideOptions(**options),
-                label=label,
-                neighbours=neighbours,
-                holes=() if osteotomy is None else as_in_image(holes, osteotomy),
-                hinge=None if cut_of is None else hinge_of(cut_of),
-                insertion_direction_ras=direction,
-                progress=progress,
-            )
-            return (
-                describe_cutting_guide(guide.name, guide.level, solid, recipe.inputs, holes, osteotomy),
-                solid.mesh,
-                bone,
-            )
-        if recipe.kind in ("facets", "dome"):
-            side = _point(options.pop("approach_ras"))
-            cut_name = str(options.pop("dome_of", recipe.cuts[0].name if recipe.cuts else ""))
-            options.pop("dome", None)
-            of = osteotomy_of(cut_name, plan)
-            if of is None:
-                raise InputError(
-                    f"the plan has no cut '{cut_name}' any more", "Design the guide anew.", where=guide.name
-                )
-            if recipe.kind == "dome":
-                holes_made = design_dome_guide(
-                    of,
-                    bone,
-                    side,
-                    GuideOptions(**options),
-                    label=label,
-                    neighbours=neighbours,
-                    insertion_direction_ras=direction,
-                    progress=progress,
-                )
-                entry = describe_dome_guide(guide.name, guide.level, label, holes_made, recipe.inputs, of, side)
-                return entry, holes_made.solid.mesh, bone
-            facets = design_facets_guide(
-                of,
-                bone,
-                side,
-                saw_of(CuttingGuideOptions(**options), of),
-                label=label,
-                neighbours=neighbours,
-                insertion_direction_ras=direction,
-                progress=progress,
-            )
-            return describe_facets_guide(guide.name, guide.level, facets, recipe.inputs, of, side), facets.mesh, bone
-        if recipe.kind == "resection":
-            record = resection_named(plan, str(options.pop("resection")), guide.name)
-            if tumour is None:
-                raise InputError("it needs the surface of the tumour", "Give it.", where=guide.name)
-            cuts = [str(c) for c in options.pop("cuts", ())]
-            given = options.pop("approach_ras", None)
-            from_side = None if given is None else _point(given)
-            options.pop("planned_kerf_mm", None)
-            slotted = design_resection_guide(
-                record,
-                bone,
-                tumour,
-                saw_options(CuttingGuideOptions(**options), record),
-                cuts=cuts,
-                approach_ras=from_side,
-                label=label,
-                neighbours=neighbours,
-                insertion_direction_ras=direction,
-                progress=progress,
-            )
-            asked = asked_of_resection(record, cuts, from_side)
-            inputs = {**recipe.inputs, "tumour": record.tumour_sha256}
-            entry = describe_slots_guide("resection", guide.name, guide.level, slotted, inputs, asked)
-            return entry, slotted.mesh, bone
-        if recipe.kind == "reduction":
-            osteotomy = _osteotomy(recipe, plan, guide.name)
-            cut = _cut(recipe, plan, guide.name)
-            corrected = corrected_bone(bone, osteotomy)
-            made = design_reduction_guide(
-                corrected,
-                holes,
-                GuideOptions(**options),
-                label=label,
-                insertion_direction_ras=direction,
-                progress=progress,
-            )
-            entry = describe_reduction_guide(guide.name, guide.level, label, made, recipe.inputs, holes, osteotomy, cut)
-            return entry, made.solid.mesh, corrected.whole
-        wires = _pins(recipe, plan, options.pop("pins", None), guide.name)
-        made = design_pin_guide(
-            bone,
-            wires,
-            GuideOptions(**options),
-            label=label,
-            neighbours=neighbours,
-            insertion_direction_ras=direction,
-            progress=progress,
-        )
-        screws = [s for s in plan.screws if s.name in {m.name for m in recipe.screws}]
-        return describe_pin_guide(guide.name, guide.level, label, made, recipe.inputs, screws), made.solid.mesh, bone
+        # What was measured when it was made, for the reader of the plan; it is measured again.
+        for told in ("moved_by", "hinge", "dome", "planned_kerf_mm"):
+            options.pop(told, None)
+        old = _Old(guide.name, guide.level, label, recipe, plan, bone, tuple(neighbours), tumour, holes, options)
+        return _MAKERS[recipe.kind](old, progress)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the recipe cannot be read ({type(error).__name__}: {error})", "Design it anew.", guide.name
         ) from error
+
+
+@dataclass(frozen=True)
+class _Old:
+    """A guide to be made again, its recipe read, and what it is made on.
+
+    `options` is what is left of the recipe's: each kind takes its own out of it, the rest are the designer's.
+    """
+
+    name: str
+    level: str
+    label: str
+    recipe: GuideRecipe
+    plan: Plan
+    bone: Mesh
+    neighbours: tuple[Mesh, ...]
+    tumour: Mesh | None
+    holes: tuple[PlannedHole, ...]
+    options: dict[str, Any]
+
+    @property
+    def cut(self) -> GuideCut:
+        """The plane it guides, as it is in the plan now (a plan without cuts: as it was given)."""
+        made_for = self.recipe.cuts[0]
+        if not self.plan.osteotomies and not self.plan.resections:
+            return made_for
+        now = planes_by_name(self.plan).get(made_for.name)
+        if now is None:
+            raise _gone(made_for.name, self.name)
+        return GuideCut(made_for.name, now.point_ras, now.normal_ras)
+
+    def osteotomy(self, cut_name: str) -> Osteotomy:
+        """Return the osteotomy of the plan that one of its cuts belongs to."""
+        found = osteotomy_of(cut_name, self.plan)
+        if found is None:
+            raise _gone(cut_name, self.name)
+        return found
+
+
+def _gone(cut_name: str, guide_name: str) -> InputError:
+    return InputError(f"the plan has no cut '{cut_name}' any more", "Design the guide anew.", where=guide_name)
+
+
+def _cut(old: _Old, progress: Progress) -> Remade:
+    approach = as_point(old.options.pop("approach_ras"))
+    cut_of = osteotomy_of(old.recipe.cuts[0].name, old.plan)
+    osteotomy = old.osteotomy(old.recipe.cuts[0].name) if old.holes else None
+    solid = design_cutting_guide(
+        old.bone,
+        old.cut,
+        approach,
+        CuttingGuideOptions(**old.options),
+        label=old.label,
+        neighbours=old.neighbours,
+        holes=() if osteotomy is None else as_in_image(old.holes, osteotomy),
+        hinge=None if cut_of is None else hinge_of(cut_of),
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    entry = describe_cutting_guide(old.name, old.level, solid, old.recipe.inputs, old.holes, osteotomy)
+    return entry, solid.mesh, old.bone
+
+
+def _facets(old: _Old, progress: Progress) -> Remade:
+    side = as_point(old.options.pop("approach_ras"))
+    of = old.osteotomy(old.recipe.cuts[0].name)
+    facets = design_facets_guide(
+        of,
+        old.bone,
+        side,
+        saw_of(CuttingGuideOptions(**old.options), of),
+        label=old.label,
+        neighbours=old.neighbours,
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    entry = describe_facets_guide(old.name, old.level, facets, old.recipe.inputs, of, side)
+    return entry, facets.mesh, old.bone
+
+
+def _dome(old: _Old, progress: Progress) -> Remade:
+    side = as_point(old.options.pop("approach_ras"))
+    of = old.osteotomy(str(old.options.pop("dome_of")))
+    made = design_dome_guide(
+        of,
+        old.bone,
+        side,
+        GuideOptions(**old.options),
+        label=old.label,
+        neighbours=old.neighbours,
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    entry = describe_dome_guide(old.name, old.level, old.label, made, old.recipe.inputs, of, side)
+    return entry, made.solid.mesh, old.bone
+
+
+def _resection(old: _Old, progress: Progress) -> Remade:
+    record = resection_named(old.plan, str(old.options.pop("resection")), old.name)
+    if old.tumour is None:
+        raise InputError("it needs the surface of the tumour", "Give it.", where=old.name)
+    cuts = [str(c) for c in old.options.pop("cuts", ())]
+    given = old.options.pop("approach_ras", None)
+    side = None if given is None else as_point(given)
+    solid = design_resection_guide(
+        record,
+        old.bone,
+        old.tumour,
+        saw_options(CuttingGuideOptions(**old.options), record),
+        cuts=cuts,
+        approach_ras=side,
+        label=old.label,
+        neighbours=old.neighbours,
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    asked = asked_of_resection(record, cuts, side)
+    inputs = {**old.recipe.inputs, "tumour": record.tumour_sha256}
+    return describe_slots_guide("resection", old.name, old.level, solid, inputs, asked), solid.mesh, old.bone
+
+
+def _reduction(old: _Old, progress: Progress) -> Remade:
+    osteotomy = old.osteotomy(old.recipe.cuts[0].name)
+    corrected = corrected_bone(old.bone, osteotomy)
+    made = design_reduction_guide(
+        corrected,
+        old.holes,
+        GuideOptions(**old.options),
+        label=old.label,
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    entry = describe_reduction_guide(
+        old.name, old.level, old.label, made, old.recipe.inputs, old.holes, osteotomy, old.cut
+    )
+    return entry, made.solid.mesh, corrected.whole
+
+
+def _pin_guide(old: _Old, progress: Progress) -> Remade:
+    wires = _pins(old.recipe, old.plan, old.options.pop("pins", None), old.name)
+    made = design_pin_guide(
+        old.bone,
+        wires,
+        GuideOptions(**old.options),
+        label=old.label,
+        neighbours=old.neighbours,
+        insertion_direction_ras=old.recipe.insertion_direction_ras,
+        progress=progress,
+    )
+    screws = [s for s in old.plan.screws if s.name in {m.name for m in old.recipe.screws}]
+    entry = describe_pin_guide(old.name, old.level, old.label, made, old.recipe.inputs, screws)
+    return entry, made.solid.mesh, old.bone
+
+
+_MAKERS: dict[str, Callable[[_Old, Progress], Remade]] = {
+    "pin": _pin_guide,
+    "cut": _cut,
+    "facets": _facets,
+    "dome": _dome,
+    "resection": _resection,
+    "reduction": _reduction,
+}
+
+#: What can be made again from its recipe and the surface that it stands on.
+KINDS = tuple(_MAKERS)
 
 
 def _check_surfaces(name: str, recipe: GuideRecipe, bone: Mesh, neighbours: Sequence[Mesh]) -> None:
@@ -193,24 +258,6 @@ def _pins(recipe: GuideRecipe, plan: Plan, written: Any, name: str) -> tuple[Gui
     if gone:
         raise InputError(f"the plan has no screw {gone[0]} any more", "Design the guide anew.", where=name)
     return tuple(GuideScrew(s.name, planned[s.name].entry_ras, planned[s.name].tip_ras) for s in recipe.screws)
-
-
-def _cut(recipe: GuideRecipe, plan: Plan, name: str) -> GuideCut:
-    made_for = recipe.cuts[0]
-    if not plan.osteotomies and not plan.resections:
-        return made_for
-    now = planes_by_name(plan).get(made_for.name)
-    if now is None:
-        raise InputError(f"the plan has no cut '{made_for.name}' any more", "Design the guide anew.", where=name)
-    return GuideCut(made_for.name, now.point_ras, now.normal_ras)
-
-
-def _osteotomy(recipe: GuideRecipe, plan: Plan, name: str) -> Osteotomy:
-    """Return the osteotomy of the plan that a guide's holes belong to."""
-    found = osteotomy_of(recipe.cuts[0].name, plan)
-    if found is None:
-        raise InputError(f"the plan has no cut '{recipe.cuts[0].name}' any more", "Design the guide anew.", where=name)
-    return found
 
 
 def resection_named(plan: Plan, name: str | None, where: str) -> ResectionRecord:
@@ -237,9 +284,4 @@ def _hole(values: Mapping[str, Any]) -> PlannedHole:
 
 
 def _pin(values: Mapping[str, Any]) -> GuideScrew:
-    return GuideScrew(str(values["name"]), _point(values["entry_ras"]), _point(values["tip_ras"]))
-
-
-def _point(values: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s
+    return GuideScrew(str(values["name"]), as_point(values["entry_ras"]), as_point(values["tip_ras"]))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -52,8 +52,8 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     if args.approach is None:
         raise InputError("it is not said where the surgeon stands", "Give --approach.", where="--approach")
     args.label = args.label or "C1"
-    approach = _numbers(args.approach)
-    insertion = None if args.insertion is None else _numbers(args.insertion)
+    approach = as_point(args.approach)
+    insertion = None if args.insertion is None else as_point(args.insertion)
     bone = read_mesh(args.bone)
     sha = mesh_sha256(bone)
     cut, osteotomy = _cut(args, sha)
@@ -135,7 +135,7 @@ def _line(text: str, number: int) -> tuple[str, Point, Point]:
     ends = [parse_numbers(e, "--hole") for e in rest.split(":")]
     if len(ends) != 2 or any(len(e) != 3 for e in ends):
         raise InputError(f"'{text}' is not a hole", "Write --hole NAME=R,A,S:R,A,S, outer point first.", where="--hole")
-    return name.strip() if equals else f"hole {number}", _numbers(ends[0]), _numbers(ends[1])
+    return name.strip() if equals else f"hole {number}", as_point(ends[0]), as_point(ends[1])
 
 
 def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotomy | None]:
@@ -143,7 +143,7 @@ def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotom
     if args.plan is None:
         if args.point is None or args.normal is None:
             raise InputError("no plane is given", "Give --point and --normal, or --plan.")
-        return GuideCut(GIVEN_CUT, _numbers(args.point), _numbers(args.normal)), None
+        return GuideCut(GIVEN_CUT, as_point(args.point), as_point(args.normal)), None
     if args.point is not None or args.normal is not None:
         raise InputError("--plan holds the plane already", "Leave out --point and --normal.")
     osteotomies = read_plan(args.plan).osteotomies
@@ -165,8 +165,3 @@ def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotom
     plane = osteotomy.planes[args.face - 1]
     name = osteotomy.name if len(osteotomy.planes) == 1 else f"{osteotomy.name}, face {args.face}"
     return GuideCut(name, plane.point_ras, plane.normal_ras), osteotomy
-
-
-def _numbers(values: Sequence[float]) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -16,7 +17,7 @@ from ..mesh import Mesh
 from ..osteotomy.form_guide import design_dome_guide, design_facets_guide, saw_of
 from ..osteotomy.planned import with_files
 from ..pipeline import rejections
-from ..plan import Guide, Point
+from ..plan import Guide
 from ..plan_osteotomy import Osteotomy
 from ..records import describe_surface, new_plan
 from ..slot_records import describe_dome_guide, describe_facets_guide
@@ -34,7 +35,7 @@ def form_guide(args: argparse.Namespace, bone: Mesh, osteotomy: Osteotomy, progr
         )
     neighbours = [read_mesh(n) for n in args.neighbour]
     inputs = inputs_of(bone, neighbours)
-    approach, insertion = _point(args.approach), None if args.insertion is None else _point(args.insertion)
+    approach, insertion = as_point(args.approach), None if args.insertion is None else as_point(args.insertion)
     name, step = f"{args.label} cutting guide", part(progress, 0.0, 0.9)
     assert osteotomy.form is not None
     if osteotomy.form.name == "dome":
@@ -79,8 +80,3 @@ def form_guide(args: argparse.Namespace, bone: Mesh, osteotomy: Osteotomy, progr
     status = write_guides(args, plan, [(guide, mesh, printer, bone)])
     progress(1.0, "Done")
     return status
-
-
-def _point(values: list[float]) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -45,7 +46,7 @@ def pinguide(args: argparse.Namespace, progress: Progress) -> int:
         pins = tuple(GuideScrew(s.name, s.entry_ras, s.tip_ras) for s in screws)
     else:
         pins = _pins(args, distance_to(bone))
-    insertion: Point | None = None if args.insertion is None else _point(args.insertion)
+    insertion: Point | None = None if args.insertion is None else as_point(args.insertion)
     made = design_pin_guide(
         bone,
         pins,
@@ -121,8 +122,3 @@ def named_pin(text: str, number: int, where: str, bone: Distance) -> GuideScrew:
     if len(ends) != _ENDS or any(len(e) != _AXES for e in ends):
         raise InputError(f"'{text}' is not a wire", f"Write {where} NAME=R,A,S:R,A,S, outer point first.", where=where)
     return pin_through(bone, name.strip() if equals else f"wire {number}", ends[0], ends[1])
-
-
-def _point(values: list[float]) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -16,7 +17,6 @@ from ..mesh import Mesh
 from ..osteotomy.planned_resection import with_part_files
 from ..osteotomy.resection_guide import asked_of_resection, design_resection_guide, saw_options
 from ..pipeline import rejections
-from ..plan import Point
 from ..plan_file import read_plan
 from ..plan_resection import ResectionRecord
 from ..records import describe_surface, new_plan
@@ -44,7 +44,7 @@ def resection_guide(args: argparse.Namespace, progress: Progress) -> int:
     bone, tumour = read_mesh(args.bone), tumour_of(args.plan, record)
     neighbours = [read_mesh(n) for n in args.neighbour]
     cuts = [c.strip() for c in args.cuts.split(",") if c.strip()] if args.cuts else []
-    approach, insertion = _point(args.approach), _point(args.insertion)
+    approach, insertion = (None if v is None else as_point(v) for v in (args.approach, args.insertion))
     solid = design_resection_guide(
         record,
         bone,
@@ -93,10 +93,3 @@ def tumour_of(plan: str, record: ResectionRecord) -> Mesh:
             where=str(plan),
         )
     return read_mesh(folder / file)
-
-
-def _point(values: list[float] | None) -> Point | None:
-    if values is None:
-        return None
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.images import load_image
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
@@ -31,7 +32,7 @@ from ..output_folder import check_output, output_folder
 from ..percutaneous.bone_on_way import bone_on_way
 from ..percutaneous.skin import Skin, find_skin
 from ..percutaneous.skin_surface import skin_entry_ras, skin_surface
-from ..plan import Point, Screw
+from ..plan import Screw
 from ..plan_file import plan_to_json, read_plan
 from ..records import describe_input, describe_skin_frame, new_plan
 from .commands import plan_result
@@ -126,12 +127,7 @@ def _way(skin: Skin, name: str, outer_ras: Sequence[float], target_ras: Sequence
     outward = np.asarray(outer_ras, dtype=np.float64) - target
     if not np.isfinite([*target, *outward]).all() or np.linalg.norm(outward) < 1.0:
         raise InputError("the way is not two points apart", where=name)
-    return Way(name, _point(skin_entry_ras(skin, target, outward)), _point(target))
-
-
-def _point(values: Sequence[float] | np.ndarray) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s
+    return Way(name, as_point(skin_entry_ras(skin, target, outward)), as_point(target))
 
 
 def _given_way(number: int, text: str) -> tuple[str, list[float], list[float]]:
@@ -148,7 +144,7 @@ def _ways_of_paths(path: str, use: str | None) -> list[Way]:
     try:
         document: Any = json.loads(file.read_text(encoding="utf-8"))
         planned = [
-            Way(f"path {n}", _point(p["entry_ras"]), _point(p["target_ras"]))
+            Way(f"path {n}", as_point(p["entry_ras"]), as_point(p["target_ras"]))
             for n, p in enumerate(document["paths"], 1)
         ]
     except FileNotFoundError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..guides.levels_guide import joined_name
@@ -18,7 +19,7 @@ from ..percutaneous.bone_on_way import bone_on_way
 from ..percutaneous.skin import Skin, find_skin
 from ..percutaneous.skin_surface import skin_entry_ras, skin_surface
 from ..pipeline import Case, PrintedSolid
-from ..plan import Guide, Point, Screw
+from ..plan import Guide, Screw
 from ..records import describe_skin_frame
 
 #: The skin is looked at this far beyond where pads may stand.
@@ -74,9 +75,4 @@ def skin_frame_for(case: Case, asked: SkinRequest, progress: Progress = no_progr
 def _way(skin: Skin, screw: Screw) -> Way:
     """Return the way along a screw's axis, with its entry on the skin."""
     tip = np.array(screw.tip_ras)
-    return Way(screw.name, _point(skin_entry_ras(skin, tip, np.array(screw.entry_ras) - tip)), _point(tip))
-
-
-def _point(values: np.ndarray) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s
+    return Way(screw.name, as_point(skin_entry_ras(skin, tip, np.array(screw.entry_ras) - tip)), as_point(tip))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from MSKFusionLib.errors import GeometryError, InputError
-from MSKFusionLib.frames import FloatArray, rotation_about, unit
+from MSKFusionLib.frames import FloatArray, as_point, rotation_about, unit
 
-from ..plan import Check, GuideScrew, Point
+from ..plan import Check, GuideScrew
 from .checks import point
 from .field import Distance
 from .options import GuideOptions
@@ -123,7 +123,7 @@ def pin_through(
     tip = inner if depth_mm is None else entry - depth_mm * axis
     if (entry - tip) @ axis < 1.0:
         raise GeometryError("the wire ends before it is in the bone", "Give a deeper inner point.", where=name)
-    return GuideScrew(name, _point(entry), _point(tip))
+    return GuideScrew(name, as_point(entry), as_point(tip))
 
 
 def sleeves_of_pins(pins: Sequence[GuideScrew], options: GuideOptions) -> tuple[Sleeve, ...]:
@@ -216,8 +216,3 @@ def _line(pin: GuideScrew) -> FloatArray:
     entry, tip = np.asarray(pin.entry_ras, dtype=np.float64), np.asarray(pin.tip_ras, dtype=np.float64)
     n = max(2, int(np.linalg.norm(tip - entry) / 0.25) + 1)
     return np.asarray(entry + np.linspace(0.0, 1.0, n)[:, None] * (tip - entry))
-
-
-def _point(values: FloatArray) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -13,7 +13,7 @@ import slicer
 import vtk
 from numpy.typing import ArrayLike
 
-from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.frames import FloatArray, as_point, unit
 from MSKFusionLib.mrml import inside_application
 
 from ..plan import Screw
@@ -69,7 +69,7 @@ def camera_towards(
     corners = np.array([[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) - centre
     half = np.tan(np.radians(_VIEW_ANGLE_DEG / 2)) / _MARGIN
     needed = np.maximum(np.abs(corners @ right) / (half * aspect), np.abs(corners @ up) / half) + corners @ back
-    return Camera(_point(centre + needed.max() * back), _point(centre), _point(up), _VIEW_ANGLE_DEG)
+    return Camera(as_point(centre + needed.max() * back), as_point(centre), as_point(up), _VIEW_ANGLE_DEG)
 
 
 def bounds_of(nodes: Sequence[Any], segments: Collection[str] | None = None) -> FloatArray:
@@ -293,8 +293,3 @@ def _adjust_segmentation(
             wanted = content.GetSegment(segment_id).GetName() in segments
         display.SetSegmentVisibility(segment_id, wanted)
         display.SetSegmentVisibility3D(segment_id, wanted)
-
-
-def _point(vector: FloatArray) -> tuple[float, float, float]:
-    x, y, z = (float(value) for value in vector)
-    return x, y, z

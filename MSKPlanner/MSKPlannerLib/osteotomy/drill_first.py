@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points, unit
+from MSKFusionLib.frames import FloatArray, as_point, invert_rigid, transform_points, unit
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..guides.cut_options import CuttingGuideOptions
@@ -225,7 +225,7 @@ def as_in_image(holes: Sequence[PlannedHole], osteotomy: Osteotomy) -> tuple[Gui
     for hole in holes:
         back = invert_rigid(place_of(osteotomy, hole.fragment))
         entry, tip = transform_points(back, np.array([hole.planned.entry_ras, hole.planned.tip_ras]))
-        drilled.append(GuideScrew(hole.planned.name, _point(entry), _point(tip)))
+        drilled.append(GuideScrew(hole.planned.name, as_point(entry), as_point(tip)))
     return tuple(drilled)
 
 
@@ -242,8 +242,3 @@ def _surface_of_face(fragment: Mesh, place: FloatArray, face: CutPlane, across: 
     sideways = outer @ side
     rim = outer[int((outer @ out).argmax())]
     return np.asarray(rim + ((sideways.min() + sideways.max()) / 2 - rim @ side) * side)
-
-
-def _point(values: FloatArray) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rotation_about, unit
+from MSKFusionLib.frames import FloatArray, as_point, rotation_about, unit
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..bone.region import Region
@@ -174,7 +174,7 @@ def holes_on_dome(
         turned = rotation_about(axis, np.degrees((first + n * arc) / radius)) @ (apex - centre)
         way = _through(centre + turned, outward, exact) or ways[k]
         assert way is not None
-        found.append(GuideScrew(f"hole {n + 1}", _point(way[0]), _point(way[1])))
+        found.append(GuideScrew(f"hole {n + 1}", as_point(way[0]), as_point(way[1])))
     return tuple(found)
 
 
@@ -226,8 +226,3 @@ def _points(facet: Facet, outward: FloatArray, bone: Distance) -> FloatArray:
     found = np.flatnonzero(cut)
     nearest = found[int(np.linalg.norm(places[found] - point, axis=1).argmin())]
     return np.asarray(places[labels.ravel() == labels.ravel()[nearest]])
-
-
-def _point(values: FloatArray) -> Point:
-    r, a, s = (float(v) for v in values)
-    return r, a, s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
+from MSKFusionLib.frames import FloatArray, as_point, invert_rigid, transform_points
 
 from ..plan_osteotomy import SawForm
 from .saw_form import Dome, Form, Step, Tongue
@@ -23,14 +23,14 @@ def form_record(form: Form, to_ras: FloatArray) -> SawForm:
         Frame of its cut.
     """
     if isinstance(form, Dome):
-        return SawForm("dome", _point(to_ras[:3, 1]), radius_mm=abs(form.radius_mm))
+        return SawForm("dome", as_point(to_ras[:3, 1]), radius_mm=abs(form.radius_mm))
     if isinstance(form, Step):
         local = np.array([[x, 0.0, z] for x, z in form.corners_mm])
-        return SawForm("step", _point(-to_ras[:3, 1]), _points(to_ras, local), shift_mm=form.shift_mm)
+        return SawForm("step", as_point(-to_ras[:3, 1]), _points(to_ras, local), shift_mm=form.shift_mm)
     corner = np.array([0.0, form.corner_mm, 0.0])
     back = corner - [0.0, form.front * _ARM_MM, 0.0]
     line = np.array([back, corner, corner + _ARM_MM * form.rising])
-    return SawForm("biplanar", _point(to_ras[:3, 0]), _points(to_ras, line))
+    return SawForm("biplanar", as_point(to_ras[:3, 0]), _points(to_ras, line))
 
 
 def form_of(record: SawForm, to_ras: FloatArray, hinge_ras: FloatArray | None = None) -> Form:
@@ -63,10 +63,5 @@ def form_of(record: SawForm, to_ras: FloatArray, hinge_ras: FloatArray | None = 
     raise InputError(f"a cut of the form '{record.name}' is not known", "Plan it again.", where="plan document")
 
 
-def _point(values: FloatArray) -> tuple[float, float, float]:
-    r, a, s = (float(v) for v in values)
-    return r, a, s
-
-
 def _points(to_ras: FloatArray, local: FloatArray) -> tuple[tuple[float, float, float], ...]:
-    return tuple(_point(p) for p in transform_points(to_ras, local))
+    return tuple(as_point(p) for p in transform_points(to_ras, local))

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import FloatArray, invert_rigid
+from MSKFusionLib.frames import FloatArray, as_point, invert_rigid
 from MSKFusionLib.registration.result import Verdict
 
 from ..anatomy.limb_alignment import align
@@ -180,7 +179,7 @@ def limb_record(
     points: LimbLandmarks, bones: Mapping[str, str], origin: Mapping[str, str], notes: Sequence[str] = ()
 ) -> Limb:
     """Return the plan document's entry of a leg; see `plan_osteotomy.Limb`."""
-    known = {n: _point(getattr(points, n)) for n in POINTS if n not in points.missing}
+    known = {n: as_point(getattr(points, n)) for n in POINTS if n not in points.missing}
     return Limb(points.side, dict(bones), known, {n: origin.get(n, "placed") for n in known}, tuple(notes))
 
 
@@ -239,10 +238,10 @@ def _planned(
             bone=cut.bone,
             role=cut.role,
             kind=shape.kind.value,
-            planes=tuple(CutPlane(_point(p.point_ras), _point(p.normal_ras), shape.kerf_mm) for p in parts.planes),
+            planes=tuple(CutPlane(as_point(p.point_ras), as_point(p.normal_ras), shape.kerf_mm) for p in parts.planes),
             hinge=HingeLine(
-                _point(hinge.point_ras),
-                _point(hinge.axis_ras),
+                as_point(hinge.point_ras),
+                as_point(hinge.axis_ras),
                 None if section is None else section.bone_left_mm,
                 None if section is None else section.hinge_length_mm,
             ),
@@ -297,11 +296,6 @@ def with_files(record: Osteotomy, files: Mapping[str, str]) -> Osteotomy:
 
 def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
-
-
-def _point(values: ArrayLike) -> tuple[float, float, float]:
-    r, a, s = (float(v) for v in np.asarray(values))
-    return r, a, s
 
 
 def _matrix(values: FloatArray) -> Matrix:

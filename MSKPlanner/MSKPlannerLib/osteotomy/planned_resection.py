@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from MSKFusionLib.errors import InputError
+from MSKFusionLib.frames import as_point
 from MSKFusionLib.registration.result import Verdict
 
 from ..guides.field import MeshDistance
@@ -36,13 +36,13 @@ def resection_record(plan: Resection, bone: str, notes: Sequence[str] = ()) -> t
     cuts = tuple(
         ResectionCut(
             name=c.name,
-            point_ras=_point(c.plane.projected(middle)),
-            normal_ras=_point(c.plane.normal_ras),
+            point_ras=as_point(c.plane.projected(middle)),
+            normal_ras=as_point(c.plane.normal_ras),
             kerf_mm=plan.options.kerf_mm,
             margin_mm=c.surface.least_mm,
-            margin_ras=_point(c.surface.least_ras),
+            margin_ras=as_point(c.surface.least_ras),
             area_mm2=c.surface.mesh.area_mm2,
-            saw_direction_ras=_point(c.saw.direction_ras),
+            saw_direction_ras=as_point(c.saw.direction_ras),
             saw_depth_mm=c.saw.depth_mm,
             off_approach_deg=c.saw.off_approach_deg,
         )
@@ -55,11 +55,11 @@ def resection_record(plan: Resection, bone: str, notes: Sequence[str] = ()) -> t
         name=f"{bone} resection",
         bone=bone,
         wished_mm=plan.options.margin_mm,
-        travel_ras=_point(plan.options.travel_ras),
+        travel_ras=as_point(plan.options.travel_ras),
         cuts=cuts,
         parts=tuple(ResectionPart(n, m.volume_mm3, "", mesh_sha256(m)) for n, m in meshes.items()),
         margin_mm=plan.margin_mm,
-        margin_ras=_point(plan.margin_ras),
+        margin_ras=as_point(plan.margin_ras),
         healthy_mm3=plan.healthy_mm3,
         tumour_in_bone_mm3=plan.tumour_in_bone_mm3,
         margin_after_errors_mm=erred.low_mm,
@@ -104,8 +104,3 @@ def part_meshes(solids: ResectionSolids, tumour: Mesh) -> dict[str, Mesh]:
 def with_part_files(record: ResectionRecord, files: Mapping[str, str]) -> ResectionRecord:
     """Return a record whose parts lie in files, by the parts' names."""
     return replace(record, parts=tuple(replace(p, file=files.get(p.name, "")) for p in record.parts))
-
-
-def _point(values: ArrayLike) -> tuple[float, float, float]:
-    r, a, s = (float(v) for v in np.asarray(values))
-    return r, a, s
