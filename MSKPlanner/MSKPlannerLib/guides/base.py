@@ -163,6 +163,12 @@ def _middle_of_bridge(
     return np.array([at_u, v[row], float(np.median(height[found]))])
 
 
+def off_line(places: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return how far places (..., 2) lie from the line between two others (2,)."""
+    t = np.clip((places - a) @ (b - a) / max(float((b - a) @ (b - a)), 1e-9), 0, 1)
+    return np.asarray(np.linalg.norm(places - a - t[..., None] * (b - a), axis=-1))
+
+
 def strip_outline(
     entries: Sequence[FloatArray], middle: FloatArray, u: FloatArray, v: FloatArray, half_width: float, radius: float
 ) -> Map:
@@ -171,8 +177,7 @@ def strip_outline(
     result = np.full(p.shape[:2], np.float32(1e3))
     for e in entries:
         a, b = np.asarray(e[:2]), np.asarray(middle[:2])
-        t = np.clip((p - a) @ (b - a) / max(float((b - a) @ (b - a)), 1e-9), 0, 1)
-        strip = np.linalg.norm(p - a - t[..., None] * (b - a), axis=-1) - half_width
+        strip = off_line(p, a, b) - half_width
         disc = np.linalg.norm(p - a, axis=-1) - radius
         result = smooth_min(result, np.minimum(strip, disc).astype(np.float32), 4.0)
     return result

@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import FloatArray, invert_rigid, perpendicular_axes, rigid, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points
 
 from ..mesh import Mesh
 from .base import Footprint, Map, column_tops, plan_footprint, wished_gap
@@ -283,7 +283,7 @@ def _why_apart(
 ) -> str:
     """Say why a sleeve is not part of the solid, and the way out."""
     apart = next(s for s in sleeves if not _holds_all(solid, [s], seat))
-    wall = np.concatenate([_ring(apart, share) for share in (0.3, 0.55, 0.8)])
+    wall = np.concatenate([apart.wall_ring(share) for share in (0.3, 0.55, 0.8)])
     if any(float(n.distance_mm(wall).min()) < options.neighbour_clearance_mm for n in neighbours):
         return f"another bone lies where the sleeve of {apart.screw} would stand; choose another entry."
     return (
@@ -291,18 +291,9 @@ def _why_apart(
     )
 
 
-def _ring(s: Sleeve, share: float) -> FloatArray:
-    """Return points (8, 3) in the middle of a sleeve's wall, at a share of its length."""
-    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
-    u, v = perpendicular_axes(s.outward_ras)
-    return np.asarray(
-        s.at(share * s.length_mm) + (s.bore_radius_mm + s.radius_mm) / 2 * (np.cos(turn) * u + np.sin(turn) * v)
-    )
-
-
 def _holds_all(solid: Field, sleeves: Sequence[Sleeve], seat: Seat) -> bool:
     """Tell whether the wall of every sleeve belongs to the solid, near its end and all round."""
-    return all(seat.interpolate(solid, _ring(s, 0.8)).max() < 0 for s in sleeves)
+    return all(seat.interpolate(solid, s.wall_ring(0.8)).max() < 0 for s in sleeves)
 
 
 def _plan_plate(footprint: Footprint, top: Field, seat: Seat, options: GuideOptions, name: str) -> Plate:

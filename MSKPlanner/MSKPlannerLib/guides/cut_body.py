@@ -8,14 +8,15 @@ import numpy as np
 from scipy import ndimage
 
 from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import FloatArray, perpendicular_axes, rigid, transform_points
+from MSKFusionLib.frames import transform_points
 
 from ..mesh import Mesh
 from .base import Map, column_tops
-from .body import Seat, above_floor, on_clearance
+from .body import Seat, above_floor, on_clearance, seat_between
 from .cut_options import CuttingGuideOptions
 from .cut_seat import CutSeat
-from .field import Distance, Field, Grid, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
+from .field import Distance, Field, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
+from .insertion import local_of
 from .sleeve import bore_field, sleeve_field
 
 _MARGIN_MM = 3.0
@@ -70,17 +71,10 @@ def cut_body(
 
 def _grid(seat: CutSeat, options: CuttingGuideOptions) -> Seat:
     """Lay a grid around the block and the wires."""
-    low, high = seat.slot.block_corners
-    box = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
     ends = np.array([p for s in seat.sleeves for p in (s.entry_ras, s.end_ras)])
-    to_seat = np.linalg.inv(seat.frame_to_ras)
-    around = np.concatenate([transform_points(to_seat @ seat.slot.to_ras, box), transform_points(to_seat, ends)])
+    around = local_of(np.concatenate([seat.slot.block_vertices_ras, ends]), seat.frame_to_ras)
     side = np.array([1.0, 1.0, 0.0]) * (options.wire_sleeve_diameter_mm / 2 + _BEYOND_WIRES_MM) + _MARGIN_MM
-    first, last = around.min(axis=0) - side, around.max(axis=0) + side
-    n = np.ceil((last - first) / options.grid_mm).astype(int) + 1
-    grid = Grid(seat.frame_to_ras @ rigid(translation=first), options.grid_mm, (int(n[0]), int(n[1]), int(n[2])))
-    u, v, w = (a.ravel() + o for a, o in zip(grid.axes(), first, strict=True))
-    return Seat(seat.frame_to_ras, grid, u, v, w)
+    return seat_between(seat.frame_to_ras, around.min(axis=0) - side, around.max(axis=0) + side, options.grid_mm)
 
 
 def _footprint(top: Map, blocked: Map, grid: Seat, seat: CutSeat, options: CuttingGuideOptions) -> tuple[Map, Map]:
@@ -109,11 +103,7 @@ def _footprint(top: Map, blocked: Map, grid: Seat, seat: CutSeat, options: Cutti
 def _check_whole(pierced: Field, grid: Seat, seat: CutSeat) -> None:
     """Refuse a body that does not hold its sleeves and both ends of its slot."""
     for wire in seat.sleeves:
-        ring = [
-            wire.at(0.7 * wire.length_mm) + r
-            for r in _ring(wire.outward_ras, (wire.bore_radius_mm + wire.radius_mm) / 2)
-        ]
-        if grid.interpolate(pierced, np.array(ring)).max() >= 0:
+        if grid.interpolate(pierced, wire.wall_ring(0.7)).max() >= 0:
             raise ProcessingError(
                 f"{seat.slot.name}: the sleeve of {wire.screw} does not hang together with the guide; the bone gives no "
                 "ground beside the slot. Move the plane, or make the slot narrower."
@@ -123,9 +113,3 @@ def _check_whole(pierced: Field, grid: Seat, seat: CutSeat) -> None:
     ends = transform_points(slot.to_ras, np.array([[s * x, 0.0, slot.top_mm - 2.0] for s in (-1, 1)]))
     if grid.interpolate(pierced, ends).max() >= 0:
         raise ProcessingError(f"{slot.name}: an end of the slot's block is cut away; make the slot narrower.")
-
-
-def _ring(axis: FloatArray, radius: float) -> FloatArray:
-    u, v = perpendicular_axes(axis)
-    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
-    return np.asarray(radius * (np.cos(turn) * u + np.sin(turn) * v))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.errors import GeometryError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rigid
+from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..bone.region import Region
@@ -26,18 +26,17 @@ from .cut_seat import CutSeat, seat_of_cut
 from .field import Bone, Distance, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
-from .lettering import text_size, text_solid
+from .lettering import text_size
+from .openings import CRUMB_MM3, embossed
 from .sleeve import Sleeve
 from .slot import Slot
 from .solid import checked, from_manifold, largest_body, printable, to_manifold
-from .stability import Stability, stability
+from .stability import Stability, stability_on
 
 __all__ = ["CuttingGuideOptions", "CuttingGuideSolid", "design_cutting_guide", "saw_stop"]
 
 #: Bone farther from the slot than this has no part in the guide.
 _REACH_MM = 90.0
-_CRUMB_MM3 = 0.5
-_ROOT_MM = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +143,8 @@ def design_cutting_guide(
     mesh = printable(_lettered(plain, seat, wish, label), cut.name)
     progress(0.75, f"{cut.name}: measuring")
     fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm)
-    play = _play(exact, fit, seat)
-    lost = [v for v in (*loose, *more) if v > _CRUMB_MM3]
+    play = stability_on(exact, fit.points_ras, -seat.outward_ras)
+    lost = [v for v in (*loose, *more) if v > CRUMB_MM3]
     stop, deepest = saw_stop(exact, seat.slot, hinge)
     guide = CuttingGuideSolid(
         mesh=mesh,
@@ -195,20 +194,7 @@ def _lettered(plain: Any, seat: CutSeat, options: CuttingGuideOptions, label: st
     width, _ = text_size(label, options.text_height_mm, options.text_stroke_mm)
     if width > slot.width_mm + 2 * slot.end_wall_mm - 1.0:
         raise ProcessingError(f"{slot.name}: the name '{label}' is longer than the guide is wide; make it shorter.")
-    middle = slot.thickness_mm / 2 + slot.ledge_mm / 2
-    face = slot.to_ras @ rigid(translation=[0.0, middle, slot.top_mm])
-    letters = text_solid(label, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
-    solid, loose = largest_body(checked(plain + letters, f"{slot.name}: embossed name"))
-    if any(v > _CRUMB_MM3 for v in loose):
-        raise ProcessingError(f"{slot.name}: a letter of the name stands beside the block; make the text smaller.")
-    return solid
-
-
-def _play(exact: Any, fit: Fit, seat: CutSeat) -> Stability:
-    if not len(fit.points_ras):
-        return Stability(10.0, 45.0, 45.0)
-    _, normals = exact.distance_and_gradient(fit.points_ras)
-    return stability(fit.points_ras, normals, -seat.outward_ras)
+    return embossed(plain, label, slot.ledge_to_ras, options, on="the block", where=slot.name)
 
 
 def saw_stop(exact: Distance, slot: Slot, hinge: GuideCut | None) -> tuple[float, float | None]:

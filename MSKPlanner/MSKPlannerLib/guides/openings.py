@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import rigid
+from MSKFusionLib.frames import FloatArray, rigid
 
 from .body import Body, Plate
+from .cut_options import CuttingGuideOptions
 from .lettering import text_solid
 from .options import GuideOptions
 from .skin_options import SkinFrameOptions
@@ -19,7 +20,7 @@ from .solid import box, checked, largest_body, to_manifold
 
 #: Dropped pieces larger than this are said, not only dropped.
 CRUMB_MM3 = 0.5
-#: Letters start this far inside their plate, so that they join it.
+#: Letters start this far inside their face, so that they join it.
 _ROOT_MM = 0.4
 
 
@@ -38,13 +39,34 @@ def with_bores(body: Body, sleeves: Sequence[Sleeve], level: str) -> tuple[Any, 
     return largest_body(solid)
 
 
+def embossed(
+    plain: Any,
+    name: str,
+    face_to_ras: FloatArray,
+    options: GuideOptions | SkinFrameOptions | CuttingGuideOptions,
+    *,
+    on: str,
+    where: str,
+) -> Any:
+    """Return the solid with a name in the middle of a flat face (rigid 4x4, z to the reader); `on` says what the face is.
+
+    Raises
+    ------
+    ProcessingError
+        When a letter stands beside the face.
+    """
+    letters = text_solid(
+        name, face_to_ras, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm
+    )
+    solid, loose = largest_body(checked(plain + letters, f"{where}: embossed name"))
+    if any(v > CRUMB_MM3 for v in loose):
+        raise ProcessingError(f"{where}: a letter of the name stands beside {on}; make the text smaller.")
+    return solid
+
+
 def lettered(plain: Any, body: Body, options: GuideOptions | SkinFrameOptions, level: str) -> Any:
     """Return the solid with the level's name, readable from behind with the head up."""
     plate: Plate = body.plate
     # Seen from behind the patient's right is on the right hand: x to the right, y up, z to the reader.
     face = body.seat.frame_to_ras @ rigid(translation=[*plate.middle_uv, plate.high_w])
-    letters = text_solid(level, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
-    solid, loose = largest_body(checked(plain + letters, f"{level}: embossed name"))
-    if any(v > CRUMB_MM3 for v in loose):
-        raise ProcessingError(f"{level}: a letter of the name stands beside its plate; make the text smaller.")
-    return solid
+    return embossed(plain, level, face, options, on="its plate", where=level)

@@ -30,7 +30,7 @@ from .pin_layout import DEEPEST_MM, PLATE_REACH_MM, in_row, lay_over_bone
 from .pins import PARALLEL_DEG, out_of_bone, pin_checks, sleeves_of_pins, widest_angle_deg
 from .presets import load_guide_options
 from .sleeve import Sleeve, on_surface
-from .stability import GAP_MM, Stability, stability
+from .stability import GAP_MM, Stability, stability_on
 
 __all__ = ["PinGuide", "design_pin_guide"]
 
@@ -137,7 +137,7 @@ def design_pin_guide(
     body = make_body(exact, others, sleeves, seat, wish, label, layout, joined)
     bones = Bones(exact, others, bone if isinstance(bone, Mesh) else None)
     guide = finished_guide(body, bones, sleeves, insertion, wish, label, part(progress, 0.6, 1.0))
-    play = _play(exact, guide)
+    play = stability_on(exact, guide.fit.points_ras, guide.insertion_direction_ras)
     told = [*words, *(w for p in pins if (w := out_of_bone(p, exact)))]
     if not over_wires:
         told.append("it does not come off along its wires: pull them before taking it off")
@@ -212,13 +212,6 @@ def _seat(
     over = height_of_bone(bone, frame_to_ras, low[:2], high[:2]) + options.wall_mm + 6.0
     high[2] = max(ends[:, 2].max() + options.sleeve_diameter_mm, over)
     return seat_between(frame_to_ras, low, high, options.grid_mm)
-
-
-def _play(bone: Distance, guide: GuideSolid) -> Stability:
-    if not len(guide.fit.points_ras):
-        return Stability(10.0, 45.0, 45.0)
-    normals = bone.distance_and_gradient(guide.fit.points_ras)[1]
-    return stability(guide.fit.points_ras, normals, guide.insertion_direction_ras)
 
 
 def _stability_checks(play: Stability) -> tuple[Check, ...]:

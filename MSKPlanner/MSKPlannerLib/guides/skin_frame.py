@@ -29,7 +29,7 @@ from .skin_layout import Layout, plan_layout, skin_frame_axes
 from .skin_options import SkinFrameOptions
 from .sleeve import Sleeve, bore_field, on_surface, require_apart, sleeve_field
 from .solid import from_manifold, printable
-from .stability import Stability, stability
+from .stability import Stability, stability_on
 
 _MARGIN_MM, _FILLET_MM, _ROUNDING_MM = 3.0, 3.0, 1.5
 #: What is thinner than this after all cuts is taken away.
@@ -124,9 +124,6 @@ def design_skin_frame(
     progress(0.75, "measuring")
     outward = np.array(axes[:3, 2])
     fit = measure_fit(mesh, skin, outward, wish.fit_clearance_mm)
-    play = Stability(10.0, 45.0, 45.0)
-    if len(fit.points_ras):
-        play = stability(fit.points_ras, skin.distance_and_gradient(fit.points_ras)[1], -outward)
     bones = Bones(skin, (), surface)
     checks, wall = seated_checks(mesh, from_manifold(solid), fit, wish, outward, bones, way_off=way_off_check)
     if mesh.is_closed:
@@ -149,7 +146,7 @@ def design_skin_frame(
         options=wish,
         insertion_direction_ras=-outward,
         fit=fit,
-        stability=play,
+        stability=stability_on(skin, fit.points_ras, -outward),
         min_wall_mm=wall,
         checks=tuple(_of_skin(c) for c in checks),
         notes=(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from MSKFusionLib.errors import InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
 
 from ..plan import Point, Screw
 from .field import Distance
@@ -77,6 +77,13 @@ class Sleeve:
     def at(self, along_mm: float) -> FloatArray:
         """Return the point of the axis `along_mm` outside the entry."""
         return self.entry_ras + along_mm * self.outward_ras
+
+    def wall_ring(self, share: float) -> FloatArray:
+        """Return points (8, 3) in the middle of its wall, all round, at a share of its length."""
+        turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
+        u, v = perpendicular_axes(self.outward_ras)
+        middle = (self.bore_radius_mm + self.radius_mm) / 2
+        return np.asarray(self.at(share * self.length_mm) + middle * (np.cos(turn) * u + np.sin(turn) * v))
 
     def bore(self) -> Any:
         """Return the way of the drill as a solid; its facets lie around the circle, never inside it."""

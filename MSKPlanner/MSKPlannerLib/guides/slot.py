@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, rigid, transform_points
 
 from .field import Distance, smooth_max
 from .solid import box
@@ -75,6 +75,17 @@ class Slot:
         half = self.width_mm / 2 + self.end_wall_mm
         across = self.thickness_mm / 2
         return np.array([[-half, -across - self.wall_mm, self.low_mm], [half, across + self.ledge_mm, self.top_mm]])
+
+    @property
+    def block_vertices_ras(self) -> FloatArray:
+        """The block's eight corners (8, 3), RAS mm."""
+        x, y, z = self.block_corners.T
+        return np.asarray(transform_points(self.to_ras, np.array([[a, b, c] for a in x for b in y for c in z])))
+
+    @property
+    def ledge_to_ras(self) -> FloatArray:
+        """Rigid 4x4 of the flat top beside the opening, where the name stands: x along the slot, z outward."""
+        return self.to_ras @ rigid(translation=[0.0, self.thickness_mm / 2 + self.ledge_mm / 2, self.top_mm])
 
     def block_field(self, points_ras: FloatArray) -> NDArray[np.float32]:
         """Return the distance-like field of the block, a little too high."""

@@ -10,10 +10,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from MSKFusionLib.errors import ProcessingError
-from MSKFusionLib.frames import FloatArray, perpendicular_axes, transform_points
+from MSKFusionLib.frames import FloatArray, transform_points
 
 from ..mesh import Mesh
-from .base import Map, column_tops
+from .base import Map, column_tops, off_line
 from .body import Seat, above_floor, on_clearance, seat_between, unfolded
 from .cut_options import CuttingGuideOptions
 from .field import Distance, Field, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
@@ -179,9 +179,7 @@ def _grid(seat: SlotsSeat, options: CuttingGuideOptions) -> Seat:
     """Lay a grid around the blocks and the wires."""
     around = [in_seat(seat, np.array([p for s in seat.wires for p in (s.entry_ras, s.end_ras)]))]
     for slot in seat.slots:
-        low, high = slot.block_corners
-        box = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-        around.append(in_seat(seat, np.asarray(transform_points(slot.to_ras, box))))
+        around.append(in_seat(seat, slot.block_vertices_ras))
     all_of_it = np.concatenate(around)
     side = np.array([1.0, 1.0, 0.0]) * (options.wire_sleeve_diameter_mm / 2 + _BEYOND_MM) + _MARGIN_MM
     return seat_between(seat.frame_to_ras, all_of_it.min(axis=0) - side, all_of_it.max(axis=0) + side, options.grid_mm)
@@ -232,16 +230,16 @@ def _over(slot: Slot, places_ras: FloatArray, seat: SlotsSeat, options: CuttingG
 
 def _ribs(wanted: Map, grid: Seat, seat: SlotsSeat) -> Map:
     """Return the outline of the ribs: from every wire to its block, and between blocks that stand apart."""
-    u, v = np.broadcast_arrays(grid.u[:, None], grid.v[None, :])
+    places = np.stack(np.broadcast_arrays(grid.u[:, None], grid.v[None, :]), axis=-1)
     rib = np.full(wanted.shape, np.float32(1e3))
     for wire in seat.wires:
         feet = [_foot(slot, wire.entry_ras) for slot in seat.slots]
         nearest = min(feet, key=lambda foot: float(np.linalg.norm(foot - wire.entry_ras)))
         a, b = grid.local(np.stack([wire.entry_ras, nearest]))[:, :2]
-        rib = np.minimum(rib, _strip(u, v, a, b) - np.float32(wire.radius_mm + _WIRE_RIB_MM))
+        rib = np.minimum(rib, (off_line(places, a, b) - wire.radius_mm - _WIRE_RIB_MM).astype(np.float32))
     # What hangs together by a narrow neck only counts as apart: the frame would bend there.
     labels, count = ndimage.label(np.minimum(wanted, rib) < -np.float32(_NECK_MM))
-    parts = [np.stack([u[labels == k], v[labels == k]], axis=1) for k in range(1, count + 1)]
+    parts = [places[labels == k] for k in range(1, count + 1)]
     parts = [p for p in parts if len(p) * grid.grid.spacing_mm**2 > _COUNTS_MM2]
     if len(parts) < 2:
         return rib
@@ -256,7 +254,7 @@ def _ribs(wanted: Map, grid: Seat, seat: SlotsSeat) -> Map:
         one, other = _facing(left[k], np.asarray(tree.data), one, other)
         way = (other - one) / max(float(np.linalg.norm(other - one)), 1e-9)
         a, b = one - _RIB_INTO_MM * way, other + _RIB_INTO_MM * way
-        rib = np.minimum(rib, _strip(u, v, a, b) - np.float32(_RIB_MM))
+        rib = np.minimum(rib, (off_line(places, a, b) - _RIB_MM).astype(np.float32))
         joined.append(left.pop(k))
     return rib
 
@@ -266,13 +264,6 @@ def _foot(slot: Slot, place_ras: FloatArray) -> FloatArray:
     p, (low, high) = slot.local(place_ras), slot.block_corners
     inside = np.clip(p[:2], low[:2] + _FILLET_MM, high[:2] - _FILLET_MM)
     return np.asarray(transform_points(slot.to_ras, np.array([*inside, p[2]])))
-
-
-def _strip(u: FloatArray, v: FloatArray, a: FloatArray, b: FloatArray) -> Map:
-    """Return the distance of columns to a line between two places."""
-    way = b - a
-    t = np.clip(((u - a[0]) * way[0] + (v - a[1]) * way[1]) / max(float(way @ way), 1e-9), 0.0, 1.0)
-    return np.hypot(u - a[0] - t * way[0], v - a[1] - t * way[1]).astype(np.float32)
 
 
 def _facing(one: FloatArray, other: FloatArray, a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -286,8 +277,7 @@ def _facing(one: FloatArray, other: FloatArray, a: FloatArray, b: FloatArray) ->
 def _check_whole(pierced: Field, grid: Seat, seat: SlotsSeat) -> None:
     """Refuse a body that does not hold its sleeves, and of every slot both ends and both walls."""
     for wire in seat.wires:
-        ring = wire.at(0.7 * wire.length_mm) + _ring(wire.outward_ras, (wire.bore_radius_mm + wire.radius_mm) / 2)
-        if grid.interpolate(pierced, ring).max() >= 0:
+        if grid.interpolate(pierced, wire.wall_ring(0.7)).max() >= 0:
             raise ProcessingError(
                 f"The sleeve of {wire.screw} does not hang together with the guide; the bone gives no ground beside the slots. "
                 "Plan fewer planes, or make the slots narrower."
@@ -299,9 +289,3 @@ def _check_whole(pierced: Field, grid: Seat, seat: SlotsSeat) -> None:
         held = [[x, 0.0, high], [-x, 0.0, high], [0.0, y, high], [0.0, -y, high]]
         if grid.interpolate(pierced, np.asarray(transform_points(slot.to_ras, np.array(held)))).max() >= 0:
             raise ProcessingError(f"{slot.name}: a wall of the slot's block is cut away; make the slots narrower.")
-
-
-def _ring(axis: FloatArray, radius: float) -> FloatArray:
-    u, v = perpendicular_axes(axis)
-    turn = np.linspace(0.0, 2 * np.pi, 8, endpoint=False)[:, None]
-    return np.asarray(radius * (np.cos(turn) * u + np.sin(turn) * v))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import FloatArray, rigid
+from MSKFusionLib.frames import FloatArray
 from MSKFusionLib.progress import Progress, no_progress
 
 from ..bone.region import Region
@@ -20,10 +20,10 @@ from ..mesh import Mesh
 from ..plan import Check, GuideCut, Point
 from .cut_checks import stability_checks
 from .cut_options import CuttingGuideOptions
-from .field import Bone, Distance, distance_to
+from .field import Bone, distance_to
 from .fit import Fit, measure_fit
 from .guide_checks import Bones
-from .lettering import text_solid
+from .openings import CRUMB_MM3, embossed
 from .presets import load_printer
 from .sawn_face import SawnFace
 from .sleeve import Sleeve
@@ -33,15 +33,13 @@ from .slots_checks import check_slots_guide
 from .slots_seat import SawStop, SlotsSeat, off_box, seat_of_faces, with_wires
 from .slots_wires import Sides, place_wires
 from .solid import box, checked, from_manifold, largest_body, printable, to_manifold
-from .stability import Stability, stability
+from .stability import Stability, stability_on
 from .thickness import thin_places, wall_thickness
 
 __all__ = ["SlotsGuide", "design_slots_guide"]
 
 #: Bone farther from amid the faces than this has no part in the guide.
 _REACH_MM = 110.0
-_CRUMB_MM3 = 0.5
-_ROOT_MM = 0.4
 #: How often thin walls are taken away, and how much thicker than the printer's least counts as thin then.
 _MENDINGS, _THIN_SHARE = 3, 1.1
 #: Nothing is taken away nearer than this to where a slot leads its blade.
@@ -168,7 +166,7 @@ def design_slots_guide(
     mesh = printable(_lettered(plain, seat, wish, label), label)
     progress(0.75, f"{label}: measuring")
     fit = measure_fit(mesh, exact, seat.outward_ras, wish.fit_clearance_mm, body.relief_mm)
-    play = _play(exact, fit, seat)
+    play = stability_on(exact, fit.points_ras, -seat.outward_ras)
     slack = wish.slot_thickness_mm - wish.blade_thickness_mm
     guide = SlotsGuide(
         mesh=mesh,
@@ -187,7 +185,7 @@ def design_slots_guide(
         checks=(),
         notes=(
             *told,
-            *(f"a loose piece of {v:.1f} mm3 was dropped" for v in (*body.dropped_mm3, *more) if v > _CRUMB_MM3),
+            *(f"a loose piece of {v:.1f} mm3 was dropped" for v in (*body.dropped_mm3, *more) if v > CRUMB_MM3),
         ),
         asked_direction=insertion_direction_ras,
         label=label,
@@ -250,17 +248,4 @@ def _block(slot: Slot) -> Any:
 def _lettered(plain: Any, seat: SlotsSeat, options: CuttingGuideOptions, label: str) -> Any:
     """Return the solid with its name on the flat top beside the widest slot, readable for who holds the saw."""
     slot = seat.slots[seat.named]
-    middle = slot.thickness_mm / 2 + slot.ledge_mm / 2
-    face = slot.to_ras @ rigid(translation=[0.0, middle, slot.top_mm])
-    letters = text_solid(label, face, options.text_height_mm, options.text_stroke_mm, -_ROOT_MM, options.text_relief_mm)
-    solid, loose = largest_body(checked(plain + letters, f"{slot.name}: embossed name"))
-    if any(v > _CRUMB_MM3 for v in loose):
-        raise ProcessingError(f"{slot.name}: a letter of the name stands beside the block; make the text smaller.")
-    return solid
-
-
-def _play(exact: Distance, fit: Fit, seat: SlotsSeat) -> Stability:
-    if not len(fit.points_ras):
-        return Stability(10.0, 45.0, 45.0)
-    _, normals = exact.distance_and_gradient(fit.points_ras)
-    return stability(fit.points_ras, normals, -seat.outward_ras)
+    return embossed(plain, label, slot.ledge_to_ras, options, on="the block", where=slot.name)

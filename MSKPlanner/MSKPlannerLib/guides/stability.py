@@ -9,6 +9,8 @@ from scipy.optimize import linprog
 
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
 
+from .field import Distance
+
 #: The gap for which the play is told.
 GAP_MM = 0.1
 #: Contact points that are looked at; more change the figures by little.
@@ -36,6 +38,17 @@ class Stability:
     rock_deg: float
 
 
+#: The play of what no contact holds.
+_FREE = Stability(10.0, 45.0, 45.0)
+
+
+def stability_on(bone: Distance, points_ras: FloatArray, insertion_ras: FloatArray) -> Stability:
+    """Measure the play of a contact (N, 3), mm, on a bone, whose normals are taken there; see `stability`."""
+    if not len(points_ras):
+        return _FREE
+    return stability(points_ras, bone.distance_and_gradient(points_ras)[1], insertion_ras)
+
+
 def stability(points_ras: FloatArray, normals_ras: FloatArray, insertion_ras: FloatArray) -> Stability:
     """Measure the play of a contact by linear programmes over small motions (translation and rotation together).
 
@@ -52,7 +65,7 @@ def stability(points_ras: FloatArray, normals_ras: FloatArray, insertion_ras: Fl
         The direction it is put on along.
     """
     if len(points_ras) < 6:
-        return Stability(10.0, 45.0, 45.0)
+        return _FREE
     keep = np.unique(np.linspace(0, len(points_ras) - 1, _POINTS).astype(int))
     p = points_ras[keep] - points_ras.mean(axis=0)
     n = normals_ras[keep]
