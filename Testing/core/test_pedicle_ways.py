@@ -103,7 +103,7 @@ def test_an_anatomic_screw_follows_the_pedicle(small_patient, fields, planned):
         found = sagittal_course_deg(at.fine, at.frame.frame_to_ras, at.frame.pedicles[screw.side])
         off.append(found - course)
         assert rise_deg(true_direction(small_patient, screw)[0]) == pytest.approx(course + off[-1], abs=4.0 + 2.0)
-    # On the coarse voxels of the small patient; on those of 0.7 x 0.7 x 1 mm within 3.5 degrees (docs/measured.md).
+    # On the coarse voxels of the small patient; on those of 0.7 x 0.7 x 1 mm within 3.5 degrees (docs/measured/screws.md).
     assert np.abs(off).max() < 8.0
     assert abs(np.mean(off)) < 5.0
 

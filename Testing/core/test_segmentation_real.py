@@ -52,7 +52,7 @@ def test_axes_in_another_order(real_data):
     found = segment_bones_ct(ct)
     values = [_best_dice(found.labels.voxels, truth == v)[0] for v in (21, 22, 23)]
     assert values == sorted(set(values))
-    # L2 and L4 are cut by the crop. The labels' own border lies elsewhere than the CT's: see docs/measured.md.
+    # L2 and L4 are cut by the crop. The labels' own border lies elsewhere than the CT's: see docs/measured/bones-in-ct.md.
     assert all(_best_dice(found.labels.voxels, truth == v)[1] > 0.88 for v in (21, 22, 23))
     assert _best_dice(found.labels.voxels, truth == 22)[1] > 0.9
 

@@ -22,7 +22,7 @@ _QUANTILE = 1.645
 #: The standard deviation is made of what the fit of the edge says of itself, of how far the edge at this place alone is from
 #: the surface that its neighbours agree on, and of what no fit tells; all three grow with the voxels, whose corners the fit
 #: does not know of. The numbers hold for voxels of 0.8 mm (mean edge). They were chosen on two generated patients (seeds 1 and
-#: 2) and tried on others and on voxels of 1.2 mm; see docs/measured.md.
+#: 2) and tried on others and on voxels of 1.2 mm; see docs/measured/bones-in-ct.md.
 _FIT_FACTOR, _DISAGREEMENT_FACTOR, _LEAST_SD_MM, _VOXEL_MM = 1.3, 0.7, 0.05, 0.8
 #: A fit that is so many times less sure than the usual one of its bone is none. Where no cortex shows the label alone says where the bone ends, and the true surface may be so far away.
 UNSEEN_MM = 4.5

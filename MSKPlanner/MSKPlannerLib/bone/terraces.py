@@ -22,7 +22,7 @@ from .smooth_bone import SmoothBone, smoothing_mm
 _QUANTILE = 1.645
 #: Standard deviation of the surface as a share of the voxel across it: where terraces are shorter than so many widths of the
 #: smoothing, and on long ones by the voxel over the smoothing, up to that of a place that may be anywhere in a voxel. Measured on
-#: six generated vertebrae (0.17 on their long terraces) and on plane faces (0.26), voxels of 0.7 to 1.5 mm (docs/measured.md).
+#: six generated vertebrae (0.17 on their long terraces) and on plane faces (0.26), voxels of 0.7 to 1.5 mm (docs/measured/bones-in-ct.md).
 _SHORT_SHARE, _LONG_SHARE, _ANYWHERE_SHARE = 0.07, 0.22, 0.29
 _SHORT_WIDTHS, _LONG_WIDTHS = 2.5, 6.5
 #: The least clearances that screws are held to were tried on surfaces that are as sure as this.

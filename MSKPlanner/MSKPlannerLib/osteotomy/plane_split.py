@@ -1,7 +1,7 @@
 """A closed mesh cut in two by a plane, both halves closed.
 
 Only the triangles that the plane crosses are looked at; all others go to their half as they are. This is what makes
-it several times faster than a general boolean on a large bone (docs/measured.md).
+it several times faster than a general boolean on a large bone (docs/measured/osteotomies.md).
 """
 
 from __future__ import annotations
