@@ -16,6 +16,8 @@ _TRIES, _FITTED = 6000, 12
 _BAND_MM = 2.0
 #: The other three points of a try lie within this of the first, mm.
 _NEIGHBOURS_MM = 42.0
+#: Where it is said which way the surface faces, it does so within this of the line to the centre.
+_FACING = np.cos(np.radians(30.0))
 #: Directions by which the share of a ball that is seen is counted.
 _DIRECTIONS = 300
 
@@ -41,7 +43,11 @@ class Ball:
 
 
 def find_ball(
-    points_ras: FloatArray, weights: FloatArray, radius_mm: tuple[float, float], seed: int = 0
+    points_ras: FloatArray,
+    weights: FloatArray,
+    radius_mm: tuple[float, float],
+    seed: int = 0,
+    to_centre_ras: FloatArray | None = None,
 ) -> Ball | None:
     """Return the ball of which the surface shows most, None where nothing is round.
 
@@ -53,19 +59,23 @@ def find_ball(
         (N, 3) points of a surface and the area that each stands for, mm2.
     radius_mm
         Least and greatest radius.
+    to_centre_ras
+        (N, 3) unit directions in which the centre has to lie, within 30 degrees: the bone's outward normals where a hollow is
+        looked for, the inward ones for a head; None does not ask.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(points_ras), min(_SAMPLES, len(points_ras)), replace=False, p=weights / weights.sum())
-    points = points_ras[np.sort(chosen)]
+    chosen = np.sort(chosen)
+    points, facing = points_ras[chosen], None if to_centre_ras is None else to_centre_ras[chosen]
     area_each = float(weights.sum()) / len(points)
     balls = _tries(points, rng)
     if not len(balls):
         return None
     balls = balls[(balls[:, 3] >= radius_mm[0]) & (balls[:, 3] <= radius_mm[1])]
-    share = np.array([_near(points, b).sum() * area_each / (4 * np.pi * b[3] ** 2) for b in balls])
+    share = np.array([_near(points, b, facing).sum() * area_each / (4 * np.pi * b[3] ** 2) for b in balls])
     best: Ball | None = None
     for n in np.argsort(-share)[:_FITTED]:
-        ball = _fitted(points_ras, balls[n])
+        ball = _fitted(points_ras, balls[n], to_centre_ras)
         if ball is None or not radius_mm[0] <= ball.radius_mm <= radius_mm[1]:
             continue
         if best is None or ball.seen_share > best.seen_share:
@@ -94,17 +104,22 @@ def _tries(points: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.column_stack([centre, radius])[~flat]
 
 
-def _near(points: FloatArray, ball: FloatArray) -> np.ndarray:
-    return np.asarray(np.abs(np.linalg.norm(points - ball[:3], axis=1) - ball[3]) < _BAND_MM)
+def _near(points: FloatArray, ball: FloatArray, facing: FloatArray | None, band_mm: float = _BAND_MM) -> np.ndarray:
+    """Return which points (N,) may belong to a ball: near to its surface, and facing its centre where that is asked."""
+    out = points - ball[:3]
+    distance = np.linalg.norm(out, axis=1)
+    near = np.abs(distance - ball[3]) < band_mm
+    if facing is not None:
+        near &= -np.einsum("ij,ij->i", out, facing) > _FACING * distance
+    return np.asarray(near)
 
 
-def _fitted(points: FloatArray, ball: FloatArray) -> Ball | None:
+def _fitted(points: FloatArray, ball: FloatArray, facing: FloatArray | None) -> Ball | None:
     """Fit again and again to the points that belong; the band narrows to what the surface's noise leaves."""
     band = _BAND_MM
     miss = np.empty(0)
     for _ in range(12):
-        distance = np.linalg.norm(points - ball[:3], axis=1) - ball[3]
-        near = np.abs(distance) < band
+        near = _near(points, ball, facing, band)
         if near.sum() < 30:
             return None
         p = points[near]

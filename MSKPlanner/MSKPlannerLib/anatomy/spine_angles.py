@@ -67,18 +67,23 @@ class SpineMeasures:
     not_made: tuple[str, ...]
 
 
-def measure_spine(frames: Mapping[str, VertebraFrame]) -> SpineMeasures:
+def measure_spine(frames: Mapping[str, VertebraFrame], sacral_slope_deg: float | None = None) -> SpineMeasures:
     """Return the angles that the vertebrae in view allow.
 
     Taken lying down, so curves are smaller than in a standing radiograph.
 
+    Parameters
+    ----------
+    sacral_slope_deg
+        Of the S1 endplate in the patient's sagittal plane (see `spinopelvic`), where it is known.
+
     Raises
     ------
     InputError
-        When fewer than two named vertebrae are given.
+        When fewer than two named vertebrae are given, and no sacral slope.
     """
     levels = [n for n in LEVELS if n in frames]
-    if len(levels) < 2:
+    if len(levels) < 2 and sacral_slope_deg is None:
         raise InputError(
             "angles need two or more named vertebrae", "Name one level, so that the others follow.", "spine"
         )
@@ -103,6 +108,13 @@ def measure_spine(frames: Mapping[str, VertebraFrame]) -> SpineMeasures:
             SpineAngle(
                 name, value, upper, lower, f"Angle between {_MIDDLE} sagittal plane.", _COBB,
                 "" if value > 0 else "curved the other way",
+            )
+        )  # fmt: skip
+    if sacral_slope_deg is not None and "L1" in tilts:
+        angles.append(
+            SpineAngle(
+                "Lordosis to the sacrum", tilts["L1"][1] + sacral_slope_deg, "L1", "S1",
+                "Angle between the middle plane of the L1 body and the S1 endplate, in the patient's sagittal plane.", _COBB,
             )
         )  # fmt: skip
     return SpineMeasures(tilts, tuple(angles), tuple(missing))

@@ -171,9 +171,19 @@ def add_forearm(commands: argparse._SubParsersAction) -> None:
 
 def add_spine(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner spine`."""
-    spine = command(commands, "spine", "measure Cobb angle, lordosis and the tilt of each vertebra in a segmentation")
-    spine.add_argument("bones", metavar="LABELMAP", help="a segmentation with named vertebrae")
+    spine = command(
+        commands,
+        "spine",
+        "measure Cobb angle, lordosis, the tilt of each vertebra and pelvic incidence in a segmentation",
+    )
+    spine.add_argument("bones", metavar="LABELMAP", help="a segmentation with named vertebrae, sacrum and hip bones")
     numbering(spine)
+    spine.add_argument(
+        "--landmarks",
+        metavar="FILE",
+        help="points that you placed, as Slicer saves them, labelled 'left hip centre', 'right hip centre', 'endplate front' and "
+        "'endplate back' (of S1, in the midline): they count instead of those that are found",
+    )
     spine.add_argument("--out", metavar="FILE.json", help="also write the result as JSON")
     spine.add_argument("--force", action="store_true", help="replace an existing file")
     spine.add_argument("--json", action="store_true", help="print the result as JSON")
