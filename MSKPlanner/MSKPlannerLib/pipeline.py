@@ -204,7 +204,9 @@ def _plan_screws(
 def with_guides(
     case: Case, options: GuideOptions, *, levels: Sequence[str] | None = None, progress: Progress = no_progress
 ) -> Case:
-    """Return a case with guides for its accepted screws in place of those it had; its verdict counts them.
+    """Return a case with drill guides for its accepted screws in place of those it had; its verdict counts them.
+
+    Guides of other kinds stay as they are.
 
     Parameters
     ----------
@@ -214,9 +216,13 @@ def with_guides(
     chosen = {level: mesh for level, mesh in case.bones.items() if levels is None or level in levels}
     fields = case.fields or BoneFields(case.segmentation, case.ct)
     guides, solids = design_guides(fields, case.plan.screws, chosen, case.frames, options, progress=progress)
-    plan = _with_guide_records(case.plan, guides)
+    others = [g for g in case.plan.guides if not is_drill_guide(g)]
+    order = {g.name: n for n, g in enumerate(case.plan.guides)}
+    entries = sorted([*guides, *others], key=lambda g: order.get(g.name, len(order)))
+    kept = {g.name: case.guides[g.name] for g in others if g.name in case.guides}
+    plan = _with_guide_records(case.plan, entries)
     parameters = {**plan.parameters, "guides": dict(vars(options))}
-    return replace(case, plan=replace(plan, parameters=parameters), guides=solids)
+    return replace(case, plan=replace(plan, parameters=parameters), guides={**kept, **solids})
 
 
 def design_guides(
@@ -275,7 +281,7 @@ def regenerate_guides(case: Case, names: Sequence[str] | None = None, *, progres
     Parameters
     ----------
     names
-        Only these; None: every guide of the plan. The others stay as they are.
+        Only these; None: every drill guide of the plan. The others stay as they are (`editing.made_again` makes every kind).
 
     Raises
     ------
@@ -284,7 +290,7 @@ def regenerate_guides(case: Case, names: Sequence[str] | None = None, *, progres
     """
     fields = case.fields or BoneFields(case.segmentation, case.ct)
     known = {g.name: g for g in case.plan.guides}
-    chosen = list(known) if names is None else list(names)
+    chosen = [n for n, g in known.items() if is_drill_guide(g)] if names is None else list(names)
     for name in chosen:
         if name not in known:
             raise InputError(f"the plan has no guide '{name}'", f"It has: {', '.join(known)}.", case.plan.plan_id)
@@ -327,8 +333,13 @@ def guide_options_of(options: Mapping[str, Any]) -> GuideOptions:
         raise InputError(f"the recipe of a guide cannot be read ({error})", "Design the guide anew.") from error
 
 
+def is_drill_guide(guide: Guide) -> bool:
+    """Tell whether a guide is one for the screws of one vertebra; one without a recipe is."""
+    return guide.recipe is None or guide.recipe.kind == "drill"
+
+
 def _check_recipe(guide: Guide, case: Case) -> None:
-    if guide.recipe is not None and guide.recipe.kind != "drill":
+    if guide.recipe is not None and not is_drill_guide(guide):
         raise InputError(f"this is no drill guide of one level ({guide.recipe.kind})", "Design it anew.", guide.name)
     if guide.recipe is None:
         raise InputError("it is not written down what this guide was made from", "Design it anew.", where=guide.name)

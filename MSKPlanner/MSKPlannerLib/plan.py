@@ -190,7 +190,7 @@ class GuideCut:
 
 @dataclass(frozen=True)
 class GuideRecipe:
-    """What a guide was made from: enough to make it again (`pipeline.regenerate_guides`).
+    """What a guide was made from: enough to make it again (`editing.made_again`).
 
     Parameters
     ----------

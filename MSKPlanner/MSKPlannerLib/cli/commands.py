@@ -32,9 +32,9 @@ from ..bone.surface_band import band_map
 from ..export.report import summary
 from ..guides.options import GuideOptions
 from ..output_folder import check_files, check_output, output_folder
-from ..pipeline import Case, CaseOptions, case_of_plan, plan_case, redesign_guides, regenerate_guides
+from ..pipeline import Case, CaseOptions, plan_case
 from ..plan import Plan
-from ..plan_file import plan_to_json, read_plan
+from ..plan_file import plan_to_json
 from ..records import describe_registration, describe_segmentation
 from ..screws.implants import load_implants
 from ..screws.options import ScrewOptions
@@ -81,34 +81,6 @@ def screws(args: argparse.Namespace, progress: Progress) -> int:
     )
     implants = None if args.implants is None else load_implants(args.implants)
     case = plan_case(ct, None, bones, options, implants=implants, progress=part(progress, 0.0, 0.8))
-    return _write(case, args, progress)
-
-
-def guide(args: argparse.Namespace, progress: Progress) -> int:
-    """Design the guides of a plan that has been made."""
-    check_output(args.out, force=args.force)
-    plan = read_plan(args.plan)
-    folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
-    ct = None if args.ct is None else load_ct(args.ct, args.series)
-    bones = read_segmentation(folder / "segmentation.seg.nrrd", reference=ct)
-    wanted = {
-        key: value
-        for key, value in (
-            ("fit_clearance_mm", args.fit_clearance),
-            ("drill_diameter_mm", args.drill),
-            ("printer", args.printer),
-        )
-        if value is not None
-    }
-    if args.regenerate:
-        if wanted or args.levels is not None:
-            raise InputError("--regenerate keeps every option of the guides", "Leave the other options out.")
-        case = case_of_plan(plan, bones, ct)
-        return _write(regenerate_guides(case, progress=part(progress, 0.0, 0.8)), args, progress)
-    options = options_from_table(GuideOptions, {**plan.parameters.get("guides", {}), **wanted}, "guide options")
-    case = redesign_guides(
-        plan, bones, ct, options, levels=parse_levels(args.levels), progress=part(progress, 0.0, 0.8)
-    )
     return _write(case, args, progress)
 
 

@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
 from MSKFusionLib.progress import Progress, part
-from MSKFusionLib.registration.result import Verdict
-from MSKFusionLib.segmentation.files import read_segmentation
 
-from ..editing.guide_edits import levels_guide_for
+from ..editing.guide_edits import levels_guide_for, with_made
+from ..export.kept_guides import folder_of, with_solids_of_files
 from ..guides.presets import options_for_printer
-from ..osteotomy.bodies import joined
 from ..output_folder import check_output
-from ..pipeline import case_of_plan, rejections
 from ..plan_file import read_plan
-from .commands import load_ct
+from .guide import case_in_folder, write_plan_folder
 from .level_hint import parse_levels
-from .write_guides import write_guides
 
 
 def levelguide(args: argparse.Namespace, progress: Progress) -> int:
-    """Design one guide for several levels and write it with the plan and its print sheet."""
+    """Design one guide for several levels and write the plan with it and with the guides that it has already."""
     check_output(args.out, force=args.force)
-    plan = read_plan(args.plan)
-    folder = Path(args.plan) if Path(args.plan).is_dir() else Path(args.plan).parent
-    ct = None if args.ct is None else load_ct(args.ct, args.series)
-    case = case_of_plan(plan, read_segmentation(folder / "segmentation.seg.nrrd", reference=ct), ct)
+    plan, folder = read_plan(args.plan), folder_of(args.plan)
+    case = case_in_folder(args, plan, folder)
     names = parse_levels(args.levels) or ()
     options = options_for_printer(args.preset, args.printer)
     if args.drill is not None:
         options = replace(options, drill_diameter_mm=args.drill)
-    guide, solid = levels_guide_for(case, names, options, fixed=args.fixed, progress=part(progress, 0.2, 0.9))
-    assert solid is not None
-    stale = set(rejections(plan.guides))
-    reasons = (*(r for r in plan.reasons if r not in stale), *rejections([guide]))
-    verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    made = replace(plan, guides=(guide,), reasons=reasons, verdict=verdict)
-    bones = joined([case.bones[name] for name in names])
-    status = write_guides(args, made, [(guide, solid.mesh, options.printer, bones)])
-    progress(1.0, "Done")
-    return status
+    made = levels_guide_for(case, names, options, fixed=args.fixed, progress=part(progress, 0.1, 0.8))
+    guide, _ = made
+    told = [f"{guide.name}: {guide.verdict}. {'; '.join(guide.reasons) or '; '.join(guide.notes)}."]
+    return write_plan_folder(args, with_solids_of_files(with_made(case, [made]), folder), folder, told, progress)

@@ -30,6 +30,7 @@ _OWN_FILE = (
     "export",
     "send",
     "check",
+    "guide",
     "levelguide",
     "cutguide",
     "pinguide",

@@ -1,4 +1,4 @@
-"""`mskplanner remake`: the pin, cutting and resection guides of a plan made again on the surface that they stand on."""
+"""`mskplanner remake`: the guides of a plan on a bone made again on the surface that they stand on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from MSKFusionLib.errors import InputError
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
+from ..export.kept_guides import LABELS, bring_along, files_of, folder_of, inside
 from ..export.mesh_files import read_mesh
 from ..mesh import Mesh
 from ..output_folder import check_output
@@ -30,7 +31,7 @@ def remake(args: argparse.Namespace, progress: Progress) -> int:
     mine = [g for g in plan.guides if g.recipe is not None and g.recipe.kind in KINDS]
     if not mine:
         raise InputError(
-            "the plan has no pin, cutting, resection or reduction guide", "Design one.", where=str(args.plan)
+            f"the plan has no guide on a surface ({', '.join(KINDS)})", "Design one.", where=str(args.plan)
         )
     made: list[Written] = []
     surfaces: dict[str, Mesh] = {}
@@ -49,6 +50,9 @@ def remake(args: argparse.Namespace, progress: Progress) -> int:
     guides = tuple(entries.get(g.name, g) for g in plan.guides)
     reasons = (*(r for r in plan.reasons if r not in stale), *rejections(guides))
     verdict = Verdict.REJECTED if reasons else Verdict.ACCEPTED
-    status = write_guides(args, replace(plan, guides=guides, reasons=reasons, verdict=verdict), made, surfaces)
+    again = replace(plan, guides=guides, reasons=reasons, verdict=verdict)
+    folder = folder_of(args.plan)
+    others = [inside(f, g.name) for g in plan.guides if g.name not in entries for f in files_of(g)]
+    status = write_guides(args, again, made, surfaces, lambda to: bring_along(plan, folder, to, [LABELS, *others]))
     progress(1.0, "Done")
     return status

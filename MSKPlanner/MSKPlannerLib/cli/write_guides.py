@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from MSKFusionLib.registration.result import Verdict
 
@@ -25,9 +26,19 @@ Written = tuple[Guide, Mesh, str, Mesh]
 
 
 def write_guides(
-    args: argparse.Namespace, plan: Plan, made: Sequence[Written], surfaces: Mapping[str, Mesh] | None = None
+    args: argparse.Namespace,
+    plan: Plan,
+    made: Sequence[Written],
+    surfaces: Mapping[str, Mesh] | None = None,
+    along: Callable[[Path], None] | None = None,
 ) -> int:
-    """Write a plan with its guides, and surfaces by their file's name, and say what came of it; return the exit status."""
+    """Write a plan with its guides, and surfaces by their file's name, and say what came of it; return the exit status.
+
+    Parameters
+    ----------
+    along
+        Called with the folder that is written, to bring further files into it.
+    """
     with output_folder(args.out, force=args.force) as folder:
         (folder / "plan.json").write_text(plan_to_json(plan), encoding="utf-8")
         for file, surface in (surfaces or {}).items():
@@ -39,6 +50,8 @@ def write_guides(
                 write_parts([body], folder / file, notes=plan_notes(plan, guides=[guide]))
             sheet = print_sheet(guide, mesh, plan, printer=printer, bone=bone)
             (folder / guide.file).with_suffix(".html").write_text(sheet, encoding="utf-8")
+        if along is not None:
+            along(folder)
     words = [f"{g.name}: {g.verdict}. {'; '.join(g.reasons) or '; '.join(g.notes)}." for g, *_ in made]
     say(" ".join(words), plan_result(plan), as_json=args.json)
     return DONE if all(g.verdict is Verdict.ACCEPTED for g, *_ in made) else REJECTED

@@ -190,28 +190,41 @@ def _level(case: Case, name: str, screws: tuple[Screw, ...]) -> Level:
 
 
 def _again(case: Case, guide: Guide, progress: Progress) -> list[Made]:
-    kind, recipe = kind_of(guide), guide.recipe
+    recipe = guide.recipe
     try:
-        if recipe is not None and kind == LEVELS:
-            options = {k: v for k, v in recipe.options.items() if k not in ("levels", "fixed")}
-            fixed = bool(recipe.options.get("fixed"))
-            return [levels_guide_for(case, levels_of(guide), guide_options_of(options), fixed=fixed, progress=progress)]
-        if recipe is not None and kind == SKIN:
-            named = {s.name for s in recipe.screws}
-            screws = tuple(s for s in case.plan.screws if s.name in named and s.verdict is Verdict.ACCEPTED)
-            if not screws:
-                return []
-            options = {k: v for k, v in recipe.options.items() if k != "ways"}
-            return [skin_frame_for(case, SkinRequest(screws, _skin_options(options)), progress)]
-        if recipe is not None and kind in OF_CUTS:
+        if recipe is not None and kind_of(guide) in (LEVELS, SKIN):
+            return screw_guide_again(case, guide, progress)
+        if recipe is not None and kind_of(guide) in OF_CUTS:
             cut = osteotomy_of_guide(case.plan, guide)
             if cut is None:
                 return []
             kin = [g for g in case.plan.guides if leads(g, cut.name)]
             return list(cut_guides_for(case, cut, request_of(kin, cut), progress))
     except MSKError as error:
-        return [(_failed(guide, str(error)), None)]
-    return [(_failed(guide, "it cannot be designed again here"), None)]
+        return [(not_designed(guide, str(error)), None)]
+    return [(not_designed(guide, "it cannot be designed again here"), None)]
+
+
+def screw_guide_again(case: Case, guide: Guide, progress: Progress = no_progress) -> list[Made]:
+    """Return a guide for several levels, or a frame on the skin, designed again by its recipe; nothing where no screw of it is left.
+
+    Raises
+    ------
+    MSKError
+        When what it needs is not there, or no sound solid comes of it.
+    """
+    assert guide.recipe is not None
+    options = dict(guide.recipe.options)
+    if kind_of(guide) == LEVELS:
+        fixed = bool(options.pop("fixed", False))
+        options.pop("levels", None)
+        return [levels_guide_for(case, levels_of(guide), guide_options_of(options), fixed=fixed, progress=progress)]
+    named = {s.name for s in guide.recipe.screws}
+    screws = tuple(s for s in case.plan.screws if s.name in named and s.verdict is Verdict.ACCEPTED)
+    if not screws:
+        return []
+    options.pop("ways", None)
+    return [skin_frame_for(case, SkinRequest(screws, _skin_options(options)), progress)]
 
 
 def _skin_options(options: dict[str, Any]) -> SkinFrameOptions:
@@ -221,7 +234,7 @@ def _skin_options(options: dict[str, Any]) -> SkinFrameOptions:
         raise InputError(f"the recipe of a guide cannot be read ({error})", "Design the guide anew.") from error
 
 
-def _failed(guide: Guide, why: str) -> Guide:
+def not_designed(guide: Guide, why: str) -> Guide:
     """Return the entry of a guide that could not be designed again, with the reason."""
     return replace(
         guide,

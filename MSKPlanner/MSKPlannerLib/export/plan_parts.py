@@ -69,9 +69,13 @@ def guide_parts(plan: Plan, folder: Path) -> list[Part]:
     for guide in plan.guides:
         if not guide.file:
             continue
-        mesh = _described(folder / guide.file, guide.mesh_sha256 or None, "guide", _MAKE_AGAIN)
-        parts.append(Part(guide.name, "guide", mesh, judged_colour(GUIDE_COLOUR, guide.verdict)))
+        parts.append(Part(guide.name, "guide", guide_mesh(guide, folder), judged_colour(GUIDE_COLOUR, guide.verdict)))
     return parts
+
+
+def guide_mesh(guide: Guide, folder: Path) -> Mesh:
+    """Return the solid of a guide as its file in a plan's folder holds it; errors as `guide_parts`."""
+    return _described(folder / guide.file, guide.mesh_sha256 or None, "guide", _MAKE_AGAIN)
 
 
 def screw_parts(plan: Plan) -> list[Part]:

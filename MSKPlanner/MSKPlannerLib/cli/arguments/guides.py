@@ -9,15 +9,24 @@ from .shared import IMAGE, SURFACE, THREE, command, output
 
 def add_guide(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner guide`."""
-    guide = command(commands, "guide", "design drill guides for a plan")
+    guide = command(commands, "guide", "design the drill guides of a plan, or make all its guides again")
     guide.add_argument("plan", metavar="PLAN", help="an output folder with a plan.json and a segmentation.seg.nrrd")
     guide.add_argument("--ct", metavar="CT", help="the CT of the plan, for the surface and the pictures")
     guide.add_argument("--series", metavar="N", help="the series of a DICOM folder: number, UID or description")
-    guide.add_argument("--levels", metavar="L3,L4", help="only these (default: every level with screws)")
+    guide.add_argument(
+        "--levels", metavar="L3,L4", help="drill guides for only these (default: every level with screws)"
+    )
     guide.add_argument(
         "--regenerate",
         action="store_true",
-        help="make the plan's guides again, each by its own recipe, options and all",
+        help="make every guide of the plan again, of any kind, each by its own recipe, options and all",
+    )
+    guide.add_argument(
+        "--surface",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help=f"with --regenerate: a bone that a guide was made on and the labels do not hold: {SURFACE}; repeat",
     )
     _guide_options(guide)
     output(guide)
@@ -131,9 +140,7 @@ def add_pinguide(commands: argparse._SubParsersAction) -> None:
 
 def add_remake(commands: argparse._SubParsersAction) -> None:
     """Add the arguments of `mskplanner remake`."""
-    again = command(
-        commands, "remake", "make the pin, cutting and resection guides of a plan again, each by its recipe"
-    )
+    again = command(commands, "remake", "make the guides of a plan on a bone's surface again, each by its recipe")
     again.add_argument("plan", metavar="PLAN", help="what pinguide or cutguide wrote: a folder with a plan.json")
     again.add_argument("bone", metavar="BONE", help=f"the surface that they stand on: {SURFACE}")
     again.add_argument("--name", metavar="NAME", help="which structure of a label map")
