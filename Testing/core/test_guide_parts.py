@@ -319,6 +319,48 @@ def test_a_needle_that_cannot_be_turned_away_loses_its_shortest_edge():
     assert off.min(axis=1).max() == pytest.approx(0.00116, rel=1e-3)
 
 
+def test_joining_the_ends_of_a_needle_leaves_no_lower_triangle():
+    """Corners almost on a line where a bore leaves a facet (found in a drill guide): joined as they come, the next triangle is flat."""
+    at = np.array(
+        [
+            [0.0, 0.0, 0.0], [0.0043640137, 0.4690666199, -0.1751422882], [0.4990844727, 0.001876831, 0.018373726],
+            [0.4994850159, 0.0020751953, 0.0183143616], [0.5034446716, 0.478523254, -0.1325855255],
+            [0.4996948242, 0.0021858215, 0.0182991028], [0.8258819580, 0.1785202026, 0.0077266693],
+            [-0.4617233276, -0.4464149475, 0.2359924316], [-0.4913406372, -0.4580497742, 0.2484207154],
+            [-0.8278579712, -0.5742721558, 0.4316082001], [-0.1590919495, -0.3164062500, 0.1380939484],
+            [-0.0024681091, -0.2447357178, 0.0989303589], [0.1710929871, -0.1625099182, 0.0628852844],
+            [-0.6686248779, 1.7895736694, 2.2957687378],
+        ]
+    )  # fmt: skip
+    faces = [
+        [0, 1, 2], [1, 3, 2], [3, 4, 5], [3, 1, 4], [5, 4, 6], [8, 7, 5], [10, 5, 7], [8, 5, 9], [10, 11, 5],
+        [11, 12, 5], [12, 0, 2], [9, 5, 6], [12, 2, 5], [2, 3, 5], [6, 4, 13], [8, 9, 13], [10, 7, 13], [0, 12, 13],
+        [1, 0, 13], [11, 10, 13], [7, 8, 13], [4, 1, 13], [12, 11, 13], [9, 6, 13],
+    ]  # fmt: skip
+    solid = Mesh(at.astype(np.float32).astype(np.float64), np.array(faces))
+    assert solid.is_closed
+    turned = without_slivers(solid, 2 * LEAST_HEIGHT_MM)
+    mended = without_needles(turned, 2 * LEAST_HEIGHT_MM, 5e-3)
+    assert mended.is_closed
+    assert heights_mm(mended).min() >= heights_mm(turned).min()
+    assert heights_mm(mended).min() >= LEAST_HEIGHT_MM
+    assert mended.volume_mm3 == pytest.approx(solid.volume_mm3, abs=1e-4)
+
+
+def test_an_edge_whose_ends_joined_would_pinch_the_surface_stays():
+    """A ring about a short edge: its ends have a third neighbour in common, so one corner would hold two sheets."""
+    a, b, c = [0, 0, 0], [1e-3, 0, 0], [5e-4, 2.0, 0]
+    up, down = [5e-4, 1.0, 1.0], [5e-4, 1.0, -1.0]
+    solid = Mesh(
+        np.array([a, b, c, up, down], dtype=float),
+        np.array([[0, 3, 2], [3, 1, 2], [0, 2, 4], [1, 4, 2], [0, 1, 3], [1, 0, 4]]),
+    )
+    assert solid.is_closed
+    kept = without_needles(solid, 2.0, 5e-3)
+    assert kept.is_closed
+    assert len(kept.faces) == len(solid.faces)
+
+
 def test_needles_are_closed_up():
     sphere = sphere_mesh(10.0, subdivisions=2)
     points = sphere.vertices_ras.copy()

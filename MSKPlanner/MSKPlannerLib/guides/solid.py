@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MSKFusionLib.errors import ProcessingError
 from MSKFusionLib.frames import FloatArray, perpendicular_axes, unit
@@ -151,13 +152,48 @@ def without_slivers(mesh: Mesh, height_mm: float) -> Mesh:
 
 
 def without_needles(mesh: Mesh, height_mm: float, length_mm: float) -> Mesh:
-    """Return a mesh in which triangles lower than `height_mm` whose shortest edge is shorter than `length_mm` have lost that edge."""
-    needles = mesh.faces[heights_mm(mesh) < height_mm]
-    t = mesh.vertices_ras[needles]
-    sides = np.linalg.norm(t - np.roll(t, -1, axis=1), axis=2)
-    rows, first = np.arange(len(needles)), sides.argmin(axis=1)
-    ends = np.stack([needles[rows, first], needles[rows, (first + 1) % 3]], axis=1)
-    return _with_ends_joined(mesh, ends[sides.min(axis=1) < length_mm])
+    """Return a closed mesh in which triangles lower than `height_mm` whose shortest edge is shorter than `length_mm` have lost that edge.
+
+    Its ends become one where one of them was, or else midway, as leaves the triangles round it higher. An edge stays where that would
+    leave a triangle as low as the needle, turn one over, or join the surface to itself.
+    """
+    vertices, faces = mesh.vertices_ras.copy(), mesh.faces.copy()
+    left = np.ones(len(faces), dtype=bool)
+    for face in np.flatnonzero(heights_mm(mesh) < height_mm):
+        t = vertices[faces[face]]
+        sides = np.linalg.norm(t - np.roll(t, -1, axis=0), axis=1)
+        k = int(sides.argmin())
+        # What was joined before may have done away with it, or made it high enough.
+        if left[face] and sides[k] < length_mm and heights_mm(Mesh(vertices, faces[[face]]))[0] < height_mm:
+            _join_ends(vertices, faces, left, int(faces[face, k]), int(faces[face, (k + 1) % 3]))
+    used, compact = np.unique(faces[left], return_inverse=True)
+    return Mesh(vertices[used], compact.reshape(-1, 3))
+
+
+def _join_ends(vertices: FloatArray, faces: IntArray, left: NDArray[np.bool_], a: int, b: int) -> None:
+    """Make the ends of an edge one, in place, where that leaves no triangle lower than the lowest round it was."""
+    of_a, of_b = ((faces == v).any(axis=1) & left for v in (a, b))
+    gone, around = of_a & of_b, np.flatnonzero(of_a ^ of_b)
+    opposite = set(faces[gone].ravel().tolist()) - {a, b}
+    if gone.sum() != 2 or (set(faces[of_a].ravel().tolist()) & set(faces[of_b].ravel().tolist())) - {a, b} != opposite:
+        return
+    before = Mesh(vertices, faces[around])
+    joined = np.where(faces[around] == b, a, faces[around])
+    lowest = float(heights_mm(Mesh(vertices, faces[of_a | of_b])).min())
+    solid = heights_mm(before) >= LEAST_HEIGHT_MM
+    place, middle = None, ((vertices[a] + vertices[b]) / 2).astype(np.float32).astype(np.float64)
+    for there in (vertices[a].copy(), vertices[b].copy(), middle):
+        if there is middle and place is not None:
+            break
+        moved = vertices.copy()
+        moved[a] = there
+        after = Mesh(moved, joined)
+        turned = np.einsum("ij,ij->i", before.face_area_vectors, after.face_area_vectors)[solid] <= 0
+        height = float(heights_mm(after).min())
+        if height > lowest and not turned.any():
+            lowest, place = height, there
+    if place is not None:
+        vertices[a], faces[around], left[gone] = place, joined, False
 
 
 def _flip_longest_edge(vertices_ras: FloatArray, faces: IntArray, face: int, side: int) -> None:
@@ -190,8 +226,7 @@ def printable(solid: Any, what: str) -> Mesh:
         joined = without_short_edges(rounded, _SHORT_EDGE_MM)
         # Corners of a narrow neck made one would leave an edge of four triangles: then the short edges stay.
         kept = without_slivers(joined if joined.is_closed else rounded, 2 * LEAST_HEIGHT_MM)
-        shorter = without_needles(kept, 2 * LEAST_HEIGHT_MM, _NEEDLE_MM)
-        kept = shorter if shorter.is_closed else kept
+        kept = without_needles(kept, 2 * LEAST_HEIGHT_MM, _NEEDLE_MM)
         if kept.is_closed and (heights_mm(kept) >= LEAST_HEIGHT_MM).all():
             return kept
         # A needle that cannot be turned away goes with the next larger detail; where none helps, the checks tell of it.
