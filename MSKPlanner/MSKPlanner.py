@@ -114,8 +114,10 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from MSKPlannerLib.mrml.before_after import BeforeAfterViews
         from MSKPlannerLib.mrml.go_to import go_to_finding
         from MSKPlannerLib.mrml.leg_marking import LegMarking
+        from MSKPlannerLib.mrml.pin_marking import PinMarking
         from MSKPlannerLib.mrml.plan_shelf import PlanShelf
         from MSKPlannerLib.mrml.screw_views import ScrewViews
+        from MSKPlannerLib.pin_area import PinArea
         from MSKPlannerLib.plans_area import PlansArea
         from MSKPlannerLib.screw_area import ScrewArea
         from MSKPlannerLib.sections import Sections
@@ -142,7 +144,10 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.plans = PlansArea(self.ui, makeCell, PlanShelf(session))
         self.ui.compareTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.adding = AddArea(self.ui, Adding(session, self._inputs, self._run, self.screws.choose, runLater))
-        self.guides = GuideArea(self.ui, makeCell, lambda f: go_to_finding(session, f), lambda: self.updateButtons())
+        self.pins = PinArea(self.ui, PinMarking(session, self._inputs), lambda: self.updateButtons())
+        self.guides = GuideArea(
+            self.ui, makeCell, self.pins, lambda f: go_to_finding(session, f), lambda: self.updateButtons()
+        )
         self.ui.problemsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         self.export = ExportArea(self.ui, self.onExportBodies)
         session.listener = self.onPlanChanged
@@ -162,7 +167,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             {
                 self.ui.addCollapsibleButton: lambda plan: False,
                 self.cutUi.osteotomiesCollapsibleButton: lambda plan: bool(plan.osteotomies),
-                self.ui.guidesCollapsibleButton: lambda plan: bool(plan.screws or plan.osteotomies),
+                self.ui.guidesCollapsibleButton: lambda plan: bool(plan.screws or plan.osteotomies or plan.guides),
                 self.ui.plansCollapsibleButton: lambda plan: self.plans.several,
                 self.ui.exportCollapsibleButton: lambda plan: bool(plan.guides),
             }
@@ -261,8 +266,10 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         state = state_of(self.logic.session, ct, bones)
         folder = node is not None and str(node.outputFolder) not in ("", ".")
         self.cuts.show_bones(segment_names(bones))
+        self.pins.show_bones(segment_names(bones))
         noGuide = self.guides.missing(state.plan if state.planned else None)
-        self.state.show(state, folder=folder, bone=bool(self.cuts.bone), no_guide=noGuide)
+        alone = self.guides.alone
+        self.state.show(state, folder=folder, bone=bool(self.cuts.bone), no_guide=noGuide, alone=alone)
         self.export.show(possible=state.planned and folder, stale=bool(state.stale))
         self.landmarks.show()
         self.adding.show(state.levels, ready=state.ready)
@@ -294,8 +301,13 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onGuides(self) -> None:
         """Design guides of the kind that is chosen."""
         if self._hasRequirements():
-            asked = self.guides.request
-            self._run(_("The guides could not be designed."), lambda report: self.logic.designGuides(report, asked))
+            ct, bones, lowest = self._inputs()
+            self._run(
+                _("The guides could not be designed."),
+                lambda report: self.logic.designGuides(
+                    report, self.guides.request, nodes=(ct, bones), lowestLevel=lowest
+                ),
+            )
 
     def onBringUpToDate(self) -> None:
         """Count the breach risks and design the guides that are out of date."""
@@ -497,13 +509,15 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         nodes = (ctNode, segmentationNode)
         return add_cut(self.session, nodes, bone, lowestLevel or "", progress or no_progress)
 
-    def designGuides(self, progress: Any = None, asked: Any = None) -> Any:
+    def designGuides(self, progress: Any = None, asked: Any = None, *, nodes: Any = None, lowestLevel: str = "") -> Any:
         """Design guides of one kind for the plan and put them into the scene; return the case.
 
         Parameters
         ----------
         asked
             `MSKPlannerLib.editing.guide_edits.GuideRequest`; None: a drill guide a vertebra for the accepted screws.
+        nodes, lowestLevel
+            CT and bones to begin a plan on where there is none: for wires on a bone.
 
         Raises
         ------
@@ -514,7 +528,8 @@ class MSKPlannerLogic(ScriptedLoadableModuleLogic):
         from MSKPlannerLib.editing.guide_edits import GuideRequest
         from MSKPlannerLib.mrml.planning import design_guides
 
-        return design_guides(self.session, asked or GuideRequest(), progress or no_progress)
+        wanted = asked or GuideRequest()
+        return design_guides(self.session, wanted, progress or no_progress, nodes=nodes, lowest_level=lowestLevel)
 
     def bringUpToDate(self, ctNode: Any, segmentationNode: Any, lowestLevel: str = "", progress: Any = None) -> Any:
         """Measure on bones that have changed, count breach risks, design guides that are out of date; return the case.

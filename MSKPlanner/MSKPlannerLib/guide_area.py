@@ -13,15 +13,17 @@ from MSKFusionLib.translation import tr as _
 
 from .colours import REJECTED_COLOUR, hex_colour
 from .editing.cut_guides import SAW_FROM
-from .editing.guide_edits import CUT, DRILL, LEVELS, SKIN, GuideRequest
+from .editing.guide_edits import CUT, DRILL, LEVELS, PIN, SKIN, GuideRequest
+from .editing.pin_guides import PinRequest
 from .guides.problems import Finding, findings
+from .pin_area import PinArea
 from .plan import Plan
 from .plan_texts import guides_in_words, level_names
 from .screws.sites.request import PEDICLE
 from .table_area import CellMaker, head_table
 
 #: The kinds in the order of the list.
-_KINDS = (DRILL, LEVELS, CUT, SKIN)
+_KINDS = (DRILL, LEVELS, CUT, SKIN, PIN)
 #: The names of guides wrap, so that there is room for what was found, pixels.
 _NAME_PX = 110
 
@@ -35,6 +37,8 @@ class GuideArea:
         The widgets: `guideKindComboBox`, `presetComboBox`, `printerComboBox`, `guideForLabel`, `guideForArea`, `guideCutComboBox`,
         `guideLevelsLineEdit`, `sawFromLabel`, `sawFromArea`, `sawFromComboBox`, `holesSpinBox`, `fixedLevelsCheckBox`,
         `guidesLabel`, `problemsTable`, `problemsLabel`.
+    pins
+        The part for wires.
     go_to
         Shows the place of a finding.
     changed
@@ -42,9 +46,14 @@ class GuideArea:
     """
 
     def __init__(
-        self, ui: Any, make_cell: CellMaker, go_to: Callable[[Finding], None], changed: Callable[[], None]
+        self,
+        ui: Any,
+        make_cell: CellMaker,
+        pins: PinArea,
+        go_to: Callable[[Finding], None],
+        changed: Callable[[], None],
     ) -> None:
-        self._ui, self._make_cell, self._go_to, self._changed = ui, make_cell, go_to, changed
+        self._ui, self._make_cell, self._pins, self._go_to, self._changed = ui, make_cell, pins, go_to, changed
         self._findings: tuple[Finding, ...] = ()
         self._cuts: tuple[str, ...] = ()
         self._showing = self._suggested = False
@@ -53,9 +62,10 @@ class GuideArea:
             _("drill guide for several vertebrae"),
             _("cutting guide of an osteotomy"),
             _("frame on the skin"),
+            _("guide for K-wires on any bone"),
         ):
             ui.guideKindComboBox.addItem(text)
-        for text in (_("where it opens"), _("the front"), _("the back"), _("the right"), _("the left")):
+        for text in ("", _("the front"), _("the back"), _("the right"), _("the left")):
             ui.sawFromComboBox.addItem(text)
         table = ui.problemsTable
         head_table(table, (_("Guide"), _("Finding")))
@@ -71,7 +81,13 @@ class GuideArea:
 
     @property
     def request(self) -> GuideRequest:
-        """What is asked for, as the widgets have it."""
+        """What is asked for, as the widgets have it.
+
+        Raises
+        ------
+        InputError
+            When the points of a row of wires cannot be told apart.
+        """
         ui, cut = self._ui, self._ui.guideCutComboBox.currentIndex
         return GuideRequest(
             self.kind,
@@ -82,12 +98,20 @@ class GuideArea:
             self._cuts[cut] if 0 <= cut < len(self._cuts) else "",
             ("", *SAW_FROM)[max(0, ui.sawFromComboBox.currentIndex)],
             int(ui.holesSpinBox.value),
+            self._pins.request if self.kind == PIN else PinRequest(),
         )
+
+    @property
+    def alone(self) -> bool:
+        """Whether the chosen kind can be designed before there is a plan."""
+        return self.kind == PIN
 
     def missing(self, plan: Plan | None) -> str:
         """Return what is missing before a guide of the chosen kind can be designed, in words; empty where nothing is."""
         if self.kind == CUT:
             return "" if plan is not None and plan.osteotomies else _("Plan an osteotomy first.")
+        if self.kind == PIN:
+            return self._pins.missing(plan)
         if plan is None or not plan.screws:
             return _("Plan the screws first.")
         usable = any((s.site, s.verdict) == (PEDICLE, Verdict.ACCEPTED) for s in plan.screws)
@@ -149,15 +173,19 @@ class GuideArea:
     def _show_kind(self) -> None:
         ui, kind = self._ui, self.kind
         for widget, wanted in (
-            (ui.guideForLabel, kind != DRILL),
-            (ui.guideForArea, kind != DRILL),
+            (ui.guideForLabel, kind not in (DRILL, PIN)),
+            (ui.guideForArea, kind not in (DRILL, PIN)),
             (ui.guideCutComboBox, kind == CUT),
             (ui.guideLevelsLineEdit, kind in (LEVELS, SKIN)),
-            (ui.sawFromLabel, kind == CUT),
-            (ui.sawFromArea, kind == CUT),
+            (ui.sawFromLabel, kind in (CUT, PIN)),
+            (ui.sawFromArea, kind in (CUT, PIN)),
+            (ui.holesSpinBox, kind == CUT),
             (ui.fixedLevelsCheckBox, kind == LEVELS),
         ):
             widget.visible = wanted
+        self._pins.show(kind == PIN)
+        ui.sawFromLabel.text = _("Come from:") if kind == PIN else _("Saw from:")
+        ui.sawFromComboBox.setItemText(0, _("square to the bone") if kind == PIN else _("where it opens"))
         ui.presetComboBox.enabled = kind in (DRILL, LEVELS)
 
     def _on_kind(self, index: int) -> None:

@@ -56,7 +56,7 @@ class StateArea:
     def __init__(self, ui: Any, cut_ui: Any) -> None:
         self._ui, self._cut_ui = ui, cut_ui
 
-    def show(self, state: PanelState, *, folder: bool, bone: bool, no_guide: str) -> None:
+    def show(self, state: PanelState, *, folder: bool, bone: bool, no_guide: str, alone: bool = False) -> None:
         """Enable what can be done, and say what is missing for the rest.
 
         Parameters
@@ -65,13 +65,16 @@ class StateArea:
             Whether a folder for export and a bone to cut are chosen.
         no_guide
             Why no guide can be designed; empty where one can.
+        alone
+            Whether it can be designed before there is a plan.
         """
         ui = self._ui
+        begun = state.planned or (alone and state.ready and state.plan is None)
         missing = _("Choose a CT and the segmented bones first.")
         for button, possible, reason in (
             (ui.planButton, state.ready, missing),
             (self._cut_ui.addCutButton, state.ready and bone, missing),
-            (ui.guidesButton, state.planned and not no_guide, no_guide or _("Bring the plan up to date first.")),
+            (ui.guidesButton, begun and not no_guide, no_guide or _("Bring the plan up to date first.")),
             (ui.exportButton, state.planned and folder, _("Plan the screws and choose a folder first.")),
             (ui.updateButton, bool(state.stale or state.movable), _("Nothing in the plan is out of date.")),
             (ui.undoButton, bool(state.undo), _("There is nothing to undo.")),

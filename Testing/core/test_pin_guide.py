@@ -14,7 +14,7 @@ from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.field import distance_to
 from MSKPlannerLib.guides.lettering import text_solid
 from MSKPlannerLib.guides.pin_guide import design_pin_guide
-from MSKPlannerLib.guides.pins import out_of_bone, pin_checks, pin_through, row_of_pins
+from MSKPlannerLib.guides.pins import out_of_bone, pin_checks, pin_through, row_between, row_of_pins
 from MSKPlannerLib.guides.presets import load_guide_options
 from MSKPlannerLib.guides.solid import overlap_mm3
 from MSKPlannerLib.mesh import body_labels
@@ -47,6 +47,40 @@ def test_a_row_is_spaced_and_turned_as_asked(count, spacing, angle):
         assert turn == pytest.approx(abs(angle), abs=1e-5)
         apart = [np.linalg.norm(np.subtract(getattr(one, e), getattr(other, e))) for e in ("entry_ras", "tip_ras")]
         assert np.sign(round(apart[0] - apart[1], 6)) == np.sign(angle)
+
+
+@pytest.mark.parametrize(("from_side", "angle"), [(None, 0.0), (None, 6.0), ((1.0, 0.0, 0.0), 0.0)])
+def test_a_row_between_two_points_enters_at_them(from_side, angle):
+    """On a slanting plane: the first and the last wire go in where the points are, square to it or along the asked side."""
+    normal = unit([3.0, 0.0, 1.0])
+    slab = distance_to(lambda p: -(p @ normal))
+    first, last = np.array([-10.0, 4.0, 30.0]), np.array([10.0, 4.0, -30.0])  # both on it
+    asked = {"count": 3, "converge_deg": angle, "depth_mm": 20.0, "outward_ras": from_side}
+    pins = row_between(slab, first, last, **asked)
+    assert axis_of(pins[1]) == pytest.approx(normal if from_side is None else np.array(from_side), abs=1e-9)
+    assert np.allclose([pins[0].entry_ras, pins[-1].entry_ras], [first, last], atol=1e-6)
+    # A click 2 mm off the surface along the wire is the same wire.
+    again = row_between(slab, first + 2.0 * axis_of(pins[1]), last + 2.0 * axis_of(pins[1]), **asked)
+    assert np.allclose(again[1].entry_ras, pins[1].entry_ras, atol=1e-6)
+    turns = [np.degrees(np.arccos(axis_of(a) @ axis_of(b))) for a, b in pairwise(pins)]
+    assert turns == pytest.approx([abs(angle)] * 2, abs=1e-4)
+    spread = [np.linalg.norm(np.subtract(getattr(pins[0], e), getattr(pins[-1], e))) for e in ("entry_ras", "tip_ras")]
+    assert (spread[1] < spread[0] - 1.0) == (angle > 0)
+
+
+def test_a_row_that_cannot_be_is_said():
+    ball = distance_to(lambda p: 30.0 - np.linalg.norm(p, axis=1))
+    top = (0.0, 0.0, 30.0)
+    with pytest.raises(GeometryError, match=r"last point lies 10\.0 mm off"):
+        row_between(ball, top, (0.0, 40.0, 0.0))
+    with pytest.raises(InputError, match="the same"):
+        row_between(ball, top, top)
+    with pytest.raises(GeometryError, match="faces several ways"):
+        row_between(ball, top, (0.0, 0.0, -30.0))
+    with pytest.raises(InputError, match="not run between two points"):
+        row_between(ball, top, (np.nan, 0.0, 0.0))
+    (one,) = row_between(ball, (-3.0, 0.0, 29.85), (3.0, 0.0, 29.85), count=1, depth_mm=10.0)
+    assert np.allclose([one.entry_ras, one.tip_ras], [(0, 0, 30), (0, 0, 20)], atol=1e-6)
 
 
 def test_wires_that_meet_are_told_with_the_place():

@@ -194,7 +194,26 @@ def stand_in_guides(monkeypatch) -> list:
         level = request.screws[0].level
         return entry(f"{level} skin frame", level, GuideRecipe("skin", made_for)), solid()
 
-    real = guide_edits.levels_guide_for
+    def pin_guide_for(case, request, printer, progress):
+        if not request.of_screws and None in (request.first_ras, request.last_ras):
+            return real_pins(case, request, printer, progress)  # which refuses it
+        asked.append(request)
+        screws = [s for s in case.plan.screws if request.of_screws and s.level == request.bone]
+        pins = [{"name": "wire 1", "entry_ras": request.first_ras, "tip_ras": request.last_ras}]
+        made_for = tuple(GuideScrew(s.name, s.entry_ras, s.tip_ras) for s in screws)
+        recipe = GuideRecipe("pin", made_for, options={"printer": printer} if screws else {"pins": pins})
+        return entry(f"{request.bone} pin guide", request.bone, recipe), solid(printer)
+
+    def pin_guide_again(case, guide, progress):
+        named = {s.name for s in guide.recipe.screws}
+        screws = tuple(s for s in case.plan.screws if s.name in named and s.verdict is Verdict.ACCEPTED)
+        if named and not screws:
+            return None
+        asked.append(("again", guide.name))
+        made_for = tuple(GuideScrew(s.name, s.entry_ras, s.tip_ras) for s in screws)
+        return replace(guide, recipe=replace(guide.recipe, screws=made_for), out_of_date=""), solid()
+
+    real, real_pins = guide_edits.levels_guide_for, guide_edits.pin_guide_for
 
     def levels_guide(case, names, options, *, fixed, progress):
         if len(names) < 2 or any(n not in {s.level for s in case.plan.screws} for n in names):
@@ -205,6 +224,8 @@ def stand_in_guides(monkeypatch) -> list:
         ("cut_guides_for", cut_guides_for),
         ("levels_guide_for", levels_guide),
         ("skin_frame_for", skin_frame_for),
+        ("pin_guide_for", pin_guide_for),
+        ("pin_guide_again", pin_guide_again),
     ):
         monkeypatch.setattr(guide_edits, name, stand_in)
     return asked

@@ -87,9 +87,63 @@ def test_one_guide_for_two_levels_and_no_frame_where_the_skin_is_not_in_view(
     press(ui.guidesButton)
     (levels,) = _guides(panel).values()
     assert str(levels.verdict) == "accepted"
+    ui.guideKindComboBox.currentIndex = 4
+    ui.pinBoneComboBox.currentIndex = [ui.pinBoneComboBox.itemText(n) for n in range(ui.pinBoneComboBox.count)].index(
+        "L3"
+    )
+    ui.pinKindComboBox.currentIndex = 1
+    press(ui.guidesButton)
+    assert _guides(panel)["L3 pin guide"].screws == ("L3 left", "L3 right"), ui.statusLabel.text
+    press(ui.undoButton)
     ui.guideKindComboBox.currentIndex = 3
     ui.guideLevelsLineEdit.text = "L3"
     press(ui.guidesButton)
     (error,) = shown_errors
     assert "There is no skin for a pad" in error
     assert [str(g.verdict) for g in _guides(panel).values()] == ["accepted"], "the guide that is there stays"
+
+
+@pytest.mark.slow
+def test_converging_wires_between_two_points_on_a_femur(session, raised, shown_errors, tmp_path):
+    """Bores lie on lines through the two points, at the asked angle; on bones that have changed the same lines are kept."""
+    ct, bones = leg_images(2.0)
+    volume_to_node(session.scene, ct, "CT")
+    segmentation = segmentation_to_node(session.scene, bones, "Bones")
+    panel = session.open_panel("MSKPlanner")
+    ui = panel.ui
+    ui.guideKindComboBox.currentIndex = 4
+    press(ui.pinPointsButton)
+    marked = np.array([[20.2, 0.0, 60.0], [12.9, 0.0, 95.0]])  # on the outside of the femur, within a voxel
+    for n, place in enumerate(marked):
+        ui.pinPointsWidget.currentNode().SetNthControlPointPosition(n, *place)
+    ui.pinCountSpinBox.value, ui.pinAngleSpinBox.value, ui.sawFromComboBox.currentIndex = 3, 6.0, 3
+    press(ui.guidesButton)
+    (guide,) = _guides(panel).values()
+    assert (str(guide.verdict), guide.name) == ("accepted", "right femur pin guide"), ui.statusLabel.text
+    pins = guide.recipe.options["pins"]
+    axes = np.array([np.subtract(p["entry_ras"], p["tip_ras"]) for p in pins]) / 30.0
+    assert axes[1] == pytest.approx([1.0, 0.0, 0.0], abs=1e-6)  # from the right, as chosen
+    assert np.degrees(np.arccos(axes[0] @ axes[1])) == pytest.approx(6.0, abs=1e-4)
+    mesh = panel.logic.case.guides[guide.name].mesh
+    for pin, axis, through in zip(pins[::2], axes[::2], marked, strict=True):
+        off = through - pin["entry_ras"]
+        assert np.linalg.norm(off - (off @ axis) * axis) < 0.5
+        beside = mesh.vertices_ras - pin["entry_ras"]
+        along = beside @ axis
+        radial = np.linalg.norm(beside - along[:, None] * axis, axis=1)
+        assert radial[(along > 0) & (along < 15)].min() == pytest.approx(0.9, abs=0.02)  # 1.6 mm and 0.2 of room
+    folder = tmp_path / "plan"
+    ui.folderPathLineEdit.currentPath = str(folder)
+    press(ui.exportButton)
+    assert ui.statusLabel.text == "Done."
+    plan = read_plan(folder)
+    assert why_outdated(plan.guides[0], plan) == ()
+    assert read_mesh(folder / plan.guides[0].file).is_closed
+    segmentation.GetSegmentation().GetNthSegment(1).SetName("right shin")
+    press(ui.updateButton)
+    (again,) = _guides(panel).values()
+    assert (str(again.verdict), again.out_of_date) == ("accepted", "")
+    assert np.allclose(again.recipe.options["pins"][1]["tip_ras"], pins[1]["tip_ras"])
+    press(ui.undoButton)
+    assert _guides(panel)[guide.name] == guide
+    assert shown_errors == []

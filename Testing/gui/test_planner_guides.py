@@ -161,3 +161,68 @@ def test_kinds_stand_beside_each_other(panel, asked, session):
     ui.guideLevelsLineEdit.text = "T9, L3"
     press(ui.guidesButton)
     assert "no usable screw in T9" in ui.statusLabel.text
+
+
+def place_wires(panel, first, last):
+    """Press the button and put both points where clicks would."""
+    press(panel.ui.pinPointsButton)
+    node = panel.ui.pinPointsWidget.currentNode()
+    for n, place in enumerate((first, last)):
+        node.SetNthControlPointPosition(n, *place)
+    return node
+
+
+def test_wires_between_two_points_need_no_plan_before_them(session, inputs, quick, raised, asked):
+    panel = session.open_panel("MSKPlanner")
+    ui = panel.ui
+    assert not ui.guidesButton.enabled
+    choose(panel, 4)
+    assert ui.guidesButton.enabled
+    assert [ui.pinBoneComboBox.itemText(n) for n in range(ui.pinBoneComboBox.count)] == ["L3"]
+    press(ui.guidesButton)
+    assert "not marked where the first and the last wire go in" in ui.statusLabel.text
+    assert panel.logic.case is None
+    node = place_wires(panel, (4.0, 5.0, 6.0), (4.0, 5.0, 26.0))
+    ui.pinCountSpinBox.value, ui.pinAngleSpinBox.value, ui.pinDepthSpinBox.value = 3, 6.0, 25.0
+    ui.pinDiameterSpinBox.value, ui.sawFromComboBox.currentIndex = 2.0, 1
+    press(ui.guidesButton)
+    assert ui.statusLabel.text == "Done."
+    wanted = asked[-1]
+    assert (wanted.bone, wanted.count, wanted.converge_deg, wanted.depth_mm) == ("L3", 3, 6.0, 25.0)
+    assert (wanted.diameter_mm, wanted.come_from) == (2.0, "front")
+    assert np.allclose([wanted.first_ras, wanted.last_ras], [(4.0, 5.0, 6.0), (4.0, 5.0, 26.0)])
+    assert guides(panel) == {"L3 pin guide": ""}
+    assert "thinnest wall" in told(panel)[0]
+    # A point that is dragged counts when the guide is designed again; undo brings the former one back.
+    node.SetNthControlPointPosition(1, 4.0, 5.0, 30.0)
+    press(ui.guidesButton)
+    assert asked[-1].last_ras == pytest.approx((4.0, 5.0, 30.0))
+    assert list(guides(panel)) == ["L3 pin guide"]
+    press(ui.undoButton)
+    assert panel.logic.case.plan.guides[0].recipe.options["pins"][0]["tip_ras"] == wanted.last_ras
+    # Other bones: the wires stay where they are, their guide is designed again.
+    panel.ui.segmentationSelector.currentNode().GetSegmentation().GetNthSegment(0).SetName("L4")
+    press(ui.updateButton)
+    assert asked[-1] == ("again", "L3 pin guide")
+    assert guides(panel) == {"L3 pin guide": ""}
+
+
+def test_wires_along_screws_hang_on_them(panel, asked, session):
+    ui = panel.ui
+    choose(panel, 4)
+    ui.pinKindComboBox.currentIndex = 1
+    press(ui.guidesButton)
+    assert asked[-1].of_screws
+    assert guides(panel) == {"L3 pin guide": ""}
+    drag(panel, "L4 left", 1, np.array(of(panel, "L4 left").tip_ras) + [1.0, 0, 0])
+    assert guides(panel) == {"L3 pin guide": ""}
+    drag(panel, "L3 left", 1, np.array(of(panel, "L3 left").tip_ras) + [1.0, 0, 0])
+    assert "L3 left was changed" in guides(panel)["L3 pin guide"]
+    press(ui.updateButton)
+    assert guides(panel) == {"L3 pin guide": ""}
+    assert asked[-1] == ("again", "L3 pin guide")
+    node = next(n for n in nodes_of_plan(session.scene, role="guide"))
+    session.scene.RemoveNode(node)
+    assert guides(panel) == {}
+    press(ui.undoButton)
+    assert guides(panel) == {"L3 pin guide": ""}

@@ -87,12 +87,12 @@ def write_case(
         pictures[0].path.parent.rmdir()
 
 
-#: Guides of a saw that stand on the bone as it is in the image.
-_ON_WHOLE_BONE = ("cut", "facets", "dome")
+#: Guides that stand on the bone as it is in the image.
+_ON_WHOLE_BONE = ("cut", "facets", "dome", "pin")
 
 
 def _bone_under(case: Case, guide: Guide) -> Mesh | None:
-    """Return the bone that a guide is shown on: its vertebra, or the bone that a saw cuts; none for one that is moved first."""
+    """Return the bone that a guide is shown on: its vertebra, or the bone that is sawn or gets wires; none for one that is moved first."""
     if guide.level in case.bones:
         return case.bones[guide.level]
     return surface_of(case, guide.level) if kind_of(guide) in _ON_WHOLE_BONE else None

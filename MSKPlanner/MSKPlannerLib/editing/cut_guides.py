@@ -215,16 +215,20 @@ def approach_of(osteotomy: Osteotomy, saw_from: str = "") -> Point:
 
 def bones_near(case: Case, osteotomy: Osteotomy) -> tuple[str, ...]:
     """Return the other bones whose labels come near to a cut."""
+    return bones_round(case, osteotomy.bone, osteotomy.planes[0].point_ras)
+
+
+def bones_round(case: Case, bone: str, place_ras: Sequence[float] | np.ndarray) -> tuple[str, ...]:
+    """Return the bones other than one whose labels come near to a place on it."""
     labels = case.segmentation.labels
-    middle = np.array(osteotomy.planes[0].point_ras)
-    centre = transform_points(np.linalg.inv(labels.ijk_to_ras), middle)
+    centre = transform_points(np.linalg.inv(labels.ijk_to_ras), np.array(place_ras))
     reach = np.ceil(_NEAR_MM / np.asarray(labels.spacing_mm)).astype(int)
     shape = np.array(labels.shape_ijk)
     low = np.clip(np.floor(centre).astype(int) - reach, 0, shape)
     high = np.clip(np.ceil(centre).astype(int) + reach + 1, 0, shape)
     i, j, k = (slice(a, b) for a, b in zip(low, high, strict=True))
     near = set(np.unique(labels.voxels[k, j, i]).tolist())
-    return tuple(s.name for s in case.segmentation.bones if s.value in near and s.name != osteotomy.bone)
+    return tuple(s.name for s in case.segmentation.bones if s.value in near and s.name != bone)
 
 
 def label_of(bone: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from MSKFusionLib.errors import InputError, MSKError
@@ -21,12 +21,13 @@ from ..screws.sites.request import PEDICLE
 from .cut_guides import OF_CUTS, CutGuideRequest, cut_guides_for, leads, osteotomy_of_guide, request_of
 from .guide_marks import DRILL, kind_of, levels_of
 from .osteotomy_edits import osteotomy_of
+from .pin_guides import PinRequest, pin_guide_again, pin_guide_for
 from .screw_edits import fields_of, judged_again, with_anatomy
 from .skin_guides import SkinRequest, skin_frame_for, skin_options_for
 
 #: The kinds that can be asked for; those of `plan.GuideRecipe`, a reduction guide coming with the cutting guide of its holes.
-LEVELS, CUT, SKIN = "levels", "cut", "skin"
-KINDS = (DRILL, LEVELS, CUT, SKIN)
+LEVELS, CUT, SKIN, PIN = "levels", "cut", "skin", "pin"
+KINDS = (DRILL, LEVELS, CUT, SKIN, PIN)
 #: An entry of the document and the solid that goes with it; none where it could not be designed.
 Made = tuple[Guide, PrintedSolid | None]
 
@@ -47,6 +48,8 @@ class GuideRequest:
         Whether the levels are known not to move against each other (`guides.levels_guide`).
     osteotomy, saw_from, holes
         Of a cutting guide (`cut_guides.CutGuideRequest`).
+    pins
+        Of a guide for wires.
     """
 
     kind: str = DRILL
@@ -57,6 +60,7 @@ class GuideRequest:
     osteotomy: str = ""
     saw_from: str = ""
     holes: int = 0
+    pins: PinRequest = field(default_factory=PinRequest)
 
 
 def with_asked_guides(case: Case, asked: GuideRequest, progress: Progress = no_progress) -> Case:
@@ -75,6 +79,8 @@ def with_asked_guides(case: Case, asked: GuideRequest, progress: Progress = no_p
     if asked.kind == SKIN:
         screws = _usable(case, asked.levels)
         return with_made(case, [skin_frame_for(case, SkinRequest(screws, skin_options_for(asked.printer)), progress)])
+    if asked.kind == PIN:
+        return with_made(case, [pin_guide_for(case, asked.pins, asked.printer, progress)])
     if asked.kind != CUT:
         raise InputError(f"there is no kind '{asked.kind}' of guides", f"Choose of: {', '.join(KINDS)}.", "guides")
     osteotomy = osteotomy_of(case, asked.osteotomy)
@@ -194,6 +200,9 @@ def _again(case: Case, guide: Guide, progress: Progress) -> list[Made]:
     try:
         if recipe is not None and kind_of(guide) in (LEVELS, SKIN):
             return screw_guide_again(case, guide, progress)
+        if recipe is not None and kind_of(guide) == PIN:
+            again = pin_guide_again(case, guide, progress)
+            return [] if again is None else [again]
         if recipe is not None and kind_of(guide) in OF_CUTS:
             cut = osteotomy_of_guide(case.plan, guide)
             if cut is None:

@@ -21,6 +21,10 @@ _LOOK_MM, _STEP_MM = 80.0, 0.25
 PARALLEL_DEG = 0.5
 #: More wires, or longer ones, are wrong numbers.
 MOST_PINS, LONGEST_MM = 20, 500.0
+#: A point that is marked for a wire lies no farther off the bone's surface than this.
+MARKED_OFF_MM = 5.0
+#: The bone's surface is asked for its direction at so many places of a row; its mean is no direction where they agree less.
+_NORMALS, _LEAST_AGREEMENT = 9, 0.5
 #: So much room two wires keep in the bone, and a wire to a bone that it is not for.
 APART_MM = 1.0
 
@@ -80,6 +84,66 @@ def row_of_pins(
         place = at + step * spacing_mm * u
         found.append(pin_through(bone, f"wire {k + 1}", place, place - axis, depth_mm))
     return tuple(found)
+
+
+def row_between(
+    bone: Distance,
+    first_ras: Sequence[float] | FloatArray,
+    last_ras: Sequence[float] | FloatArray,
+    *,
+    count: int = 2,
+    converge_deg: float = 0.0,
+    depth_mm: float = 30.0,
+    outward_ras: Sequence[float] | FloatArray | None = None,
+) -> tuple[GuideScrew, ...]:
+    """Return a row of wires (`row_of_pins`) whose first and last one enter where two points were marked on a bone.
+
+    Parameters
+    ----------
+    first_ras, last_ras
+        On the bone's surface or near it, RAS mm; a single wire goes in midway.
+    outward_ras
+        From the bone to the surgeon; None: square to the bone, by the mean of its surface's directions at the wires.
+
+    Raises
+    ------
+    InputError
+        For a number that makes no row, or where the row runs along the wires.
+    GeometryError
+        When a point lies off the bone, the bone turns away between them, or a wire misses it.
+    """
+    ends = np.array([first_ras, last_ras], dtype=np.float64)
+    if not np.isfinite(ends).all() or ends.shape != (2, 3):
+        raise InputError("the row does not run between two points", where="pin guide")
+    off = np.abs(bone.distance_mm(ends))
+    if off.max() > MARKED_OFF_MM:
+        raise GeometryError(
+            f"the {('first', 'last')[int(off.argmax())]} point lies {off.max():.1f} mm off the bone's surface",
+            "Put it on the bone, or choose the bone that it is on.",
+            where="pin guide",
+        )
+    along = ends[1] - ends[0]
+    length = float(np.linalg.norm(along))
+    if length < 1.0:
+        raise InputError(
+            "the two points are the same", "Put them where the first and the last wire go in.", "pin guide"
+        )
+    if outward_ras is None:
+        normals = bone.distance_and_gradient(ends[0] + np.linspace(0.0, 1.0, _NORMALS)[:, None] * along)[1]
+        mean = normals.mean(axis=0)
+        if np.linalg.norm(mean) < _LEAST_AGREEMENT:
+            raise GeometryError(
+                "the bone faces several ways between the two points", "Say from where the wires come.", "pin guide"
+            )
+        outward_ras = mean - (mean @ along) / length**2 * along
+    out = np.asarray(outward_ras, dtype=np.float64)
+    # Wires that come aslant of the row pass both points, too: their distances are counted across them.
+    across = along - (along @ out) / max(float(out @ out), 1e-12) * out
+    spacing = float(np.linalg.norm(across)) / max(count - 1, 1)
+    middle = ends.mean(axis=0)
+    return row_of_pins(
+        bone, middle, out, along, count=count, spacing_mm=spacing, converge_deg=converge_deg, depth_mm=depth_mm
+    )
 
 
 def pin_through(

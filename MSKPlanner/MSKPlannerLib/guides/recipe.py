@@ -89,7 +89,9 @@ def why_outdated(guide: Guide, plan: Plan) -> tuple[str, ...]:
     if "image" in recipe.inputs and recipe.inputs["image"] not in _voxels(plan):
         words.append("the image that shows the skin is another")
     surfaces = {str(i.get("mesh_sha256", "")) for i in plan.inputs} | {o.bone_sha256 for o in plan.osteotomies}
-    if "bone" in recipe.inputs and recipe.inputs["bone"] not in surfaces:
+    # The surface of a segment follows from the labels, and of one that gets wires it is written down nowhere else.
+    of_labels = recipe.kind == "pin" and "labels" in recipe.inputs
+    if "bone" in recipe.inputs and recipe.inputs["bone"] not in surfaces and not of_labels:
         words.append("the surface of the bone is another")
     return tuple(words)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from MSKFusionLib.errors import InputError
@@ -11,10 +11,11 @@ from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.translation import tr as _
 
 from .. import pipeline
-from ..editing.guide_edits import GuideRequest, with_asked_guides
+from ..editing.guide_edits import PIN, GuideRequest, with_asked_guides
 from ..editing.osteotomy_edits import carried_over, first_cut
 from ..editing.screw_edits import with_anatomy
 from ..pipeline import Case
+from .adding import case_to_add_to
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
 
@@ -91,23 +92,36 @@ def add_cut(
     return case
 
 
-def design_guides(session: PlanSession, asked: GuideRequest, progress: Progress = no_progress) -> Case:
+def design_guides(
+    session: PlanSession,
+    asked: GuideRequest,
+    progress: Progress = no_progress,
+    *,
+    nodes: tuple[Any, Any] | None = None,
+    lowest_level: str = "",
+) -> Case:
     """Design guides of one kind for the plan and put them into the scene; those of other kinds stay.
+
+    Parameters
+    ----------
+    nodes, lowest_level
+        CT and bones of a new plan, where there is none yet and the guide needs none (wires on a bone).
 
     Raises
     ------
     MSKError
         When there is nothing to make them for, or it is out of date.
     """
-    return _go_on(session, _("Design guides"), lambda c: with_asked_guides(c, asked, progress), progress)
-
-
-def _go_on(session: PlanSession, label: str, work: Callable[[Case], Case], progress: Progress) -> Case:
-    start, basis = session.current_case(), session.basis
+    held = session.case
+    basis: Basis | None
+    if held is None and nodes is not None and asked.kind == PIN:
+        start, basis = case_to_add_to(session, *nodes, lowest_level)
+    else:
+        start, basis = session.current_case(), session.basis
     assert basis is not None
-    case = work(with_anatomy(start))
-    if session.case is not start:
+    case = with_asked_guides(with_anatomy(start), asked, progress)
+    if session.case is not held:
         raise InputError("the plan was changed meanwhile", "Try again.", where=start.plan.plan_id)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
-    session.take(label, case, basis)
+    session.take(_("Design guides"), case, basis)
     return case
