@@ -172,9 +172,17 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.ui.exportCollapsibleButton: lambda plan: bool(plan.guides),
             }
         )
+        for section in (self.ui.addCollapsibleButton, self.ui.guidesCollapsibleButton):
+            section.connect("contentsCollapsed(bool)", self.onSection)
         session.renew()
         self.initializeParameterNode()
         self.showCase()
+
+    def onSection(self, collapsed: bool) -> None:
+        """Hide in a section that was opened what the choices in it do not need: what was hidden while it was closed is shown then."""
+        if not collapsed:
+            self.guides.show_kind()
+            self.updateButtons()
 
     def addOsteotomies(self) -> Any:
         """Put the section of the osteotomies, which has a file of its own, above that of the guides; return its widgets."""

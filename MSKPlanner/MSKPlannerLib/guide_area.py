@@ -72,7 +72,7 @@ class GuideArea:
         table.horizontalHeader().setStretchLastSection(True)
         table.connect("itemSelectionChanged()", self._on_chosen)
         ui.guideKindComboBox.connect("currentIndexChanged(int)", self._on_kind)
-        self._show_kind()
+        self.show_kind()
 
     @property
     def kind(self) -> str:
@@ -170,7 +170,8 @@ class GuideArea:
             self._ui.guideKindComboBox.currentIndex = _KINDS.index(CUT)
         self._suggested = self._suggested or only_cuts
 
-    def _show_kind(self) -> None:
+    def show_kind(self) -> None:
+        """Show what the chosen kind needs to know, and nothing else; called again when the section is opened."""
         ui, kind = self._ui, self.kind
         for widget, wanted in (
             (ui.guideForLabel, kind not in (DRILL, PIN)),
@@ -189,7 +190,7 @@ class GuideArea:
         ui.presetComboBox.enabled = kind in (DRILL, LEVELS)
 
     def _on_kind(self, index: int) -> None:
-        self._show_kind()
+        self.show_kind()
         self._changed()
 
     def _on_chosen(self) -> None:

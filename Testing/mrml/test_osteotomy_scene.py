@@ -106,7 +106,13 @@ def test_fragments_lie_where_the_plan_puts_them_and_the_axes_go_with_them(sessio
     assert line.GetNthControlPointPosition(1) == pytest.approx(tuple(ankle[:3]), abs=1e-6)
     before = marks["weight-bearing line before"]
     assert before.GetNthControlPointPosition(1) == pytest.approx(tuple(LEG.ankle_centre), abs=1e-9)
-    assert marks["hip-knee-ankle angle"].GetName() == "HKA 180.0°"
+    angle = marks["hip-knee-ankle angle"]
+    assert angle.GetName() == "HKA 180.0°"
+    # Slicer draws arc and label as far out as the legs of the angle are long: they are short, on the leg's own rays.
+    hip, knee, foot = (np.array(angle.GetNthControlPointPosition(n)) for n in range(3))
+    for end, whole in ((hip, LEG.hip_centre), (foot, ankle[:3])):
+        assert np.linalg.norm(np.cross(end - knee, whole - knee)) < 1e-6 * np.linalg.norm(whole - knee) ** 2
+        assert 50.0 < np.linalg.norm(end - knee) < 150.0
     table = nodes_of_plan(session.scene, role="limb-measures")[0].GetTable()
     assert table.GetValueByName(0, "Measure").ToString() == "HKA"
     assert [table.GetValueByName(0, c).ToDouble() for c in ("Before", "After")] == pytest.approx(

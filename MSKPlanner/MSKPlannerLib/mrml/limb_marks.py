@@ -25,8 +25,13 @@ _ANGLE = "hip-knee-ankle angle"
 #: Of the marks that a plan always shows, those that lie where the leg is before the correction.
 LIES_BEFORE = tuple(key for key, *_rest, at_first in _LINES if at_first)
 _ANGLE_POINTS = ("hip_centre", "femoral_knee_centre", "ankle_centre")
+#: The angle is drawn this far up and down from the knee: Slicer's arc and label stand out by as much as its legs are long, and those
+#: of whole bones put the label out of the view. The legs themselves are the axes.
+_ANGLE_LEG_MM = 110.0
 #: How thick an axis is drawn, mm, and how much of it is seen through bone.
 _LINE_MM, _THROUGH_BONE = 2.0, 0.6
+#: How much of what is behind a label its ground hides.
+_LABEL_GROUND = 0.75
 #: A landmark nearer than this to where it was is there, mm.
 _SAME_MM = 1e-6
 #: What the table says, column by column.
@@ -46,7 +51,7 @@ def wanted_marks(plan: Plan) -> dict[str, tuple[str, str, np.ndarray, str]]:
     points = _known(after, _ANGLE_POINTS)
     value = next((m.after for m in whole_change(plan.osteotomies) if m.name == "hka_deg"), None)
     if points is not None and value is not None:
-        marks[_ANGLE] = ("vtkMRMLMarkupsAngleNode", f"HKA {value:.1f}°", points, "after")
+        marks[_ANGLE] = ("vtkMRMLMarkupsAngleNode", f"HKA {value:.1f}°", _beside_the_knee(points), "after")
     return marks
 
 
@@ -63,7 +68,7 @@ def marks_before(plan: Plan) -> dict[str, tuple[str, str, np.ndarray, str]]:
     known = _known(points, _ANGLE_POINTS)
     value = next((m.before for m in whole_change(plan.osteotomies) if m.name == "hka_deg"), None)
     if known is not None and value is not None:
-        marks[f"{_ANGLE} before"] = ("vtkMRMLMarkupsAngleNode", f"HKA {value:.1f}°", known, "before")
+        marks[f"{_ANGLE} before"] = ("vtkMRMLMarkupsAngleNode", f"HKA {value:.1f}°", _beside_the_knee(known), "before")
     return marks
 
 
@@ -90,7 +95,12 @@ def filled_mark(node: Any, points: np.ndarray, colour: str) -> Any:
     display.SetPointLabelsVisibility(False)
     angle = bool(node.IsA("vtkMRMLMarkupsAngleNode"))
     display.SetPropertiesLabelVisibility(angle)
-    if angle:  # its name has the angle of the frontal plane; the one in space beside it would be a second, other number
+    if angle:
+        # A leg that is straight has its label on the bone: it is read on a ground of its own.
+        text = display.GetTextProperty()
+        text.SetBackgroundColor(1.0, 1.0, 1.0)
+        text.SetBackgroundOpacity(_LABEL_GROUND)
+        # Its name has the angle of the frontal plane; the one in space beside it would be a second, other number.
         node.GetMeasurement("angle").SetEnabled(False)
     return node
 
@@ -180,3 +190,11 @@ def fill_measures(node: Any, plan: Plan) -> None:
 def _known(points: LimbLandmarks, names: Sequence[str]) -> np.ndarray | None:
     found = np.array([getattr(points, n) for n in names])
     return found if np.isfinite(found).all() else None
+
+
+def _beside_the_knee(points: np.ndarray) -> np.ndarray:
+    """Return the points of an angle (3, 3) with its outer ones on the same rays, near its corner."""
+    rays = points[[0, 2]] - points[1]
+    length = np.linalg.norm(rays, axis=1, keepdims=True)
+    near = points[1] + rays * np.minimum(1.0, _ANGLE_LEG_MM / np.maximum(length, 1e-9))
+    return np.array([near[0], points[1], near[1]])
