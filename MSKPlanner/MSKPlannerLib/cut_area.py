@@ -33,7 +33,7 @@ TARGETS = (
 )
 #: Of the list of cuts: the plain kinds, then the forms of `osteotomy_edits.with_form`.
 KINDS = (CutKind.OPENING, CutKind.CLOSING, CutKind.TURN)
-FORMS = ("biplanar", "dome", "step")
+FORMS = ("biplanar", "biplanar closing", "dome", "step")
 _LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
 
 
@@ -243,7 +243,10 @@ def _whole_change(plan: Plan) -> tuple[BeforeAfter, ...]:
 
 def _kind_index(cut: Osteotomy) -> int:
     """Return the row of a cut's kind in the list."""
-    return KINDS.index(CutKind(cut.kind)) if cut.form is None else len(KINDS) + FORMS.index(cut.form.name)
+    if cut.form is None:
+        return KINDS.index(CutKind(cut.kind))
+    closing = " closing" if cut.kind == CutKind.CLOSING.value else ""
+    return len(KINDS) + FORMS.index(cut.form.name + closing)
 
 
 def _is_leg(name: str) -> bool:

@@ -60,7 +60,9 @@ def kind_in_words(what: str) -> str:
         "dome": _("Dome"),
         "step": _("Step"),
         "biplanar": _("Biplanar"),
+        "biplanar closing": _("Biplanar closing wedge"),
         "biplanar opening wedge": _("Biplanar opening wedge"),
+        "biplanar closing wedge": _("Biplanar closing wedge"),
     }.get(what, what.capitalize())
 
 
@@ -73,7 +75,7 @@ def cut_cells(cut: Osteotomy) -> tuple[str, ...]:
         "dome": _("dome"),
     }.get(cut.kind, _("step"))
     if cut.form is not None and cut.form.name == "biplanar":
-        short = _("biplanar")
+        short = _("biplanar, closes") if cut.kind == CutKind.CLOSING.value else _("biplanar")
     kind = f"{short} ✗" if cut.verdict is Verdict.REJECTED else short
     gap = _UNKNOWN if cut.gap_mm is None else f"{cut.gap_mm:z.1f}"
     hinge = _UNKNOWN if cut.hinge.bone_left_mm is None else f"{cut.hinge.bone_left_mm:z.1f}"

@@ -57,8 +57,8 @@ class SawForm:
     saw_direction_ras
         Along what the saw goes through: every line in this direction stays in the cut.
     corners_ras
-        The line of the cut: of a biplanar wedge a point of the plane, the corner, and a point of the ascending cut (both go on
-        beyond the bone); of a step all corners, the ends going on; of a dome none.
+        The line of the cut: of a biplanar wedge a point of the plane, the corner, and a point of the second plane (both go on
+        beyond the bone; it goes off against the plane's normal where it ascends); of a step all corners, the ends going on; of a dome none.
     radius_mm
         Of a dome: the hinge is its axis, the point of its plane its apex.
     shift_mm
@@ -175,7 +175,7 @@ class Osteotomy:
 
     @property
     def what(self) -> str:
-        """The kind as it is said: ``biplanar opening wedge``, for example."""
+        """The kind as it is said: ``biplanar opening wedge`` or ``biplanar closing wedge``, for example."""
         biplanar = self.form is not None and self.form.name == "biplanar"
         return f"biplanar {self.kind}" if biplanar else self.kind
 

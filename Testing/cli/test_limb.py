@@ -226,13 +226,15 @@ def test_other_kinds_of_cut(bones, tmp_path, capsys):
     names = ("--femur", bones / "femur.stl", "--tibia", bones / "tibia.stl", "--fibula", bones / "fibula.stl")
     calls = {
         "biplanar": ("--target", "fujisawa:62", "--kerf-mm", 1),
+        "biplanar-femur": ("--cut", "femur", "--wedge", "closing", "--target", "hka:0", "--kerf-mm", 1),
+        "biplanar-down": ("--wedge", "closing", "--second-plane", "descending", "--target", "hka:0"),
         "dome": ("--target", "hka:0"),
         "oblique": ("--target", "hka:0", "--torsion-target", "tibial-torsion:5"),
         "step": ("--cut", "femur", "--lengthen-mm", 10, "--slant-deg", 10),
     }
     for kind, options in calls.items():
         out = tmp_path / kind
-        status = main(list(map(str, ("limb", *names, "--kind", kind, *options, "--out", out))))
+        status = main(list(map(str, ("limb", *names, "--kind", kind.split("-")[0], *options, "--out", out))))
         assert status == 0, capsys.readouterr()
         document = read_plan(out)
         cut = document.osteotomies[0]
@@ -240,6 +242,9 @@ def test_other_kinds_of_cut(bones, tmp_path, capsys):
         if kind == "biplanar":
             assert after["weight_bearing_share"] == pytest.approx(0.62, abs=1e-6)
             assert cut.form.name == "biplanar"
+        elif kind.startswith("biplanar-"):
+            assert cut.what == "biplanar closing wedge"
+            assert after["hka_deg"] == pytest.approx(180.0, abs=1e-6)
         elif kind == "step":
             before = {m.name: m.before for m in cut.measures}
             assert after["femur_length_mm"] - before["femur_length_mm"] == pytest.approx(10.0, abs=1e-6)
@@ -249,7 +254,7 @@ def test_other_kinds_of_cut(bones, tmp_path, capsys):
         if kind == "oblique":
             assert after["tibial_torsion_deg"] == pytest.approx(5.0, abs=1e-6)
         whole = read_mesh(bones / f"{cut.bone}.stl").volume_mm3
-        parts = [read_mesh(out / f.file) for f in cut.fragments]
+        parts = [read_mesh(out / f.file) for f in cut.fragments if f.name != "wedge"]
         assert all(p.is_closed for p in parts)
         assert sum(p.volume_mm3 for p in parts) + cut.removed_mm3 == pytest.approx(whole, rel=1e-4)
         assert (out / "limb.html").read_text().count("<svg") == 4
@@ -268,7 +273,7 @@ def test_other_kinds_of_cut(bones, tmp_path, capsys):
         tmp_path / "g",
     ]
     assert main(list(map(str, guide))) == 2
-    assert "one whole plane" in capsys.readouterr().err
+    assert "is cut through" in capsys.readouterr().err
     assert (
         main(list(map(str, ("limb", *names, "--target", "hka:0", "--lengthen-mm", 5, "--out", tmp_path / "no")))) == 2
     )

@@ -32,7 +32,7 @@ def made(asked, bone=BAR):
     cut = plan_cuts([AskedCut("c", "bone", asked)], {"bone": bone})[0]
     assert all(m.is_closed for m in cut.solids.values())
     assert all(merged(m).is_closed for m in cut.solids.values())
-    kept = sum(m.volume_mm3 for m in cut.solids.values())
+    kept = sum(m.volume_mm3 for n, m in cut.solids.items() if n != "wedge")
     assert kept + cut.record.removed_mm3 == pytest.approx(bone.volume_mm3, rel=1e-9)
     back = plan_from_json(plan_to_json(Plan("p", "now", {}, osteotomies=(cut.record,)))).osteotomies[0]
     assert back == cut.record
@@ -166,13 +166,11 @@ def test_what_cannot_be_cut_is_said():
     with pytest.raises(InputError, match="90 to 150"):
         Tongue(0.0, 1, 80.0)
     with pytest.raises(InputError, match="form of its kind"):
-        shape(CutKind.CLOSING, Tongue(0.0, 1))
+        shape(CutKind.CLOSING, Dome(40.0))
     with pytest.raises(InputError, match="form of its kind"):
         shape(CutKind.DOME, None)
     with pytest.raises(InputError, match="turns nothing"):
         shape(CutKind.STEP, Step(STEPS), 3.0)
-    with pytest.raises(InputError, match="opens only"):
-        shape(CutKind.OPENING, Tongue(0.0, 1)).turned_by(-3.0)
     with pytest.raises(InputError, match="take a piece out"):
         Step(STEPS, -3.0)
 

@@ -126,7 +126,5 @@ def test_what_is_missing_is_said():
     ):
         with pytest.raises(InputError, match=says):
             plan_limb_form(kind, LEG, BONES, target)
-    with pytest.raises(InputError, match="opening wedge"):
-        plan_limb_form("biplanar", LEG, BONES, fujisawa(), WedgeOptions(opening=False))
     with pytest.raises(GeometryError, match="Give 1 to"):
         plan_limb_form("biplanar", LEG, BONES, fujisawa(), form=FormOptions(tongue_mm=60.0))

@@ -110,7 +110,7 @@ def test_a_cutting_and_a_reduction_guide_follow_their_osteotomy(leg, asked, tmp_
 
 
 def test_what_cannot_be_designed_is_said(leg, asked):
-    leg.cutUi.cutKindComboBox.currentIndex = 4
+    leg.cutUi.cutKindComboBox.currentIndex = 5
     leg.ui.holesSpinBox.value = 1
     press(leg.ui.guidesButton)
     assert "cut of one plane" in leg.ui.statusLabel.text

@@ -126,11 +126,17 @@ def _other_kinds_of_cut(panel):
     ui.cutGapSpinBox.value = 7.0
     assert record(panel).gap_mm == pytest.approx(7.0, abs=1e-9)
     ui.cutKindComboBox.currentIndex = 4
+    closing = record(panel)
+    assert (closing.what, closing.target, row(panel)[1]) == ("biplanar closing wedge", None, "biplanar, closes")
+    ui.cutAngleSpinBox.value = 6.0
+    assert [f.name for f in record(panel).fragments] == ["staying", "moved", "wedge"]
+    assert "Biplanar closing wedge of 6.0°" in ui.cutLabel.text
+    ui.cutKindComboBox.currentIndex = 5
     assert record(panel).kind == "dome"
     assert not ui.cutGapSpinBox.enabled
     ui.cutTargetComboBox.currentIndex = 1
     assert measures(panel)["HKA (°)"][1] == "180.0"
-    ui.cutKindComboBox.currentIndex = 5
+    ui.cutKindComboBox.currentIndex = 6
     assert record(panel).angle_deg == 0
     assert not ui.cutAngleSpinBox.enabled
     ui.cutGapSpinBox.value = 12.0

@@ -98,6 +98,8 @@ def _check_kind(args: argparse.Namespace) -> None:
     for name, kind in (("torsion_target", "oblique"), ("lengthen_mm", "step")):
         if getattr(args, name) is not None and args.kind != kind:
             raise InputError(f"this belongs to --kind {kind}", f"Add --kind {kind}.", f"--{name.replace('_', '-')}")
+    if args.second_plane == "descending" and args.kind != "biplanar":
+        raise InputError("only a biplanar cut has a second plane", "Add --kind biplanar.", "--second-plane")
 
 
 def _planned(
@@ -107,7 +109,7 @@ def _planned(
     """Plan the one correction, or that of the femur and then that of the tibia."""
     if args.kind is not None:
         torsion = None if args.torsion_target is None else parse_target(args.torsion_target, "--torsion-target")
-        form = FormOptions(args.tongue_mm, args.rise_deg, args.radius_mm, args.step_mm, args.slant_deg)
+        form = FormOptions(args.tongue_mm, args.rise_deg, args.radius_mm, args.step_mm, args.slant_deg, args.second_plane == "descending")
         return (
             plan_limb_form(
                 args.kind, leg.landmarks, bones, target, options, form, torsion=torsion, lengthen_mm=args.lengthen_mm,
@@ -135,7 +137,7 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
         "kerf_mm",
     )
     if args.kind is not None:
-        names += ("kind", "torsion_target", "tongue_mm", "rise_deg", "radius_mm", "lengthen_mm", "step_mm", "slant_deg")
+        names += ("kind", "torsion_target", "tongue_mm", "rise_deg", "radius_mm", "lengthen_mm", "step_mm", "slant_deg", "second_plane")
     return {n: getattr(args, n) for n in names}
 
 

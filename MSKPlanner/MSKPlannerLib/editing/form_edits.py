@@ -12,6 +12,7 @@ from MSKFusionLib.frames import FloatArray, rigid, unit
 
 from ..mesh import Mesh
 from ..osteotomy.cut_shape import CutKind, CutShape
+from ..osteotomy.limb_tongue import closing_tongue
 from ..osteotomy.planned import AskedCut
 from ..osteotomy.saw_form import Step, Tongue
 from ..osteotomy.usual_forms import TONGUE_MM, section_of, usual_dome, usual_step, usual_tongue
@@ -25,7 +26,7 @@ _TONGUE_SHARE = 1 / 3
 
 
 def with_form_of(case: Case, asked: AskedCut, name: str, wedge_frame: FloatArray, along_ras: FloatArray) -> AskedCut:
-    """Return a cut as ``biplanar`` in the same plane, or as ``dome`` or ``step`` square to the bone at the same level.
+    """Return a cut as ``biplanar`` (opening) or ``biplanar closing`` in the same plane, or as ``dome`` or ``step`` square to the bone at the same level.
 
     Parameters
     ----------
@@ -41,14 +42,14 @@ def with_form_of(case: Case, asked: AskedCut, name: str, wedge_frame: FloatArray
     """
     mesh = surface_of(case, asked.bone)
     shape = asked.shape
-    if name == "biplanar":
+    if name in ("biplanar", "biplanar closing"):
+        kind = CutKind.OPENING if name == "biplanar" else CutKind.CLOSING
         frame = shape.to_ras if shape.kind in (CutKind.OPENING, CutKind.CLOSING) else wedge_frame
-        angle = shape.angle_deg if shape.kind is CutKind.OPENING else 0.0
+        angle = shape.angle_deg if shape.kind is kind else 0.0
         along = (section_of(mesh, shape.plane).vertices_ras - frame[:3, 3]) @ frame[:3, 1]
         thick = min(TONGUE_MM, _TONGUE_SHARE * float(np.ptp(along)))
-        made = CutShape(
-            CutKind.OPENING, frame, angle, shape.kerf_mm, usual_tongue(mesh, frame, _front(asked, case), thick)
-        )
+        usual = usual_tongue if kind is CutKind.OPENING else closing_tongue
+        made = CutShape(kind, frame, angle, shape.kerf_mm, usual(mesh, frame, _front(asked, case), thick))
         return replace(asked, shape=made, target=asked.target if angle else None)
     middle = _in_the_middle(mesh, shape, wedge_frame, along_ras)
     if name == "dome":

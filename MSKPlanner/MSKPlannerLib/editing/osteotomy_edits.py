@@ -190,7 +190,7 @@ def with_kind(case: Case, name: str, kind: CutKind) -> Case:
 
 
 def with_form(case: Case, name: str, form: str) -> Case:
-    """Return the case with a cut in the same plane as ``biplanar``, ``dome`` or ``step`` (`form_edits`)."""
+    """Return the case with a cut in the same plane as ``biplanar``, ``biplanar closing``, ``dome`` or ``step`` (`form_edits`)."""
 
     def change(asked: AskedCut) -> AskedCut:
         mesh = surface_of(case, asked.bone)

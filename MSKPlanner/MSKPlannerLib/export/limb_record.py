@@ -13,6 +13,7 @@ from ..anatomy.leg import LegPoints
 from ..anatomy.limb_alignment import LimbAlignment
 from ..anatomy.limb_landmarks import POINTS
 from ..anatomy.limb_measures import MEASURES, NEEDS, in_words, sensitivity
+from ..osteotomy.cut_shape import CutKind
 from ..osteotomy.form_record import form_record
 from ..osteotomy.limb_cut import LimbPlan
 from ..osteotomy.limb_form import LimbForm
@@ -97,8 +98,10 @@ def describe_form(plan: LimbForm) -> dict[str, Any]:
         "second_target": targets[1] if len(targets) > 1 else None,
         "bone": plan.bone.value,
         "kind": "oblique" if form is None else form.name,
+        "wedge": {CutKind.OPENING: "opening", CutKind.CLOSING: "closing"}.get(shape.kind),
         "angle_deg": shape.angle_deg,
         "gap_mm": parts.gap_mm,
+        "planed_mm": parts.planed_mm,
         "lengthened_mm": None if form is None or form.name != "step" else form.shift_mm,
         "radius_mm": None if form is None else form.radius_mm,
         "hinge": {
@@ -138,14 +141,15 @@ def form_facts(record: Mapping[str, Any]) -> list[list[Any]]:
         ]
     elif record["kind"] == "biplanar":
         facts = [
-            ["Cut", f"biplanar opening wedge of the {bone}"],
+            ["Cut", f"biplanar {record['wedge']} wedge of the {bone}"],
             ["Angle, deg", record["angle_deg"]],
-            ["Gap at the cortex, mm", record["gap_mm"]],
+            ["Height at the cortex, mm", record["gap_mm"]],
             ["Bone left behind the hinge, mm", record["hinge"]["bone_left_mm"]],
         ]
     else:
         facts = [["Cut", f"single oblique cut of the {bone}"], ["Turn in its plane, deg", abs(record["angle_deg"])]]
-    return [*facts, ["Bone that the saw takes, mm3", record["removed_mm3"]]]
+    lost = "Bone that the saw takes" if record["wedge"] != "closing" else "Bone lost, the wedge counted"
+    return [*facts, [f"{lost}, mm3", record["removed_mm3"]]]
 
 
 def form_in_words(record: Mapping[str, Any]) -> str:
@@ -158,7 +162,7 @@ def form_in_words(record: Mapping[str, Any]) -> str:
     if record["kind"] == "oblique":
         return f"Single oblique cut of the {bone}, turned by {angle:.2f} degrees in its plane"
     return (
-        f"Biplanar opening wedge of the {bone}: {angle:.2f} degrees, {record['gap_mm']:.2f} mm at the cortex, "
+        f"Biplanar {record['wedge']} wedge of the {bone}: {angle:.2f} degrees, {record['gap_mm']:.2f} mm at the cortex, "
         f"{record['hinge']['bone_left_mm']:.1f} mm of bone behind the hinge"
     )
 

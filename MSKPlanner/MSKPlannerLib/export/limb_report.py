@@ -256,7 +256,7 @@ def _form_lines(plan: LimbForm) -> list[Line]:
     """Return the line of the cut, and its hinge or axis where that is near."""
     shape = plan.shape
     if shape.form is not None:
-        lines = [Line(line_in_bone(plan.parts.moved, shape.form, shape.to_ras), _TARGET, "cut")]
+        lines = [Line(line_in_bone(plan.parts.staying, shape.form, shape.to_ras), _TARGET, "cut")]
         if shape.kind is CutKind.STEP:
             return lines
         return [*lines, Line(shape.hinge.point_ras, _TARGET, "axis" if shape.kind is CutKind.DOME else "hinge")]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from MSKFusionLib.frames import FloatArray, unit
+from MSKFusionLib.frames import FloatArray, rigid_about, rotation_about, transform_points, unit
 
 from ..plan import GuideCut
 from ..plan_osteotomy import Osteotomy
@@ -54,7 +54,33 @@ def facets_of(osteotomy: Osteotomy) -> tuple[Facet, ...]:
         # A facet that goes on beyond the bone is looked at near the corner where it begins.
         point = corners[1] if k == 0 else corners[k] if k == len(corners) - 2 else (corners[k] + corners[k + 1]) / 2
         found.append(Facet(_cut(name, point, np.cross(saw, along)), tuple(limits)))
+    if len(osteotomy.planes) == 2:
+        found = _closing(osteotomy, found)
     return tuple(found)
+
+
+def _closing(osteotomy: Osteotomy, found: list[Facet]) -> list[Facet]:
+    """Return the facets of a closing biplanar wedge: with the face of the part that moves, which ends where the first one does."""
+    first, rising = found
+    hinge, second = osteotomy.hinge, osteotomy.planes[1]
+    turned = rigid_about(hinge.point_ras, rotation_about(hinge.axis_ras, osteotomy.angle_deg))
+    name = f"{osteotomy.name}, facet 3"
+
+    def moved(cut: GuideCut, title: str) -> GuideCut:
+        return _cut(title, transform_points(turned, np.array(cut.point_ras)), turned[:3, :3] @ np.array(cut.normal_ras))
+
+    other = Facet(
+        GuideCut(name, moved(first.cut, name).point_ras, second.normal_ras),
+        tuple(moved(c, c.name.replace("facet 1", "facet 3")) for c in first.limits),
+    )
+    form = osteotomy.form
+    assert form is not None
+    out = np.array(form.corners_ras[2]) - np.array(form.corners_ras[1])
+    if out @ np.array(osteotomy.planes[0].normal_ras) > 0:
+        return [first, rising, other]
+    # An ascending plane begins at the face of the part that moves, on the other side of the wedge.
+    limits = (GuideCut(f"{osteotomy.name}, facet 2, start", second.point_ras, second.normal_ras),)
+    return [first, Facet(rising.cut, limits), other]
 
 
 def hinge_of(osteotomy: Osteotomy) -> GuideCut | None:

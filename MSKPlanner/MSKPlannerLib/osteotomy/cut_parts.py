@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import invert_rigid, transform_points
+from MSKFusionLib.frames import FloatArray, invert_rigid, transform_points
 
 from ..guides.solid import from_manifold, to_manifold
 from ..mesh import Mesh
 from .bodies import joined
+from .closing_form import face_miss_mm, planed_mm, slot_of_closing, split_closing
 from .cut_shape import CutKind, CutShape
 from .cuts import hinged_cut
 from .hinge import gap_mm
@@ -21,12 +22,14 @@ from .plane import Plane
 from .plane_split import split_by_plane
 from .saw_form import Form, Step, Tongue, meets, overlap_mm, slot_of_form, split_by_form
 from .sheet_solid import slot_solid
-from .wedge import gap_miss_mm, second_face, wedge
+from .wedge import LARGEST_DEG, gap_miss_mm, second_face, wedge
 
 #: Smaller angles are none: the bone is cut and nothing turned.
 _NO_ANGLE_DEG = 1e-9
 #: Volumes add up to this share of the bone.
 _VOLUME_SHARE = 1e-4
+#: Less that is planed off is not told, mm.
+_TOLD_MM = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,8 @@ class CutParts:
         One, or the two faces of a closing wedge.
     overlap_mm
         How deep the parts of a cut with a form lie in each other after the turn (`saw_form.overlap_mm`).
+    planed_mm
+        What a closing biplanar wedge takes off along its second plane, where that is most: 0 where that plane slides in itself.
     """
 
     staying: Mesh
@@ -60,6 +65,7 @@ class CutParts:
     gap_miss_mm: float
     planes: tuple[Plane, ...]
     overlap_mm: float = 0.0
+    planed_mm: float = 0.0
 
     @property
     def removed_mm3(self) -> float:
@@ -130,6 +136,8 @@ def _turned(bone: Mesh, shape: CutShape) -> CutParts:
 
 def _formed(bone: Mesh, shape: CutShape, form: Form) -> CutParts:
     """Carry out a cut that is no single plane."""
+    if isinstance(form, Tongue) and shape.kind is CutKind.CLOSING and shape.angle_deg >= _NO_ANGLE_DEG:
+        return _closed(bone, shape, form)
     section, gap, missed = None, _shift_mm(shape), 0.0
     if isinstance(form, Tongue):
         section = section_at_hinge(bone, shape.plane, shape.hinge, shape.entry_ras)
@@ -144,9 +152,39 @@ def _formed(bone: Mesh, shape: CutShape, form: Form) -> CutParts:
     )
     if not shape.kerf_mm:
         return parts
-    ends = np.concatenate([staying.vertices_ras, moved.vertices_ras])
-    reach = 10.0 + 1.1 * float(np.linalg.norm(ends - shape.to_ras[:3, 3], axis=1).max())
-    return _without(parts, slot_of_form(form, shape.to_ras, shape.kerf_mm, reach))
+    return _without(parts, slot_of_form(form, shape.to_ras, shape.kerf_mm, _reach_mm(parts, shape.to_ras[:3, 3])))
+
+
+def _closed(bone: Mesh, shape: CutShape, form: Tongue) -> CutParts:
+    """Carry out a closing biplanar wedge: its faces as the plain one's, and what the saw takes of the second plane."""
+    section = section_at_hinge(bone, shape.plane, shape.hinge, shape.entry_ras)
+    gap = float(gap_mm(_sawn_depth_mm(section, shape), shape.angle_deg))
+    if shape.angle_deg > LARGEST_DEG:
+        raise InputError(f"a wedge of {shape.angle_deg:g} degrees", f"Give up to {LARGEST_DEG:g}.", where="wedge")
+    staying, moved, taken = split_closing(bone, form, shape.to_ras, shape.angle_deg)
+    missed = face_miss_mm(moved, form, shape.to_ras, shape.angle_deg, shape.motion_ras)
+    depth_in = overlap_mm(staying, moved, form, shape.to_ras, shape.motion_ras)
+    planed = planed_mm(taken, form, shape.to_ras, shape.angle_deg)
+    planes = (shape.plane, second_face(shape.plane, shape.hinge, shape.angle_deg))
+    depth_in = depth_in if meets(depth_in) else 0.0
+    parts = CutParts(staying, moved, taken, None, section, gap, missed, planes, depth_in, planed)
+    if not shape.kerf_mm:
+        return parts
+    reach = _reach_mm(parts, shape.to_ras[:3, 3])
+    return _without(parts, slot_of_closing(form, shape.to_ras, shape.angle_deg, shape.kerf_mm, reach))
+
+
+def closing_notes(parts: CutParts, shape: CutShape) -> tuple[str, ...]:
+    """Return what to look at where a closing wedge has a tongue."""
+    if not isinstance(shape.form, Tongue) or shape.kind is not CutKind.CLOSING:
+        return ()
+    notes = []
+    if parts.planed_mm > _TOLD_MM:
+        part = "the front of the part that stays" if shape.form.descends else "the tongue"
+        notes.append(f"{part} is planed off by up to {parts.planed_mm:.1f} mm, to slide as the wedge closes")
+    if shape.kerf_mm:
+        notes.append(f"closed, the second plane stays open by up to the saw's {shape.kerf_mm:g} mm")
+    return tuple(notes)
 
 
 def _shift_mm(shape: CutShape) -> float | None:
@@ -201,17 +239,23 @@ def _sawn(parts: CutParts, shape: CutShape) -> CutParts:
         return parts
     hinge = shape.hinge
     cut = hinged_cut("saw", shape.plane, hinge.point_ras, hinge.axis_ras, shape.entry_ras, shape.kerf_mm)
+    return _without(parts, slot_solid(cut, _reach_mm(parts, hinge.point_ras)))
+
+
+def _reach_mm(parts: CutParts, place_ras: FloatArray) -> float:
+    """Return a length from a place that is beyond all of the bone."""
     ends = np.concatenate([parts.staying.vertices_ras, parts.moved.vertices_ras])
-    return _without(parts, slot_solid(cut, 10.0 + 1.1 * float(np.linalg.norm(ends - hinge.point_ras, axis=1).max())))
+    return 10.0 + 1.1 * float(np.linalg.norm(ends - place_ras, axis=1).max())
 
 
 def _without(parts: CutParts, solid: Any) -> CutParts:
-    """Take a slot (`manifold3d.Manifold`) from both parts."""
+    """Take a slot (`manifold3d.Manifold`) from all parts."""
     kept, lost = [], []
-    for part in (parts.staying, parts.moved):
+    for part in (parts.staying, parts.moved) if parts.wedge is None else (parts.staying, parts.moved, parts.wedge):
         inside, outside = to_manifold(part, "osteotomy: bone").split(solid)
         if outside.is_empty() or any(p.status().name != "NoError" for p in (inside, outside)):
             raise ProcessingError("osteotomy: the sawn bone does not close.")
         kept.append(from_manifold(outside))
         lost += [] if inside.is_empty() else [from_manifold(inside)]
-    return replace(parts, staying=kept[0], moved=kept[1], dust=joined(lost) if lost else None)
+    wedged = None if parts.wedge is None else kept[2]
+    return replace(parts, staying=kept[0], moved=kept[1], wedge=wedged, dust=joined(lost) if lost else None)

@@ -13,6 +13,7 @@ from ..bone.mesh_depth import surface_points
 from ..mesh import Mesh
 from ..plan_osteotomy import Osteotomy
 from ..screws.structures import StructureMaps, margin_mm
+from .closing_form import opened_frame
 from .cut_shape import CutKind
 from .plane import Plane
 from .plane_split import cut_face
@@ -58,11 +59,13 @@ def form_points(bone: Mesh, record: Osteotomy) -> FloatArray:
     """Return points (N, 3), RAS mm, of the face of a cut that is no plane; of a biplanar wedge the plane only up to its hinge."""
     shape = asked_of(record).shape
     assert shape.form is not None
-    points = surface_points(
-        cut_face_of(parts_of(bone, replace(shape, kerf_mm=0.0)).moved, shape.form, shape.to_ras), _STEP_MM
-    )
+    parts = parts_of(bone, replace(shape, kerf_mm=0.0))
+    points = surface_points(cut_face_of(parts.staying, shape.form, shape.to_ras), _STEP_MM)
     if not isinstance(shape.form, Tongue):
         return points
+    if parts.wedge is not None:  # the faces that the moved part keeps
+        second = opened_frame(shape.to_ras, shape.angle_deg)
+        points = np.concatenate([points, surface_points(cut_face_of(parts.moved, shape.form, second), _STEP_MM)])
     local = transform_points(np.linalg.inv(shape.to_ras), points)
     return np.asarray(points[(local[:, 0] >= -_STEP_MM) | (np.abs(local[:, 2]) > _STEP_MM)])
 

@@ -31,7 +31,7 @@ class CutKind(Enum):
 _SIGNED = (CutKind.TURN, CutKind.DOME)
 _FORMS: dict[CutKind, tuple[type, ...]] = {
     CutKind.OPENING: (type(None), Tongue),
-    CutKind.CLOSING: (type(None),),
+    CutKind.CLOSING: (type(None), Tongue),
     CutKind.TURN: (type(None),),
     CutKind.DOME: (Dome,),
     CutKind.STEP: (Step,),
@@ -53,7 +53,7 @@ class CutShape:
     kerf_mm
         Thickness of the saw's slot; the plane is its middle. A closing wedge is sawn inside its two faces.
     form
-        What is no plane of it: the tongue of a biplanar opening wedge, a dome's radius, the line of a step. None: nothing.
+        What is no plane of it: the tongue of a biplanar wedge, a dome's radius, the line of a step. None: nothing.
     """
 
     kind: CutKind
@@ -106,8 +106,6 @@ class CutShape:
             return replace(self, angle_deg=signed_deg)
         if self.kind is CutKind.STEP:
             raise InputError("a step cut lengthens a bone and turns nothing", "Choose another kind of cut.", "target")
-        if self.form is not None and signed_deg < 0:
-            raise InputError("a biplanar wedge opens only", "Let the saw enter from the other side.", where="target")
         kind = CutKind.OPENING if signed_deg >= 0 else CutKind.CLOSING
         return replace(self, kind=kind, angle_deg=abs(signed_deg))
 

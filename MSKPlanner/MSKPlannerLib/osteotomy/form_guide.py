@@ -76,7 +76,7 @@ def design_facets_guide(
     outward = _outward(osteotomy, approach_ras)
     amid = np.mean([f.cut.point_ras for f in facets], axis=0)
     exact = distance_to(bone, Region.around(amid, _REACH_MM + 30.0))
-    faces = [SawnFace(f.cut, outward, _points(f, outward, exact), f.limits) for f in facets]
+    faces = [SawnFace(f.cut, (way := _within(outward, f)), _points(f, way, exact), f.limits) for f in facets]
     wish = CuttingGuideOptions() if options is None else options
     return design_slots_guide(
         bone,
@@ -209,6 +209,12 @@ def _outward(osteotomy: Osteotomy, approach_ras: Point) -> FloatArray:
             where=osteotomy.name,
         )
     return saw * np.sign(saw @ approach)
+
+
+def _within(outward: FloatArray, facet: Facet) -> FloatArray:
+    """Return the way against the saw in a facet's plane: of the second face of a closing wedge it is turned by the wedge's angle."""
+    normal = unit(np.array(facet.cut.normal_ras))
+    return unit(outward - (outward @ normal) * normal)
 
 
 def _points(facet: Facet, outward: FloatArray, bone: Distance) -> FloatArray:

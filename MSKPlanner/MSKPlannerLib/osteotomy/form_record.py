@@ -59,7 +59,8 @@ def form_of(record: SawForm, to_ras: FloatArray, hinge_ras: FloatArray | None = 
         back, corner, end = local
         front = 1 if corner[1] > back[1] else -1
         ahead, up = front * (end - corner)[1], -(end - corner)[2]
-        return Tongue(float(corner[1]), front, float(np.degrees(np.arctan2(up, -ahead))))
+        rise = float(np.degrees(np.arctan2(abs(up), -ahead)))
+        return Tongue(float(corner[1]), front, rise, bool(up < 0))
     raise InputError(f"a cut of the form '{record.name}' is not known", "Plan it again.", where="plan document")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 from scipy.optimize import root
@@ -22,7 +21,7 @@ from ..anatomy.limb_alignment import LimbAlignment, align, measures_of
 from ..anatomy.limb_landmarks import LimbLandmarks, spoken
 from ..anatomy.limb_measures import MEASURES, unusual
 from ..mesh import Mesh
-from .cut_parts import CutParts, carried_out
+from .cut_parts import CutParts, carried_out, closing_notes
 from .cut_shape import CutKind, CutShape
 from .healthy_side import OBLIQUE_DEG
 from .limb_bone import (
@@ -34,21 +33,18 @@ from .limb_bone import (
     landmarks_after,
     own_and_following,
 )
+from .limb_tongue import placed_tongue
 from .limb_turn import BONE_OF_TARGET, USUAL_MM
 from .limb_wedge import WedgeOptions, plan_limb_wedge
 from .plane import Plane
 from .plane_split import cut_face
-from .saw_form import Dome, Tongue, beyond_dome, split_by_form
+from .saw_form import Dome, beyond_dome
 from .screw_motion import screw_motion
 from .target import Correction, CutLevel, Target, corrected, plan_turn
-from .usual_forms import RISE_DEG, STEP_MM, TONGUE_MM, usual_dome, usual_step, usual_tongue
+from .usual_forms import STEP_MM, usual_dome, usual_step
 
 #: Where a dome's apex and an oblique cut usually lie, from the knee's joint surface, mm: starting positions.
 _DOME_MM = 45.0
-#: The tongue of a biplanar cut ends at least so far below the joint surface, mm; angles and thicknesses that are tried for that.
-_BELOW_JOINT_MM = 5.0
-_RISES_DEG = (RISE_DEG, 115.0, 120.0, 125.0, 130.0, 135.0, 140.0)
-_TONGUES_MM = (TONGUE_MM, 12.5, 10.0)
 #: Less contact than this along a step is little, mm.
 _LITTLE_CONTACT_MM = 20.0
 
@@ -60,8 +56,10 @@ class FormOptions:
     Parameters
     ----------
     tongue_mm, rise_deg
-        Of a biplanar wedge: see `usual_forms.usual_tongue`. None: 15 mm and 110 degrees, or as much more (up to 140) and thinner
-        (down to 10 mm) as the tongue needs to come out 5 mm below the joint surface.
+        Of a biplanar wedge: see `usual_forms.usual_tongue`. None: 15 mm and 110 degrees (of a closing wedge 90), or as much more
+        (up to 140) and thinner (down to 10 mm) as the tongue needs to come out 5 mm below the joint surface (`limb_tongue`).
+    descends
+        Whether its second plane goes away from the hip, the tongue staying with the part that stays.
     radius_mm
         Of a dome; None: its axis lies at the height of the joint surface.
     step_mm, slant_deg
@@ -73,6 +71,7 @@ class FormOptions:
     radius_mm: float | None = None
     step_mm: float = STEP_MM
     slant_deg: float = 0.0
+    descends: bool = False
 
     def __post_init__(self) -> None:
         if not 5 <= self.step_mm <= 200 or not -45 <= self.slant_deg <= 45:
@@ -135,35 +134,29 @@ class LimbForm:
 def plan_biplanar(
     points: LimbLandmarks, bone: Mesh, target: Target, options: WedgeOptions, form: FormOptions, kerf_mm: float = 0.0
 ) -> LimbForm:
-    """Return an opening wedge (`limb_wedge.plan_limb_wedge`) whose front is cut by a second plane that rises.
+    """Return a wedge (`limb_wedge.plan_limb_wedge`) whose front is cut by a second plane that rises, or descends.
+
+    Of a closing wedge the second plane is square to the hinge unless it has to lean: then its tongue is planed off as it slides
+    (`closing_form`).
 
     Raises
     ------
-    InputError
-        When a closing wedge is asked for, and as `plan_limb_wedge`.
+    MSKError
+        As `plan_limb_wedge`, and `limb_tongue.placed_tongue`.
     """
-    if not options.opening:
-        raise InputError("a biplanar cut is planned for an opening wedge", "Leave out --wedge closing.", "--kind")
     plan = plan_limb_wedge(points, bone, target, options)
     to_ras = plan.wedge.section.to_ras
-    front = bone_frame(points, options.bone)[:3, 1]
-    tongues = _TONGUES_MM if form.tongue_mm is None else (form.tongue_mm,)
-    rises = _RISES_DEG if form.rise_deg is None else (form.rise_deg,)
-    for thick, rise in product(tongues, rises):
-        tongue = usual_tongue(bone, to_ras, front, thick, rise)
-        below = _below_joint_mm(points, bone, options.bone, to_ras, tongue)
-        if below >= _BELOW_JOINT_MM:
-            break
-    shape = CutShape(CutKind.OPENING, to_ras, plan.wedge.angle_deg, kerf_mm, tongue)
+    # Which way it goes follows from the leg, not from what was asked.
+    kind = CutKind.OPENING if plan.wedge.opening else CutKind.CLOSING
+    placed = placed_tongue(
+        points, bone, options.bone, to_ras, closing=kind is CutKind.CLOSING,
+        tongue_mm=form.tongue_mm, rise_deg=form.rise_deg, descends=form.descends,
+    )  # fmt: skip
+    shape = CutShape(kind, to_ras, plan.wedge.angle_deg, kerf_mm, placed.tongue)
     made = _made(points, bone, options.bone, (target,), shape)
-    if below < _BELOW_JOINT_MM:
-        where = f"{below:.0f} mm from the joint surface" if below > 0 else "in the joint"
-        words = f"the ascending cut comes out {where} ({_BELOW_JOINT_MM:g} mm are wished): cut farther away, or a thinner tongue"
-        made = replace(made, reasons=(*made.reasons, words))
-    if (thick, rise) != (tongues[0], rises[0]):
-        words = f"the tongue is {thick:g} mm thick and leans by {rise:g} degrees, to stay out of the joint"
-        made = replace(made, warnings=(*made.warnings, words))
-    return made
+    return replace(
+        made, reasons=(*made.reasons, *placed.reasons), warnings=(*made.warnings, *placed.warnings)
+    )
 
 
 def plan_dome(
@@ -289,22 +282,6 @@ def plan_lengthening(
     return made
 
 
-def _below_joint_mm(points: LimbLandmarks, bone: Mesh, level: CutLevel, to_ras: FloatArray, tongue: Tongue) -> float:
-    """Return how far from the joint surface the tongue ends, along the bone; the side nearer to the cut counts.
-
-    Of a femur, whose tongue rises away from the knee, infinite.
-    """
-    if level is CutLevel.FEMUR:
-        return float("inf")
-    moved = split_by_form(bone, tongue, to_ras)[1].vertices_ras
-    risen = moved[(moved - to_ras[:3, 3]) @ to_ras[:3, 2] < -1e-3]
-    if not len(risen):
-        return float("inf")
-    up = bone_frame(points, level)[:3, 2]
-    joint = min(float(points.medial_plateau @ up), float(points.lateral_plateau @ up))
-    return joint - float((risen @ up).max())
-
-
 def _across(
     points: LimbLandmarks, bone: Mesh, level: CutLevel, height_mm: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -347,7 +324,7 @@ def _made(points: LimbLandmarks, bone: Mesh, level: CutLevel, targets: tuple[Tar
     before = align(points, whole=False)
     moved = corrected(points, level, shape.motion_ras)
     correction = Correction(shape.angle_deg, shape.motion_ras, before, measures_of(moved), moved)
-    hinge = shape.to_ras if shape.kind is CutKind.OPENING else None
+    hinge = shape.to_ras if shape.kind in (CutKind.OPENING, CutKind.CLOSING) else None
     after = landmarks_after(points, level, shape.plane, shape.motion_ras, hinge)
     again = align(after, whole=False)
     misses = tuple(_off(again, t) for t in targets)
@@ -372,6 +349,7 @@ def _made(points: LimbLandmarks, bone: Mesh, level: CutLevel, targets: tuple[Tar
         reasons.append(f"where they are put the parts lie {parts.overlap_mm:.2f} mm deep in each other")
     if parts.section is not None and parts.section.bone_left_mm < THIN_HINGE_MM:
         warnings.append(f"only {parts.section.bone_left_mm:.1f} mm of bone are left behind the hinge")
+    warnings += closing_notes(parts, shape)
     asked = {t.measure for t in targets}
     new = [n for n in unusual(again) if n not in unusual(before) and n not in asked]
     warnings += [f"{MEASURES[n].title} leaves its usual range" for n in new]

@@ -31,7 +31,7 @@ from ..plan_osteotomy import (
     Matrix,
     Osteotomy,
 )
-from .cut_parts import CutParts, carried_out, outlined
+from .cut_parts import CutParts, carried_out, closing_notes, outlined
 from .cut_shape import CutKind, CutShape, frame_of_planes
 from .form_record import form_of, form_record
 from .hinge import Hinge
@@ -217,6 +217,7 @@ def _planned(
         reasons.append(f"the fragments miss the planned gap by {parts.gap_miss_mm:.2f} mm")
     if parts.section is not None and parts.section.bone_left_mm < THIN_HINGE_MM:
         notes.append(f"only {parts.section.bone_left_mm:.1f} mm of bone are left behind the hinge")
+    notes += closing_notes(parts, shape)
     if parts.overlap_mm:
         reasons.append(f"where they are put the parts lie {parts.overlap_mm:.2f} mm deep in each other")
     cut_too = {a.bone for a in asked}

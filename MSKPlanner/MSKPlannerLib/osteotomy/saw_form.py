@@ -30,7 +30,7 @@ _ON_FACE_MM = 1e-4
 
 @dataclass(frozen=True)
 class Tongue:
-    """The second plane of a biplanar opening wedge: it leaves the first and rises into the part that stays.
+    """The second plane of a biplanar wedge: it leaves the first and rises into the part that stays, or descends into the other.
 
     Parameters
     ----------
@@ -41,11 +41,14 @@ class Tongue:
     rise_deg
         Angle between the two sawn faces, 90 (straight up) to 150 (leaning forward). The tongue goes with the part that moves and
         slides along this face.
+    descends
+        Whether the second plane goes the other way: the tongue then stays, before the part that moves.
     """
 
     corner_mm: float
     front: int
     rise_deg: float = 110.0
+    descends: bool = False
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.corner_mm) or self.front not in (1, -1):
@@ -59,9 +62,9 @@ class Tongue:
 
     @property
     def rising(self) -> FloatArray:
-        """(3,) direction from the corner along the ascending cut, in the cut's frame."""
+        """(3,) direction from the corner along the second plane, in the cut's frame."""
         angle = np.radians(self.rise_deg)
-        return np.array([0.0, -self.front * np.cos(angle), -np.sin(angle)])
+        return np.array([0.0, -self.front * np.cos(angle), np.sin(angle) * (1.0 if self.descends else -1.0)])
 
 
 @dataclass(frozen=True)
@@ -173,14 +176,14 @@ def slot_of_form(form: Form, to_ras: FloatArray, kerf_mm: float, reach_mm: float
 def overlap_mm(staying: Mesh, moved: Mesh, form: Form, to_ras: FloatArray, motion_ras: FloatArray) -> float:
     """Return how deep the parts lie in each other after the motion, mean over the cut's face, mm; of a biplanar wedge before its hinge.
 
-    Behind a hinge bone bends and does not move as one piece.
+    The face is that of the part that stays (of a closing wedge the other has its own). Behind a hinge bone bends and does not move as one piece.
     """
     one = to_manifold(staying, "part that stays")
     other = to_manifold(moved.transformed(motion_ras), "part that moves")
     if isinstance(form, Tongue):
         ahead = to_ras[:3, 0].tolist(), float(to_ras[:3, 0] @ to_ras[:3, 3])
         one, other = one.trim_by_plane(*ahead), other.trim_by_plane(*ahead)
-    area = face_area_mm2(moved, form, to_ras)
+    area = face_area_mm2(staying, form, to_ras)
     return float((one ^ other).volume()) / max(area, 1.0)
 
 

@@ -22,8 +22,9 @@ _WIDER = 1.25
 
 
 def usual_tongue(
-    bone: Mesh, to_ras: FloatArray, front_ras: FloatArray, tongue_mm: float = TONGUE_MM, rise_deg: float = RISE_DEG
-) -> Tongue:
+    bone: Mesh, to_ras: FloatArray, front_ras: FloatArray, tongue_mm: float = TONGUE_MM, rise_deg: float = RISE_DEG,
+    *, descends: bool = False,
+) -> Tongue:  # fmt: skip
     """Return the tongue at the front of a bone.
 
     Parameters
@@ -34,6 +35,8 @@ def usual_tongue(
         Direction to the patient's front.
     tongue_mm
         From the foremost point of the cut's face to the corner.
+    rise_deg, descends
+        See `saw_form.Tongue`.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def usual_tongue(
             "biplanar cut",
         )
     corner = float((front * along).max() - tongue_mm) * front
-    return Tongue(corner, front, rise_deg)
+    return Tongue(corner, front, rise_deg, descends)
 
 
 def usual_dome(bone: Mesh, to_ras: FloatArray, towards: float, radius_mm: float | None = None) -> Dome:

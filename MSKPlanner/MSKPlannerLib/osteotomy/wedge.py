@@ -17,7 +17,7 @@ from .plane import Plane, point_of
 from .plane_split import split_by_plane
 
 #: Larger wedges are no corrections of a leg or an arm, but wrong signs and units.
-_LARGEST_DEG = 60.0
+LARGEST_DEG = 60.0
 #: A closing wedge leaves at least this share of the cut's depth as a face to close on.
 _LEAST_FACE_SHARE = 0.5
 
@@ -100,9 +100,9 @@ def wedge(
     GeometryError
         When the plane or the hinge misses the bone, or the wedge is larger than the bone.
     """
-    if not 0 < angle_deg <= _LARGEST_DEG:
+    if not 0 < angle_deg <= LARGEST_DEG:
         raise InputError(
-            f"a wedge of {angle_deg} degrees", f"Give an angle above 0 and up to {_LARGEST_DEG:g}.", where="wedge"
+            f"a wedge of {angle_deg} degrees", f"Give an angle above 0 and up to {LARGEST_DEG:g}.", where="wedge"
         )
     if not bone.is_closed or bone.volume_mm3 <= 0:
         raise InputError("the surface of the bone is not closed and outward", "Make it again.", where="wedge")

@@ -98,8 +98,8 @@ def add_limb(commands: argparse._SubParsersAction) -> None:
     limb.add_argument(
         "--kind",
         metavar="KIND",
-        help="another cut than a plain wedge: biplanar (an opening wedge with a second plane that rises behind the tuberosity), dome, "
-        "oblique (one cut for --target and --torsion-target), step (with --lengthen-mm)",
+        help="another cut than a plain wedge: biplanar (a wedge with a second plane that rises behind the tuberosity, or in the "
+        "femur's front), dome, oblique (one cut for --target and --torsion-target), step (with --lengthen-mm)",
     )
     limb.add_argument(
         "--torsion-target", metavar="WHAT:VALUE", help="of an oblique cut: tibial-torsion:30 or femoral-torsion:15"
@@ -111,7 +111,13 @@ def add_limb(commands: argparse._SubParsersAction) -> None:
         "--rise-deg",
         type=float,
         metavar="DEG",
-        help="between its planes (default 110, or more to stay out of the joint)",
+        help="between its planes (default 110, of a closing wedge 90, or more to stay out of the joint)",
+    )
+    limb.add_argument(
+        "--second-plane",
+        choices=["ascending", "descending"],
+        default="ascending",
+        help="of a biplanar cut: whether the tongue in front goes with the lower part (ascending) or with the upper one",
     )
     limb.add_argument(
         "--radius-mm", type=float, metavar="MM", help="of a dome (default: its axis at the height of the joint surface)"
