@@ -109,7 +109,14 @@ def _planned(
     """Plan the one correction, or that of the femur and then that of the tibia."""
     if args.kind is not None:
         torsion = None if args.torsion_target is None else parse_target(args.torsion_target, "--torsion-target")
-        form = FormOptions(args.tongue_mm, args.rise_deg, args.radius_mm, args.step_mm, args.slant_deg, args.second_plane == "descending")
+        form = FormOptions(
+            args.tongue_mm,
+            args.rise_deg,
+            args.radius_mm,
+            args.step_mm,
+            args.slant_deg,
+            args.second_plane == "descending",
+        )
         return (
             plan_limb_form(
                 args.kind, leg.landmarks, bones, target, options, form, torsion=torsion, lengthen_mm=args.lengthen_mm,
@@ -137,7 +144,17 @@ def _asked(args: argparse.Namespace) -> dict[str, Any]:
         "kerf_mm",
     )
     if args.kind is not None:
-        names += ("kind", "torsion_target", "tongue_mm", "rise_deg", "radius_mm", "lengthen_mm", "step_mm", "slant_deg", "second_plane")
+        names += (
+            "kind",
+            "torsion_target",
+            "tongue_mm",
+            "rise_deg",
+            "radius_mm",
+            "lengthen_mm",
+            "step_mm",
+            "slant_deg",
+            "second_plane",
+        )
     return {n: getattr(args, n) for n in names}
 
 

@@ -154,9 +154,7 @@ def plan_biplanar(
     )  # fmt: skip
     shape = CutShape(kind, to_ras, plan.wedge.angle_deg, kerf_mm, placed.tongue)
     made = _made(points, bone, options.bone, (target,), shape)
-    return replace(
-        made, reasons=(*made.reasons, *placed.reasons), warnings=(*made.warnings, *placed.warnings)
-    )
+    return replace(made, reasons=(*made.reasons, *placed.reasons), warnings=(*made.warnings, *placed.warnings))
 
 
 def plan_dome(
