@@ -16,9 +16,21 @@ from MSKPlannerLib.cli.main import main
 COARSE_MM = (1.5, 1.5, 2.0)
 
 
+def endplate_middle(pelvis):
+    """Half way between the front and the back edge of the true bone, half a millimetre below the plane of its endplate."""
+    top = 0.5 * pelvis.sacrum.heights[0]
+    y = np.arange(-30.0, 30.0, 0.02)
+    line = np.column_stack([np.zeros_like(y), y, np.full_like(y, top - 0.5)])
+    inside = pelvis.bone_depth_mm("S1", transform_points(pelvis.sacrum_to_ras, line)) > 0
+    # The bone behind the canal is another run.
+    runs = np.split(y, np.flatnonzero(np.diff(inside)) + 1)
+    front, back = next((r[-1], r[0]) for r in runs if r[0] <= 0 <= r[-1])
+    return transform_points(pelvis.sacrum_to_ras, [0, 0.5 * (front + back), top])
+
+
 def truth(pelvis):
     """Middle and normal of the endplate, hip centres, and incidence, slope and tilt in degrees."""
-    middle = transform_points(pelvis.sacrum_to_ras, [0, 0, 0.5 * pelvis.sacrum.heights[0]])
+    middle = endplate_middle(pelvis)
     normal, right = pelvis.sacrum_to_ras[:3, 2], pelvis.pelvis_to_ras[:3, 0]
     centres = [
         transform_points(pelvis.pelvis_to_ras, s.landmarks["hip_centre"] * [s.side, 1.0, 1.0]) for s in pelvis.hips

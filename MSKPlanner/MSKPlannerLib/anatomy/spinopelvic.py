@@ -25,8 +25,10 @@ _HOLLOW_RADIUS_MM = (18.0, 34.0)
 _LEAST_SEEN, _MOST_RMS_MM = 0.3, 2.0
 #: Radii of one person's two hip joints differ by less.
 _RADII_DIFFER_MM = 3.0
-#: Where the endplate of S1 is looked for: beside the midline, before and behind the body found, below its top.
-_ENDPLATE_HALF_MM, _ENDPLATE_BEHIND_MM, _ENDPLATE_BEFORE_MM, _ENDPLATE_BELOW_MM = 16.0, 1.0, 15.0, 25.0
+#: Where the endplate of S1 is looked for: beside the midline, behind the canal's front (its back edge), before the body found,
+#: below its top. The plane is fitted to what lies a little before the canal's front.
+_ENDPLATE_HALF_MM, _ENDPLATE_BEHIND_MM, _ENDPLATE_BEFORE_MM, _ENDPLATE_BELOW_MM = 16.0, 6.0, 15.0, 25.0
+_FITTED_BEFORE_CANAL_MM = 1.0
 #: Passes of the plane fit: triangles that face it within this cosine, and lie within this of it, mm.
 _PASSES = ((0.6, 8.0), (0.7, 5.0), (0.8, 3.0), (0.85, 2.5), (0.85, 2.5), (0.85, 2.5))
 #: Its front and back edges are taken in a strip of this half width.
@@ -189,14 +191,15 @@ def find_endplate(segmentation: Segmentation, frame: SacralFrame) -> Endplate:
     back, front = frame.body_y_mm[0]
     near = (
         (np.abs(places[:, 0]) < _ENDPLATE_HALF_MM)
-        & (places[:, 1] > back + _ENDPLATE_BEHIND_MM)
+        & (places[:, 1] > back - _ENDPLATE_BEHIND_MM)
         & (places[:, 1] < front + _ENDPLATE_BEFORE_MM)
         & (places[:, 2] > frame.endplate_z_mm - _ENDPLATE_BELOW_MM)
     )
     places, facing, area = places[near], facing[near], area[near]
+    body = places[:, 1] > back + _FITTED_BEFORE_CANAL_MM
     normal, level, chosen = np.array([0.0, 0.0, 1.0]), None, np.zeros(len(places), dtype=bool)
     for least_cosine, band in _PASSES:
-        up, height = facing @ normal > least_cosine, places @ normal
+        up, height = body & (facing @ normal > least_cosine), places @ normal
         if not up.any():
             break
         chosen = up & (np.abs(height - (np.quantile(height[up], 0.9) if level is None else level)) < band)
@@ -207,13 +210,15 @@ def find_endplate(segmentation: Segmentation, frame: SacralFrame) -> Endplate:
         slope_x, slope_y, _ = np.linalg.lstsq(rows * weight[:, None], places[chosen, 2] * weight, rcond=None)[0]
         normal = unit(np.array([-slope_x, -slope_y, 1.0]))
         level = float(np.average(places[chosen] @ normal, weights=area[chosen]))
-    strip = chosen & (np.abs(places[:, 0]) < _EDGE_STRIP_MM)
-    if level is None or float(area[chosen].sum()) < _LEAST_ENDPLATE_MM2 or not strip.any():
+    if level is None or float(area[chosen].sum()) < _LEAST_ENDPLATE_MM2:
         raise GeometryError(
             "no endplate of S1 can be told from the sacrum's label",
             "Segment it again, or place the endplate's front and back edge.",
             where=SACRUM,
         )
+    least_cosine, band = _PASSES[-1]
+    strip = (facing @ normal > least_cosine) & (np.abs(places @ normal - level) < band)
+    strip &= np.abs(places[:, 0]) < _EDGE_STRIP_MM
     along = unit(np.cross(normal, [1.0, 0.0, 0.0]))
     ends = np.quantile(places[strip] @ along, [0.02, 0.98])
     middle = level * normal + ends.mean() * along
