@@ -12,7 +12,7 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from .guides.cut_options import CuttingGuideOptions
 from .guides.cutting_guide import design_cutting_guide
-from .guides.facets import hinge_of
+from .guides.facets import hinge_of, led_together
 from .guides.options import GuideOptions
 from .guides.pin_guide import design_pin_guide
 from .guides.recipe import mesh_sha256, osteotomy_of, planes_by_name
@@ -137,11 +137,13 @@ def _cut(old: _Old, progress: Progress) -> Remade:
 def _facets(old: _Old, progress: Progress) -> Remade:
     side = as_point(old.options.pop("approach_ras"))
     of = old.osteotomy(old.recipe.cuts[0].name)
+    led = {f.cut.name for f in led_together(of)[-1]}
     facets = design_facets_guide(
         of,
         old.bone,
         side,
         saw_of(CuttingGuideOptions(**old.options), of),
+        face=len(led_together(of)) if {c.name for c in old.recipe.cuts} <= led else 1,
         label=old.label,
         neighbours=old.neighbours,
         insertion_direction_ras=old.recipe.insertion_direction_ras,

@@ -13,14 +13,15 @@ from MSKFusionLib.frames import rigid, unit
 from MSKPlannerLib.guides.checks import failed
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
 from MSKPlannerLib.guides.facets import facets_of
-from MSKPlannerLib.guides.presets import load_guide_options
-from MSKPlannerLib.guides.recipe import planes_by_name, why_outdated
+from MSKPlannerLib.guides.presets import load_cutting_options, load_guide_options
+from MSKPlannerLib.guides.recipe import inputs_of, planes_by_name, why_outdated
 from MSKPlannerLib.mesh import body_labels
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
-from MSKPlannerLib.osteotomy.form_guide import design_dome_guide, design_facets_guide, holes_on_dome
+from MSKPlannerLib.osteotomy.form_guide import design_dome_guide, design_facets_guide, holes_on_dome, saw_of
 from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts
 from MSKPlannerLib.osteotomy.saw_form import Dome, Step, Tongue
 from MSKPlannerLib.plan import Plan
+from MSKPlannerLib.remake_guides import remake
 from MSKPlannerLib.slot_records import describe_dome_guide, describe_facets_guide
 
 #: An upright bar of 72 x 48 mm from z = 0 to 200 with rounded edges.
@@ -147,6 +148,26 @@ def test_a_guide_for_a_biplanar_wedge_stops_the_saw_at_the_hinge(biplanar):
     assert made.stops[0].shallowest_mm == pytest.approx(made.slots[0].top_mm + 62.0, abs=1.0)
     assert made.stops[1].shallowest_mm is None
     assert made.stops[1].deepest_mm == pytest.approx(made.slots[1].top_mm + 72.0, abs=1.0)
+
+
+@pytest.mark.slow
+def test_a_closing_biplanar_wedge_has_a_guide_a_face_and_each_is_made_again():
+    cut = planned(CutKind.CLOSING, Tongue(9.0, 1, 95.0), 4.0, x=-26.0)
+    plan = Plan("p", "now", {}, osteotomies=(cut,))
+    for face, names in ((1, ["c, facet 1", "c, facet 2"]), (2, ["c, facet 3"])):
+        made = design_facets_guide(cut, BAR, (1.0, 0.0, 0.0), saw_of(load_cutting_options("saw"), cut), face=face)
+        sound(made)
+        assert [f.name for f in made.faces] == names
+        # To the hinge at x = -26 from the bar's side at x = 36, along each face's own direction.
+        long = 62.0 / np.cos(np.radians(4.0 if face == 2 else 0.0))
+        assert made.stops[0].shallowest_mm == pytest.approx(made.slots[0].top_mm + long, abs=1.0)
+        guide = describe_facets_guide("g", "bone", made, inputs_of(BAR, ()), cut, (1.0, 0.0, 0.0))
+        assert why_outdated(guide, plan) == ()
+        again, mesh, _ = remake(guide, plan, BAR)
+        assert [c.name for c in again.recipe.cuts] == names
+        assert mesh.vertices_ras == pytest.approx(made.mesh.vertices_ras)
+    with pytest.raises(InputError, match="no face 2"):
+        design_facets_guide(planned(CutKind.OPENING, Tongue(9.0, 1), 8.0, x=-26.0), BAR, (1.0, 0.0, 0.0), face=2)
 
 
 @pytest.mark.slow

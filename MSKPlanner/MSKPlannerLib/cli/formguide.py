@@ -61,6 +61,7 @@ def form_guide(args: argparse.Namespace, bone: Mesh, osteotomy: Osteotomy, progr
             bone,
             approach,
             options,
+            face=args.face,
             label=args.label,
             neighbours=neighbours,
             insertion_direction_ras=insertion,

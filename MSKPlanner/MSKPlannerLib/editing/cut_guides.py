@@ -13,7 +13,7 @@ from MSKFusionLib.frames import transform_points
 from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..guides.cutting_guide import design_cutting_guide
-from ..guides.facets import hinge_of
+from ..guides.facets import hinge_of, led_together
 from ..guides.presets import cutting_options_for_printer, options_for_printer
 from ..guides.recipe import inputs_of
 from ..osteotomy.cut_shape import CutKind
@@ -81,7 +81,8 @@ def cut_guides_for(
 ) -> tuple[tuple[Guide, PrintedSolid], ...]:
     """Return a cutting guide for each plane of an osteotomy and, where holes are asked for, the reduction guide.
 
-    A biplanar wedge and a step get one guide with a slot a facet, a dome its template of holes.
+    A biplanar wedge and a step get one guide with a slot a facet (a closing wedge another for its second face), a dome its
+    template of holes.
 
     Raises
     ------
@@ -162,10 +163,16 @@ def _form_guide(
         )
         return ((describe_dome_guide(name, osteotomy.bone, label, holes, inputs, osteotomy, approach), holes.solid),)
     options = saw_of(cutting_options_for_printer(_PRESET, asked.printer), osteotomy)
-    solid = design_facets_guide(
-        osteotomy, bone, approach, options, label=label, neighbours=neighbours, progress=progress
-    )
-    return ((describe_facets_guide(name, osteotomy.bone, solid, inputs, osteotomy, approach), solid),)
+    made = []
+    parts = len(led_together(osteotomy))
+    for n in range(1, parts + 1):
+        one, short = (name, label) if parts == 1 else (f"{name}, face {n}", f"{label}{n}")
+        solid = design_facets_guide(
+            osteotomy, bone, approach, options, face=n, label=short, neighbours=neighbours,
+            progress=part(progress, (n - 1) / parts, n / parts),
+        )  # fmt: skip
+        made.append((describe_facets_guide(one, osteotomy.bone, solid, inputs, osteotomy, approach), solid))
+    return tuple(made)
 
 
 def _way_in(osteotomy: Osteotomy, saw_from: str) -> Point:

@@ -59,6 +59,17 @@ def facets_of(osteotomy: Osteotomy) -> tuple[Facet, ...]:
     return tuple(found)
 
 
+def led_together(osteotomy: Osteotomy) -> tuple[tuple[Facet, ...], ...]:
+    """Return the facets that one guide leads a saw along, a guide each: the second face of a closing wedge has one of its own.
+
+    The two faces lie millimetres apart at the cortex: there is no room for a wall between their slots.
+    """
+    facets = facets_of(osteotomy)
+    if not facets or len(osteotomy.planes) == 1:
+        return (facets,) if facets else ()
+    return (facets[:2], facets[2:])
+
+
 def _closing(osteotomy: Osteotomy, found: list[Facet]) -> list[Facet]:
     """Return the facets of a closing biplanar wedge: with the face of the part that moves, which ends where the first one does."""
     first, rising = found

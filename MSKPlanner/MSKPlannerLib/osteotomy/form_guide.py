@@ -18,7 +18,7 @@ from MSKFusionLib.progress import Progress, no_progress
 
 from ..bone.region import Region
 from ..guides.cut_options import CuttingGuideOptions
-from ..guides.facets import Facet, facets_of
+from ..guides.facets import Facet, led_together
 from ..guides.field import Distance, distance_to
 from ..guides.options import GuideOptions
 from ..guides.pin_guide import PinGuide, design_pin_guide
@@ -47,6 +47,7 @@ def design_facets_guide(
     approach_ras: Point,
     options: CuttingGuideOptions | None = None,
     *,
+    face: int = 1,
     label: str = "C1",
     neighbours: Sequence[Mesh] = (),
     insertion_direction_ras: Point | None = None,
@@ -60,19 +61,24 @@ def design_facets_guide(
         The surface that is cut.
     approach_ras
         From the bone to the surgeon: it tells from which side the saw comes, which goes along the cut's own direction.
+    face
+        Of a closing wedge: 1 leads the saw along its plane and the second plane, 2 along the face of the part that moves.
 
     Raises
     ------
     InputError
-        For a cut that has no facets.
+        For a cut that has no facets, or not this face.
     GeometryError
         When the approach is another side's, or a facet misses the bone.
     ProcessingError
         When no sound solid comes of it; the message names the operation and the place.
     """
-    facets = facets_of(osteotomy)
-    if not facets:
+    guides = led_together(osteotomy)
+    if not guides:
         raise InputError(f"a {osteotomy.what} has no facets", "Give a biplanar wedge or a step.", where=osteotomy.name)
+    if not 1 <= face <= len(guides):
+        raise InputError(f"a {osteotomy.what} has no face {face}", "Leave the face out.", where=osteotomy.name)
+    facets = guides[face - 1]
     outward = _outward(osteotomy, approach_ras)
     amid = np.mean([f.cut.point_ras for f in facets], axis=0)
     exact = distance_to(bone, Region.around(amid, _REACH_MM + 30.0))
