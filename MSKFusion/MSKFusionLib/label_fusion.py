@@ -9,16 +9,15 @@ told.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .boxes import mask_box, touches_border
-from .distance_map import signed_distance_mm
+from .boxes import touches_border
+from .carried_labels import Carried, Disagreement, carried_onto, clashes_in_bone
 from .errors import InputError
-from .frames import FloatArray, transform_points
-from .interpolation import interpolate
+from .frames import FloatArray
 from .progress import Progress, no_progress
 from .registration.result import RegistrationResult, Verdict
 from .segmentation.labels import BONE_KINDS, Segment, Segmentation
@@ -31,40 +30,6 @@ WITHIN_BONE = ("tumour", "tumor", "lesion", "metastas", "marrow", "oedema", "ede
 _HONEST_FACTOR = 1.5
 #: A bone of the MR of which so much lies in one bone of the CT is that bone.
 _SAME_BONE = 0.5
-#: Every so manieth voxel is mapped first, to find where a structure will come to lie.
-_COARSE = 8
-_CHUNK = 400_000
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """One place where the labels of the two images cannot both be right.
-
-    Parameters
-    ----------
-    name, bone
-        The structure of the MR and the bone of the CT that it runs into.
-    deepest_mm
-        How deep, at `place_ras` (RAS mm of the CT).
-    allowed_mm
-        What error and voxels explain.
-    volume_mm3
-        Of the overlap that is deeper than that.
-    """
-
-    name: str
-    bone: str
-    deepest_mm: float
-    allowed_mm: float
-    place_ras: tuple[float, float, float]
-    volume_mm3: float
-
-    def __str__(self) -> str:
-        r, a, s = self.place_ras
-        return (
-            f"{self.name} of the MR lies {self.deepest_mm:.1f} mm deep in {self.bone} of the CT at RAS {r:.0f}, {a:.0f}, {s:.0f}: "
-            f"error and voxels explain {self.allowed_mm:.1f} mm"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,80 +91,131 @@ def combine_mapped(
     progress: Progress = no_progress,
 ) -> CombinedLabels:
     """Do the same by any map of RAS points (N, 3) of the CT to the MR, with its expected error; see `combine_labels`."""
-    grid = bones.labels
-    voxels = grid.voxels.astype(np.int32)
-    conflict = np.zeros(grid.voxels.shape, dtype=np.float32)
-    allowed_mm = _HONEST_FACTOR * expected_error_mm + 0.5 * float(
-        grid.spacing_mm.max() + others.labels.spacing_mm.max()
-    )
+    making = _InTheMaking.of(bones, others, expected_error_mm)
     names = {s.name for s in bones.segments}
-    taken = {s.value for s in bones.segments}
-    bone = np.isin(voxels, [s.value for s in bones.bones])
-    segments, notes = list(bones.segments), list(bones.notes)
-    found: list[Disagreement] = []
-    meet = False
     # A bone may be another than the CT's of that name: where it lies tells.
     wanted = [s for s in others.segments if s.name not in names or s.kind in BONE_KINDS]
-    as_ct = [s.name for s in others.segments if s not in wanted]
+    making.as_ct += [s.name for s in others.segments if s not in wanted]
     # A tumour goes last: it takes the place of whatever it lies in.
     wanted.sort(key=_within_bone)
     for n, segment in enumerate(wanted):
         progress(n / len(wanted), f"carrying {segment.name}")
-        carried = _carried(others, segment.name, grid, ct_to_mr)
-        if carried is None:
-            notes.append(f"{segment.name} of the MR lies outside the CT")
-            continue
-        meet = True
-        box, depth_mm = carried
-        inside = depth_mm > 0
-        same = _same_bone(bones, segment, voxels[box][inside])
-        if same is not None and same.name == segment.name:
-            as_ct.append(same.name)
-            continue
-        if same is not None and unnamed_vertebra_value(segment.name) is not None:
-            notes.append(f"{segment.name} of the MR is {same.name} of the CT")
-            continue
-        if segment.name in names:
-            for clash, excess_mm in _clashes(bones, segment.name, box, depth_mm, allowed_mm):
-                found.append(clash)
-                conflict[box] = np.maximum(conflict[box], excess_mm)
-            notes.append(
-                f"{segment.name} of the MR does not lie where the CT has it: the two are named differently, or the registration "
-                "is a level off"
-            )
-            continue
-        within_bone = _within_bone(segment)
-        clashes = [] if within_bone else _clashes(bones, segment.name, box, depth_mm, allowed_mm)
-        for clash, excess_mm in clashes:
-            found.append(clash)
-            conflict[box] = np.maximum(conflict[box], excess_mm)
-        value = segment.value if segment.value not in taken else max(taken) + 1
-        taken.add(value)
-        voxels[box][inside if within_bone else inside & ~bone[box]] = value
-        at_border = touches_border(box, grid.voxels.shape)
-        segments.append(_entry(segment, value, [c for c, _ in clashes], expected_error_mm, at_border))
-    if as_ct:
-        notes.append(f"as the CT shows them: {', '.join(as_ct)} (the MR has labels of them too)")
-    if not meet:
+        making.take(segment, carried_onto(bones.labels, others, segment.name, ct_to_mr))
+    if not making.meet:
         raise InputError(
             "nothing that is labelled in the MR lies in the CT",
             "Is it the right pair, the right way round?",
             where=others.labels.name,
         )
-    present = set(np.unique(voxels).tolist())
-    notes += [
-        f"nothing is left of {s.name}: what lies in its place covers it" for s in segments if s.value not in present
-    ]
-    kept = tuple(s for s in segments if s.value in present)
-    labels = grid.with_voxels(
-        voxels.astype(np.int16 if voxels.max() < 2**15 else np.int32), step="with labels of the MR"
-    )
+    result = making.combined()
     progress(1.0, "labels combined")
-    return CombinedLabels(
-        Segmentation(labels, kept, tuple([*notes, *map(str, found)])),
-        grid.with_voxels(conflict, step="disagreement with the MR's labels, mm"),
-        tuple(found),
-    )
+    return result
+
+
+@dataclass(eq=False)
+class _InTheMaking:
+    """The CT's label set, and what was taken over from the MR so far.
+
+    Parameters
+    ----------
+    allowed_mm
+        How deep a structure may lie in bone by the registration's error and the voxels.
+    voxels, conflict_mm
+        Labels on the CT's grid, and how much deeper than allowed something lies in bone.
+    as_ct
+        Bones of the MR that the CT has too.
+    meet
+        Whether anything of the MR lies in the CT.
+    """
+
+    bones: Segmentation
+    expected_error_mm: float
+    allowed_mm: float
+    voxels: NDArray[np.int32]
+    conflict_mm: NDArray[np.float32]
+    segments: list[Segment]
+    notes: list[str]
+    disagreements: list[Disagreement] = field(default_factory=list)
+    as_ct: list[str] = field(default_factory=list)
+    meet: bool = False
+
+    @classmethod
+    def of(cls, bones: Segmentation, others: Segmentation, expected_error_mm: float) -> _InTheMaking:
+        grid = bones.labels
+        voxels_mm = float(grid.spacing_mm.max() + others.labels.spacing_mm.max())
+        return cls(
+            bones,
+            expected_error_mm,
+            _HONEST_FACTOR * expected_error_mm + 0.5 * voxels_mm,
+            grid.voxels.astype(np.int32),
+            np.zeros(grid.voxels.shape, dtype=np.float32),
+            list(bones.segments),
+            list(bones.notes),
+        )
+
+    def take(self, segment: Segment, carried: Carried | None) -> None:
+        """Take over a structure of the MR from where it comes to lie, or say why it is not taken over."""
+        if carried is None:
+            self.notes.append(f"{segment.name} of the MR lies outside the CT")
+            return
+        self.meet = True
+        same = _same_bone(self.bones, segment, self.voxels[carried.box][carried.inside])
+        if same is not None and same.name == segment.name:
+            self.as_ct.append(same.name)
+        elif same is not None and unnamed_vertebra_value(segment.name) is not None:
+            self.notes.append(f"{segment.name} of the MR is {same.name} of the CT")
+        elif any(s.name == segment.name for s in self.bones.segments):
+            self._clashes(segment, carried)
+            self.notes.append(
+                f"{segment.name} of the MR does not lie where the CT has it: the two are named differently, or the registration "
+                "is a level off"
+            )
+        else:
+            self._label(segment, carried)
+
+    def _clashes(self, segment: Segment, carried: Carried) -> list[Disagreement]:
+        """Record where a structure lies too deep in bone, and return these places."""
+        clashes = clashes_in_bone(self.bones, segment.name, carried, self.allowed_mm)
+        for _, excess_mm in clashes:
+            self.conflict_mm[carried.box] = np.maximum(self.conflict_mm[carried.box], excess_mm)
+        places = [clash for clash, _ in clashes]
+        self.disagreements += places
+        return places
+
+    def _label(self, segment: Segment, carried: Carried) -> None:
+        """Label a structure: within bone where it may lie there, else beside it."""
+        within_bone = _within_bone(segment)
+        clashes = [] if within_bone else self._clashes(segment, carried)
+        taken = {s.value for s in self.segments}
+        value = segment.value if segment.value not in taken else max(taken) + 1
+        there = carried.inside
+        if not within_bone:
+            of_ct = self.bones.labels.voxels[carried.box]
+            there = there & ~np.isin(of_ct, [s.value for s in self.bones.bones])
+        self.voxels[carried.box][there] = value
+        at_border = touches_border(carried.box, self.voxels.shape)
+        self.segments.append(_entry(segment, value, clashes, self.expected_error_mm, at_border))
+
+    def combined(self) -> CombinedLabels:
+        """Return the label set, with notes on what is left of nothing."""
+        grid = self.bones.labels
+        notes = list(self.notes)
+        if self.as_ct:
+            notes.append(f"as the CT shows them: {', '.join(self.as_ct)} (the MR has labels of them too)")
+        present = set(np.unique(self.voxels).tolist())
+        notes += [
+            f"nothing is left of {s.name}: what lies in its place covers it"
+            for s in self.segments
+            if s.value not in present
+        ]
+        kept = tuple(s for s in self.segments if s.value in present)
+        dtype = np.int16 if self.voxels.max() < 2**15 else np.int32
+        labels = grid.with_voxels(self.voxels.astype(dtype), step="with labels of the MR")
+        return CombinedLabels(
+            Segmentation(labels, kept, (*notes, *map(str, self.disagreements))),
+            grid.with_voxels(self.conflict_mm, step="disagreement with the MR's labels, mm"),
+            tuple(self.disagreements),
+        )
 
 
 def _same_bone(bones: Segmentation, segment: Segment, there: NDArray[np.integer]) -> Segment | None:
@@ -214,80 +230,6 @@ def _same_bone(bones: Segmentation, segment: Segment, there: NDArray[np.integer]
 def _within_bone(segment: Segment) -> bool:
     words = f"{segment.name} {segment.kind}".lower()
     return any(word in words for word in WITHIN_BONE)
-
-
-Box = tuple[slice, ...]
-
-
-def _carried(
-    others: Segmentation, name: str, grid: Volume, ct_to_mr: Callable[[FloatArray], FloatArray]
-) -> tuple[Box, NDArray[np.float32]] | None:
-    """Return where on the CT's grid a structure of the MR comes to lie, and how deep in it each voxel there is (mm)."""
-    source = others.around(name, 6.0)
-    mask = source.voxels == others[name].value
-    spacing_kji = source.spacing_mm[::-1]
-    # The mean of the distances to the mask and to what is not: 0 half-way between their outermost voxels.
-    depth = 0.5 * (signed_distance_mm(~mask, spacing_kji) - signed_distance_mm(mask, spacing_kji))
-    depth = np.clip(depth, -20.0, 200.0).astype(np.float32)
-    last = np.array(source.shape_ijk) - 1.0
-
-    def in_source(kji: NDArray[np.int_]) -> FloatArray:
-        points = transform_points(grid.ijk_to_ras, kji[:, ::-1].astype(np.float64))
-        return transform_points(source.ras_to_ijk, ct_to_mr(points))
-
-    coarse = np.stack(
-        np.meshgrid(*[np.unique(np.append(np.arange(0, n, _COARSE), n - 1)) for n in grid.voxels.shape], indexing="ij"),
-        -1,
-    ).reshape(-1, 3)
-    at = in_source(coarse)
-    # What lies between two coarse points may be in the box where neither is.
-    reach = _COARSE * float(grid.spacing_mm.max()) * 1.5 / source.spacing_mm
-    near = np.all((at >= -reach) & (at <= last + reach), axis=1)
-    if not near.any():
-        return None
-    low = np.maximum(coarse[near].min(axis=0) - _COARSE, 0)
-    high = np.minimum(coarse[near].max(axis=0) + _COARSE + 1, grid.voxels.shape)
-    shape = tuple(high - low)
-    out = np.full(int(np.prod(shape)), -20.0, dtype=np.float32)
-    for first in range(0, len(out), _CHUNK):
-        flat = np.arange(first, min(first + _CHUNK, len(out)))
-        ijk = in_source(np.stack(np.unravel_index(flat, shape), axis=-1) + low)
-        seen = np.all((ijk >= 0) & (ijk <= last), axis=1)
-        out[flat[seen]] = interpolate(depth, ijk[seen])
-    found = out.reshape(shape)
-    if not (found > 0).any():
-        return None
-    tight = mask_box(found > 0)
-    box = tuple(slice(s.start + int(a), s.stop + int(a)) for s, a in zip(tight, low, strict=True))
-    return box, found[tight]
-
-
-def _clashes(
-    bones: Segmentation, name: str, box: Box, depth_mm: NDArray[np.float32], allowed_mm: float
-) -> list[tuple[Disagreement, NDArray[np.float32]]]:
-    """Return where a structure lies deeper in a bone than is explained, and by how much (mm, on the box)."""
-    labels, spacing_kji = bones.labels, bones.labels.spacing_mm[::-1]
-    found = []
-    values = set(np.unique(labels.voxels[box][depth_mm > 0]).tolist())
-    for bone in bones.bones:
-        if bone.value not in values:
-            continue
-        mask = labels.voxels[box] == bone.value
-        in_bone_mm = -signed_distance_mm(np.pad(mask, 1), spacing_kji)[1:-1, 1:-1, 1:-1] + 0.5 * float(
-            spacing_kji.min()
-        )
-        both_mm = np.where(mask, np.minimum(depth_mm, in_bone_mm), 0.0)
-        deepest = np.unravel_index(int(both_mm.argmax()), both_mm.shape)
-        if both_mm[deepest] <= allowed_mm:
-            continue
-        kji = np.array([s.start for s in box]) + np.array(deepest)
-        r, a, s = (float(c) for c in transform_points(labels.ijk_to_ras, kji[::-1].astype(np.float64)))
-        over = both_mm > allowed_mm
-        clash = Disagreement(
-            name, bone.name, float(both_mm[deepest]), allowed_mm, (r, a, s), float(over.sum() * labels.voxel_mm3)
-        )
-        found.append((clash, np.where(over, both_mm - allowed_mm, 0.0).astype(np.float32)))
-    return found
 
 
 def _entry(
