@@ -29,6 +29,7 @@ from .refine import on_image_grid
 from .rooms import inner_rooms
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
+from .streaks import without_streaks
 from .working import OUTSIDE_HU, image_box_ras, sample_ct, straight_grid
 
 METHOD = "canal, discs and flood from anatomical seeds"
@@ -122,7 +123,10 @@ def _spine_on_image(
         _FINE_MM,
     )
     hu = np.minimum(sample_ct(ct, grid), METAL_HU)
-    spine = _find_spine(points, score, hu, grid)
+    calm = without_streaks(ct, *image_box_ras(grid))
+    seen = hu if calm is ct else np.minimum(sample_ct(calm, grid), METAL_HU)
+    spine = _find_spine(points, score, seen, grid)
+    del calm, seen
     progress(0.4, "separating vertebrae")
     ends = (
         float(lower[2]) > grid.origin_ras[2] - _FINE_MM,
