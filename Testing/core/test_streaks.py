@@ -42,7 +42,6 @@ def test_spoilt_slices_become_blends_of_their_neighbours(axes):
 
 def test_what_is_not_spoilt_stays():
     assert without_streaks(ct := image(25, 33, streaks=0.0)[1], *BOX) is ct  # no metal
-    assert without_streaks(ct := image(25, 33, streaks=0.0)[0], *BOX) is ct  # metal without streaks
     assert without_streaks(ct := image(10, 40)[0], *BOX) is ct  # a run that would hide a disc
     assert without_streaks(ct := image(0, 8)[0], *BOX) is ct  # nothing to bridge from
     assert without_streaks(ct := image(0, 59)[0], *BOX) is ct  # metal in every slice
@@ -54,10 +53,11 @@ def test_what_is_not_spoilt_stays():
 def test_streaks_of_screws_are_no_disc():
     """The streaks through the upper half of L4 had been taken for the disc above it, and half of L4 for L5, with full confidence."""
     patient = generate_patient(PatientOptions(8, mr_spacing_mm=(4.0, 8.0), ct_noise_hu=45.0, screws_in_ct=("L4",)))
-    bones = segment_bones_ct(patient.ct)
-    for level in ("L3", "L4", "L5"):
-        true = patient.labels.mask(level)
-        found = np.bincount(bones.labels.voxels[true].ravel())
-        found[0] = 0
-        mine = bones.labels.voxels == found.argmax()
-        assert 2 * (mine & true).sum() / (mine.sum() + true.sum()) > 0.9
+    voxels = segment_bones_ct(patient.ct).labels.voxels
+    levels = ("L3", "L4", "L5")
+    found = {name: np.bincount(voxels[patient.labels.mask(name)].ravel()) for name in levels}
+    own = {name: 1 + int(found[name][1:].argmax()) for name in levels}
+    assert len(set(own.values())) == 3
+    for name in levels:
+        beside = sum(int(found[name][own[n]]) for n in levels if n != name and own[n] < len(found[name]))
+        assert beside < 0.05 * patient.labels.mask(name).sum(), name

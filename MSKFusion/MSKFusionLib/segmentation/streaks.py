@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..frames import FloatArray, transform_points
 from ..volume import Volume
 from .bone_mask import METAL_HU
 
-#: A slice with so much metal, whose noise (95 % of the second differences) is so many times that of slices without, has streaks.
+#: A slice with so much metal is spoilt: by streaks as fine as noise, or by wide shadows that no measure of noise tells.
 _LEAST_METAL_MM2 = 10.0
-_NOISE_RATIO = 1.1
 #: What is bridged at most: longer runs hide what cannot be guessed, such as a disc.
 _LONGEST_MM = 22.0
-#: Where streaks are looked for: soft tissue and bone as they are, air and metal cut off.
-_SEEN_HU, _BODY_HU = (-200.0, 400.0), -100.0
-_EVERY = 2
 
 
 def without_streaks(ct: Volume, lower_ras: FloatArray, upper_ras: FloatArray) -> Volume:
-    """Return a CT in which slices with streaks are blends of the nearest slices without; the same CT where there are none.
+    """Return a CT in which slices with metal are blends of the nearest slices without; the same CT where there are none.
 
     A disc is found by what is dark between two endplates, and so is a vertebra whose upper half lies behind the streaks of its screws.
     Streaks lie in the slices that metal lies in; a blend of both neighbours shows no edge that is not there.
@@ -29,7 +24,7 @@ def without_streaks(ct: Volume, lower_ras: FloatArray, upper_ras: FloatArray) ->
     Parameters
     ----------
     lower_ras, upper_ras
-        Corners of the box, mm, in which metal and streaks are looked for.
+        Corners of the box, mm, in which metal is looked for.
     """
     axis = 2 - int(np.abs(ct.directions_ras[2]).argmax())  # of the array: slices lie across the patient
     box = _box(ct, lower_ras, upper_ras)
@@ -39,10 +34,7 @@ def without_streaks(ct: Volume, lower_ras: FloatArray, upper_ras: FloatArray) ->
     metal_mm2 = np.array([np.count_nonzero(s >= METAL_HU) for s in part]) * float(np.prod(spacing))
     if not (metal_mm2 > _LEAST_METAL_MM2).any() or (metal_mm2 > 0).all():
         return ct
-    noise = np.array([_noise(s) for s in part])
-    usual = float(np.median(noise[metal_mm2 == 0]))
-    spoilt = (metal_mm2 > _LEAST_METAL_MM2) & (noise > _NOISE_RATIO * usual)
-    runs, count = ndimage.label(ndimage.binary_dilation(spoilt))
+    runs, count = ndimage.label(ndimage.binary_dilation(metal_mm2 > _LEAST_METAL_MM2))
     thick = float(ct.spacing_mm[::-1][axis])
     slices = None
     for n in range(1, count + 1):
@@ -58,12 +50,6 @@ def without_streaks(ct: Volume, lower_ras: FloatArray, upper_ras: FloatArray) ->
             share = (s - before) / (after - before)
             slices[first + s] = low + share * (high - low)
     return ct if slices is None else ct.with_voxels(voxels)
-
-
-def _noise(values: NDArray[np.generic]) -> float:
-    seen = np.clip(values[::_EVERY].astype(np.float32), *_SEEN_HU)
-    second = np.abs(2 * seen[:, 1:-1] - seen[:, :-2] - seen[:, 2:])[seen[:, 1:-1] > _BODY_HU]
-    return float(np.percentile(second, 95)) if len(second) else 0.0
 
 
 def _box(ct: Volume, lower_ras: FloatArray, upper_ras: FloatArray) -> tuple[slice, slice, slice]:
