@@ -1,6 +1,6 @@
 """Guides: a seeded sweep over generated bones, and the time of one guide on ever finer bones beside other routes.
 
-    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut,resection,pin,reduction,levels,skin --seeds 1-500 --out guides.json
+    .venv/bin/python Testing/benchmarks/guides.py --part sweep --kinds drill,cut,resection,facets,dome,pin,reduction,levels,skin --seeds 1-500 --out guides.json
     .venv/bin/python Testing/benchmarks/guides.py --part speed
 
 The sweep appends a line a guide to FILE.jsonl as it ends and goes on from there with --resume. What fails is printed with
@@ -46,7 +46,10 @@ from MSKPlannerLib.mesh import Mesh
 from MSKPlannerLib.osteotomy.bodies import joined
 from MSKPlannerLib.osteotomy.cut_shape import CutKind, CutShape
 from MSKPlannerLib.osteotomy.drill_first import corrected_bone, design_reduction_guide, holes_beside, reduction_options
+from MSKPlannerLib.osteotomy.form_guide import design_dome_guide, design_facets_guide
+from MSKPlannerLib.osteotomy.plane import Plane
 from MSKPlannerLib.osteotomy.planned import AskedCut, plan_cuts
+from MSKPlannerLib.osteotomy.usual_forms import section_of, usual_dome, usual_step, usual_tongue
 from MSKPlannerLib.percutaneous.skin import Skin, find_skin
 from MSKPlannerLib.percutaneous.skin_surface import skin_entry_ras, skin_surface
 from MSKPlannerLib.plan import GuideCut
@@ -131,6 +134,58 @@ def resection_case(seed: int):
         return design_slots_guide(bone, placed, options, leaves=[moved(p) for p in planes])
 
     return bone, options, design
+
+
+def _planned_form(rng: np.random.Generator, name: str):
+    """A femur at any pose with a biplanar wedge, a step or a dome in it, turned anyhow about the bone: bone, record, approach."""
+    pose = rigid(rotation_about(rng.normal(size=3), rng.uniform(0, 180)), rng.uniform(-300, 300, 3))
+    height = rng.uniform(45, 75) if name == "biplanar" else rng.uniform(60, 250)
+    turn = rotation_about([0, 0, 1], rng.uniform(0, 360)) @ rotation_about([0, 1, 0], rng.uniform(-6, 6))
+    # The shaft's axis runs from (0, 6, 40) to (0, 0, 365).
+    frame = rigid(turn, np.array([0.0, 6.0 - 6.0 * (height - 40) / 325, height]))
+    face = transform_points(np.linalg.inv(frame), section_of(_femur(), Plane(frame[:3, 3], frame[:3, 2])).vertices_ras)
+    side = float(rng.choice([-1, 1]))
+    if name == "biplanar":  # its hinge 6 to 9 mm before the far cortex
+        frame = frame @ rigid(translation=[face[:, 0].min() + rng.uniform(6, 9), 0, 0])
+        tongue = usual_tongue(
+            _femur(), frame, side * frame[:3, 1], rng.uniform(0.25, 0.33) * float(np.ptp(face[:, 1])),
+            rng.uniform(100, 120),
+        )  # fmt: skip
+        shape, approach = CutShape(CutKind.OPENING, pose @ frame, rng.uniform(4, 12), 1.0, tongue), frame[:3, 0]
+    elif name == "step":
+        step = usual_step(_femur(), frame, rng.uniform(0, 12), rng.uniform(24, 40), rng.uniform(-8, 8))
+        shape, approach = CutShape(CutKind.STEP, pose @ frame, 0.0, 1.0, step), side * frame[:3, 1]
+    else:
+        dome = usual_dome(_femur(), frame, float(rng.choice([-1, 1])))
+        shape, approach = CutShape(CutKind.DOME, pose @ frame, rng.uniform(3, 12), 1.0, dome), side * frame[:3, 1]
+    bone = _femur().transformed(pose)
+    record = plan_cuts([AskedCut("cut", "femur", shape)], {"femur": bone}, solids=False)[0].record
+    return bone, record, tuple(float(x) for x in pose[:3, :3] @ approach)
+
+
+def facets_case(seed: int):
+    """A biplanar wedge at the lower end of a femur (even seeds) or a step along its shaft, from any side, another saw."""
+    rng = np.random.default_rng(seed)
+    bone, record, approach = _planned_form(rng, "step" if seed % 2 else "biplanar")
+    options = CuttingGuideOptions(
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        blade_thickness_mm=float(rng.choice([0.6, 0.9])),
+        slot_height_mm=float(rng.integers(7, 13)),
+    )
+    return bone, options, lambda: design_facets_guide(record, bone, approach, options)
+
+
+def dome_case(seed: int):
+    """The arc of a dome anywhere along a femur, from any side, another drill and clearance."""
+    rng = np.random.default_rng(seed)
+    bone, record, approach = _planned_form(rng, "dome")
+    options = replace(
+        load_guide_options("dome"),
+        fit_clearance_mm=round(rng.uniform(0.1, 0.5), 2),
+        drill_diameter_mm=float(rng.choice([1.6, 2.0, 2.5])),
+        sleeve_length_mm=float(rng.integers(12, 20)),
+    )
+    return bone, options, lambda: design_dome_guide(record, bone, approach, options).solid
 
 
 def pin_case(seed: int):
@@ -234,6 +289,8 @@ CASES = {
     "drill": drill_case,
     "cut": cut_case,
     "resection": resection_case,
+    "facets": facets_case,
+    "dome": dome_case,
     "pin": pin_case,
     "reduction": reduction_case,
     "levels": levels_case,

@@ -71,6 +71,7 @@ def test_a_cut_that_moved_is_followed_and_what_cannot_be_is_said(mskplanner, fol
     assert run.status == 2
     assert "no CT is given" in run.error
     run = mskplanner("guide", moved, "--ct", folder / "ct.nrrd", "--regenerate", "--out", tmp_path / "again")
+    assert run.status in (0, 3), run.err
     cut = read_plan(tmp_path / "again").guides[0]
     assert cut.recipe.cuts[0].point_ras[2] == pytest.approx(plan.guides[0].recipe.cuts[0].point_ras[2] + 2.0)
     assert "cutting guide is OUT" not in run.out

@@ -7,6 +7,7 @@ from core.femur_shapes import femur_mesh
 from core.guide_shapes import box_mesh, joined, neighbour_of, sphere_mesh, toy_vertebra
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import rigid, rotation_about, transform_points, unit_rows
@@ -15,11 +16,13 @@ from MSKPlannerLib.guides.field import (
     DepthDistance,
     Grid,
     distance_to,
+    kept_beside,
     sample_distance,
     sample_roughly,
     smooth_min,
     swept,
     thick_parts,
+    without_slits,
 )
 from MSKPlannerLib.guides.fit import measure_fit
 from MSKPlannerLib.guides.insertion import best_insertion
@@ -27,6 +30,7 @@ from MSKPlannerLib.guides.lettering import text_size, text_solid
 from MSKPlannerLib.guides.mesh_distance import MeshDistance, Region
 from MSKPlannerLib.guides.options import GuideOptions
 from MSKPlannerLib.guides.sleeve import sleeves_of
+from MSKPlannerLib.guides.slot import Slot
 from MSKPlannerLib.guides.solid import (
     LEAST_HEIGHT_MM,
     cylinder,
@@ -288,6 +292,52 @@ def test_a_failed_operation_names_itself():
     box = box_mesh()
     with pytest.raises(ProcessingError, match="bore of L4 left"):
         to_manifold(Mesh(box.vertices_ras, box.faces[1:]), "bore of L4 left")
+
+
+@pytest.mark.parametrize("seed", [4, 28, 47])
+def test_an_opening_that_lies_askew_to_the_grid_keeps_its_walls(seed):
+    """A slot in a block of thick walls: what is taken away for being thin touches neither its faces nor its ends."""
+    rng = np.random.default_rng(seed)
+    turn = rotation_about(rng.normal(size=3), rng.uniform(0, 90))
+    slot = Slot("s", rigid(turn, rng.uniform(-0.5, 0.5, 3)), 10.0, 1.1, 9.0, -10.0, 4.0, 3.0, 7.0)
+    grid = Grid(rigid(translation=[-15.0] * 3), 0.5, (61, 61, 61))
+    points = grid.points_ras().reshape(61, 61, 61, 3)
+    q, (low, high) = slot.local(points), slot.block_corners
+    off = np.maximum(low - q, q - high)
+    block = np.linalg.norm(np.maximum(off, 0), axis=-1) + np.minimum(off.max(axis=-1), 0)
+    pierced = np.maximum(block.astype(np.float32), -slot.opening_field(points))
+    thick, lost = thick_parts(pierced, 0.5, 0.6, deeper=True)
+    assert sum(lost) == 0.0
+    thick = kept_beside(thick, slot.opening_field(points) < 0)
+    a, z = np.linspace(-1, 1, 41), np.linspace(-5.0, 5.0, 21)
+    faces = [(5.0 * x, side * 0.55, h) for x in a for side in (-1, 1) for h in z]
+    ends = [(side * 5.0, 0.55 * y, h) for y in a for side in (-1, 1) for h in z]
+    nodes = (transform_points(slot.to_ras, np.array(faces + ends)) + 15.0) / 0.5
+    at = ndimage.map_coordinates(thick, nodes.T, order=1)
+    assert at.max() < -0.1
+
+
+def test_the_bottom_of_a_groove_is_filled_and_faces_stay():
+    """A groove of 30 degrees down to z = 0 in a block, and a slit of 0.4 mm beside it: in closed form."""
+    grid = Grid(rigid(rotation_about([0, 0, 1], 20.0), [-8.0, -8.0, -6.0]), 0.5, (40, 40, 40))
+    x, y, z = (grid.points_ras() @ rotation_about([0, 0, 1], 20.0)).reshape(40, 40, 40, 3).transpose(3, 0, 1, 2) * 1.0
+
+    def field(x, y, z):
+        groove = np.cos(np.radians(15.0)) * np.abs(x) - np.sin(np.radians(15.0)) * z  # negative in the groove
+        slit = np.maximum(np.abs(x - 5.0) - 0.2, 1.0 - z)
+        return np.maximum(z - 8.0, -np.minimum(groove, slit)).astype(np.float32)
+
+    before = field(x, y, z)
+    after = without_slits(before, 0.5, 1.0)
+    assert (after <= before).all()
+    inner = (np.abs(y) < 4) & (z > -4) & (z < 7.0) & (np.abs(x) < 7)
+    half = np.maximum(z, 0.0) * np.tan(np.radians(15.0))  # of the groove
+    assert (after[inner & (np.abs(x) < half) & (half < 0.15)] < 0).all()
+    assert (after[inner & (np.abs(x - 5.0) < 0.2)] < 0).all()
+    wide = inner & (np.abs(x) < 3.5) & (half > 0.8) & (np.abs(before) < 0.4)
+    assert np.abs(after - before)[wide].max() < 1e-6
+    top = (np.abs(y) < 4) & (np.abs(x + 5.0) < 1.5) & (np.abs(z - 8.0) < 0.5)
+    assert np.abs(after - before)[top].max() < 1e-6
 
 
 def test_slivers_are_turned_away():

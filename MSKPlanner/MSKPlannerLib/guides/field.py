@@ -20,6 +20,8 @@ from .mesh_distance import MeshDistance
 
 #: Opening does not round edges of the solid that stick out of it by less than this: square ones stay.
 _OPENING_SLACK_MM = 0.33
+#: Nodes whose surface an opening may move by less than this are looked at closely, by balls so many steps farther in.
+_DOUBT_MM, _BALL_STEPS = 0.5, (0.0, 1.0, 2.0)
 
 
 @runtime_checkable
@@ -204,7 +206,7 @@ def smooth_max(a: Field, b: Field, radius_mm: float) -> Field:
 
 
 def thick_parts(
-    values: Field, spacing_mm: float, radius_mm: float, depth: Field | None = None
+    values: Field, spacing_mm: float, radius_mm: float, depth: Field | None = None, *, deeper: bool = False
 ) -> tuple[Field, list[float]]:
     """Return a field that is negative where a solid is at least as thick as a ball, in its largest such piece.
 
@@ -217,6 +219,9 @@ def thick_parts(
     ----------
     depth
         How deep the nodes lie in the solid (`depth_mm`); None: what its own field says, which is too little in fillets.
+    deeper
+        Balls farther in than the nearest are looked at too, where that one alone may not reach the surface: beside openings that
+        lie askew to the grid their surface is else nicked by tenths of its step.
     """
     depth = -values if depth is None else depth
     core, count = ndimage.label(depth > radius_mm)
@@ -230,7 +235,71 @@ def thick_parts(
     outside, nearest = ndimage.distance_transform_edt(core == 0, sampling=spacing_mm, return_indices=True)
     # The core's border lies between nodes: its nearest node is inside the core by what its own depth says.
     outside -= depth[tuple(nearest)] - radius_mm
-    return (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32), lost
+    thick = (outside - radius_mm - _OPENING_SLACK_MM).astype(np.float32)
+    if deeper:
+        doubtful = np.flatnonzero((thick > -_DOUBT_MM) & (depth > -_DOUBT_MM) & (depth <= radius_mm + spacing_mm))
+        border = np.stack([n.ravel()[doubtful] for n in nearest], axis=1)
+        by_balls = _off_balls(doubtful, border, core, depth, spacing_mm, radius_mm)
+        thick.ravel()[doubtful] = np.minimum(thick.ravel()[doubtful], by_balls - np.float32(_OPENING_SLACK_MM))
+    return thick, lost
+
+
+def without_slits(values: Field, spacing_mm: float, width_mm: float) -> Field:
+    """Return a solid whose slits and the bottoms of whose grooves are filled up to where they are about so wide: a printer would fuse them.
+
+    What is wider, and every flat or rounded surface, stays where it is; cavities without a way out are filled.
+    """
+    outside, _ = thick_parts(-values, spacing_mm, width_mm / 2)
+    return np.minimum(values, -outside)
+
+
+def kept_beside(thick: Field, void: NDArray[np.bool_]) -> Field:
+    """Return what `thick_parts` gives with its surface drawn back from the walls of openings that are cut exactly later.
+
+    Parameters
+    ----------
+    void
+        The nodes inside the openings: they count as their nearest neighbours do, where these are kept.
+    """
+    return np.where(void, ndimage.minimum_filter(thick, size=3), thick)
+
+
+def _off_balls(
+    index: NDArray[np.int64],
+    nearest: NDArray[np.int64],
+    core: NDArray[np.bool_],
+    depth: Field,
+    spacing_mm: float,
+    radius_mm: float,
+) -> Field:
+    """Return how far nodes (flat `index`) lie off the nearest of the largest balls that stand some steps farther in than the core's border.
+
+    A ball round a node of the core is as large as the node lies deep. The farther in it stands, the less it matters that it stands
+    beside the way straight in.
+    """
+    places = np.stack(np.unravel_index(index, depth.shape), axis=1)
+    last = np.array(depth.shape) - 1
+    inward = np.stack(
+        [
+            depth[tuple(np.minimum(places + e, last).T)] - depth[tuple(np.maximum(places - e, 0).T)]
+            for e in np.eye(3, dtype=np.int64)
+        ],
+        axis=1,
+    )
+    found = np.full(len(index), np.inf)
+    # From the border of the core on, by the way to its nearest node; and by the way that the depth rises, which a corner turns aside.
+    for start, way in ((nearest, (nearest - places).astype(np.float64)), (places, inward.astype(np.float64))):
+        length = np.linalg.norm(way, axis=1, keepdims=True)
+        way /= np.maximum(length, 1e-9)
+        first = 0.0 if start is nearest else radius_mm / spacing_mm
+        for steps in _BALL_STEPS:
+            corner = np.floor(start + (first + steps) * way).astype(np.int64)
+            for beside in np.ndindex(2, 2, 2):
+                node = np.clip(corner + beside, 0, last)
+                at = tuple(node.T)
+                away = spacing_mm * np.linalg.norm(node - places, axis=1) - depth[at]
+                found = np.where(core[at], np.minimum(found, away), found)
+    return found.astype(np.float32)
 
 
 def depth_mm(values: Field, spacing_mm: float) -> Field:

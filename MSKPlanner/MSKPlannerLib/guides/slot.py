@@ -1,4 +1,4 @@
-"""The slot of a saw in a guide: its frame, its block as a field, itself as an exact solid."""
+"""The slot of a saw in a guide, or the open ledge in its place: its frame, its block as a field, itself as an exact solid."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _INSIDE_MM = 12.0
 _FREE_ABOVE_MM = 60.0
 #: The block is made this much too high on the grid and then cut flat.
 _OVERHEIGHT_MM = 1.0
+#: Beside an open ledge the guide ends at the saw's plane as far out, and as far into the bone, as this.
+_OPEN_MM = 90.0
 #: Bone under the block that is higher than the place where the saw enters is looked for so far up.
 _HIGHEST_MM = 15.0
 
@@ -42,6 +44,8 @@ class Slot:
         Material at the ends, below the plane, and above it (the name stands on the ledge).
     inside_mm
         The slot starts this far inside the bone's surface.
+    open_ledge
+        The blade lies on the face of the block above the plane; below it nothing stands, nor at its ends.
     """
 
     name: str
@@ -54,6 +58,12 @@ class Slot:
     wall_mm: float
     ledge_mm: float
     inside_mm: float = _INSIDE_MM
+    open_ledge: bool = False
+
+    @property
+    def what(self) -> str:
+        """What it is called."""
+        return "ledge" if self.open_ledge else "slot"
 
     @property
     def outward_ras(self) -> FloatArray:
@@ -74,7 +84,8 @@ class Slot:
         """Lowest and highest corner (2, 3) of the block in the slot's frame."""
         half = self.width_mm / 2 + self.end_wall_mm
         across = self.thickness_mm / 2
-        return np.array([[-half, -across - self.wall_mm, self.low_mm], [half, across + self.ledge_mm, self.top_mm]])
+        below = across if self.open_ledge else -across - self.wall_mm
+        return np.array([[-half, below, self.low_mm], [half, across + self.ledge_mm, self.top_mm]])
 
     @property
     def block_vertices_ras(self) -> FloatArray:
@@ -98,11 +109,22 @@ class Slot:
     def opening_field(self, points_ras: FloatArray) -> NDArray[np.float32]:
         """Return the field of the opening, negative inside."""
         p = self.local(points_ras)
-        sides = np.maximum(np.abs(p[..., 0]) - self.width_mm / 2, np.abs(p[..., 1]) - self.thickness_mm / 2)
-        return np.maximum(sides, -self.inside_mm - p[..., 2]).astype(np.float32)
+        if self.open_ledge:
+            return (p[..., 1] - self.thickness_mm / 2).astype(np.float32)
+        off = [
+            np.abs(p[..., 0]) - self.width_mm / 2,
+            np.abs(p[..., 1]) - self.thickness_mm / 2,
+            -self.inside_mm - p[..., 2],
+        ]
+        # Beyond a corner as far as it is: by the farther side alone the wall round it would count as thinner than it is.
+        beyond = np.sqrt(sum(np.maximum(d, 0.0) ** 2 for d in off))
+        return np.asarray(beyond + np.minimum(np.maximum.reduce(off), 0.0), dtype=np.float32)
 
     def opening(self) -> Any:
-        """Return the way of the saw as a solid."""
+        """Return the way of the saw as a solid; of an open ledge all that lies before it."""
+        if self.open_ledge:
+            far = np.array([_OPEN_MM, self.thickness_mm / 2, self.top_mm + _FREE_ABOVE_MM])
+            return box(-np.array([_OPEN_MM, _OPEN_MM, _OPEN_MM]), far, self.to_ras)
         half = np.array([self.width_mm / 2, self.thickness_mm / 2])
         return box(np.array([*-half, -self.inside_mm]), np.array([*half, self.top_mm + _FREE_ABOVE_MM]), self.to_ras)
 

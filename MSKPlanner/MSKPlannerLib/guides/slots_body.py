@@ -16,7 +16,18 @@ from ..mesh import Mesh
 from .base import Map, column_tops, off_line
 from .body import Seat, above_floor, on_clearance, seat_between, unfolded
 from .cut_options import CuttingGuideOptions
-from .field import Distance, Field, sample_distance, sample_roughly, smooth_max, smooth_min, swept, thick_parts
+from .field import (
+    Distance,
+    Field,
+    kept_beside,
+    sample_distance,
+    sample_roughly,
+    smooth_max,
+    smooth_min,
+    swept,
+    thick_parts,
+    without_slits,
+)
 from .sleeve import bore_field, sleeve_field
 from .slot import Slot
 from .slots_seat import SlotsSeat, in_seat
@@ -37,6 +48,8 @@ _WIRE_RIB_MM = 0.5
 _SPECK_MM = 0.8
 
 
+#: Grooves are filled where they are narrower than about this, so far off the bone.
+_SLIT_MM, _OFF_BONE_MM = 1.0, 0.5
 #: Where the guide is thinner than its printer allows, a ball of this radius is taken away.
 _THIN_BALL_MM = 0.9
 #: The way off is looked along in these steps, and so much nearer than the clearance is made free.
@@ -140,15 +153,20 @@ def _finished(
     """Return the surface of a solid without what is thin, its corners that were freed, that solid, and what came loose, mm3."""
     points = grid.grid.points_ras().reshape(*grid.grid.shape, 3)
     # What is thin beside a bore or a slot shows only with them open; they themselves are cut exactly later.
-    pierced = solid
+    opened = np.full(solid.shape, np.float32(1e3))
     for slot in seat.slots:
-        pierced = np.maximum(pierced, -slot.opening_field(points))
+        opened = np.minimum(opened, slot.opening_field(points))
     for wire in seat.wires:
-        pierced = np.maximum(pierced, -bore_field(wire, points))
+        opened = np.minimum(opened, bore_field(wire, points))
+    pierced = np.maximum(solid, -opened)
     thinnest = min(_THINNEST_MM, options.slot_wall_mm - 0.8, options.wire_wall_mm - 0.8)
-    thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2)
+    thick, lost = thick_parts(pierced, options.grid_mm, thinnest / 2, deeper=True)
+    thick = kept_beside(thick, opened < 0)
     _check_whole(np.maximum(pierced, thick), grid, seat)
     solid = np.maximum(solid, thick)
+    # Where a block stands beside steep bone, and where thin walls were taken away: only off the bone and its way off.
+    off_bone = swept(sampled) > options.fit_clearance_mm + _OFF_BONE_MM
+    solid = np.where(off_bone, without_slits(solid, options.grid_mm, _SLIT_MM), solid)
     mesh = on_clearance(grid.grid.surface(solid), distance, grid, gap, sampled)
     freed = _freed(mesh, distance, grid, sampled, options.fit_clearance_mm)
     moved = np.linalg.norm(freed.vertices_ras - mesh.vertices_ras, axis=1) > _TOLD_FREED_MM
