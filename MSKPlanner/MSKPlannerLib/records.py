@@ -231,18 +231,20 @@ def describe_cutting_guide(
     recipe = recipe_of("cut", options, inputs, cuts=[solid.cut], insertion_direction_ras=solid.asked_direction)
     said = (
         _stop_words(solid),
-        f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
+        "the ledge leads the blade on one side alone: keep it flat on it"
+        if solid.tilt_deg is None
+        else f"the blade can tilt by {solid.tilt_deg:.1f} degrees in the slot",
         *(f"drill {drilled_depth(s, h)} before the cut" for s, h in zip(solid.hole_sleeves, solid.holes, strict=True)),
     )
     return described(name, bone, solid, recipe, said)
 
 
 def _stop_words(solid: CuttingGuideSolid) -> str:
-    words = f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the slot"
+    words = f"set the saw's depth stop to {solid.stop_mm:.1f} mm from the top of the {solid.slot.what}"
     if solid.hinge is None:
         return words
     if solid.deepest_mm is None:
-        return f"{words}: the hinge is not under the slot, the far side of the bone is"
+        return f"{words}: the hinge is not under the {solid.slot.what}, the far side of the bone is"
     if solid.deepest_mm - solid.stop_mm < 1.0:
         return f"{words}: there the hinge is"
     return f"{words}: there the hinge is nearest, where it is farthest it lies {solid.deepest_mm:.1f} mm deep"

@@ -16,7 +16,7 @@ from MSKPlannerLib.guides.slot import Slot
 from MSKPlannerLib.guides.solid import overlap_mm3
 from MSKPlannerLib.guides.stability import stability
 from MSKPlannerLib.mesh import body_labels
-from MSKPlannerLib.plan import GuideCut
+from MSKPlannerLib.plan import GuideCut, GuideScrew
 
 #: A supracondylar plane, oblique, from the lateral side.
 CUT = GuideCut("supracondylar", (0.0, 8.0, 55.0), (0.25, 0.05, 1.0))
@@ -128,6 +128,37 @@ def test_same_input_same_guide(guide, bone):
     assert np.array_equal(again.mesh.faces, guide.mesh.faces)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("ledge", "sign"), [("along", 1.0), ("against", -1.0)])
+def test_an_open_ledge_stands_on_one_side_of_the_cut(bone, ledge, sign):
+    """Everything of it lies behind the plane by half the blade, and its face exactly there."""
+    options = CuttingGuideOptions(grid_mm=0.6, ledge=ledge)
+    guide = design_cutting_guide(bone, CUT, APPROACH, options)
+    assert guide.mesh.is_closed
+    assert body_labels(guide.mesh)[1] == 1
+    assert [c.message for c in failed(guide.checks)] == []
+    half = options.blade_thickness_mm / 2
+    above = sign * heights(guide.mesh.vertices_ras)
+    assert above.min() == pytest.approx(half, abs=1e-3)
+    assert {np.sign(heights(w.entry_ras)) for w in guide.wires} == {sign}
+    assert len(guide.wires) == 2
+    # A flat face as wide as the blade is led, from the top down to the bone; rays across the plane end on it.
+    tree = vtk.vtkOBBTree()
+    tree.SetDataSet(guide.mesh.to_polydata())
+    tree.BuildLocator()
+    n = sign * unit(CUT.normal_ras)
+    outward = unit(APPROACH - (APPROACH @ n) * n)
+    for across in np.linspace(-0.45, 0.45, 7) * guide.slot.width_mm:
+        for out in np.linspace(2.0, guide.slot.top_mm - 0.5, 5):
+            place = guide.slot.to_ras[:3, 3] + across * np.cross(n, outward) + out * outward
+            hits = vtk.vtkPoints()
+            assert tree.IntersectWithLine(place - 40.0 * n, place + 2.5 * n, hits, None)
+            assert sign * heights(hits.GetPoint(0)) == pytest.approx(half, abs=0.02)
+    assert overlap_mm3(guide.mesh, bone) == 0.0
+    assert guide.slot.top_mm > options.slot_height_mm
+    assert guide.tilt_deg is None
+
+
 def test_what_cannot_be_guided_is_refused_in_words(bone):
     far = GuideCut("far", (0.0, 90.0, 55.0), (0, 0, 1))
     with pytest.raises(GeometryError, match="misses the bone"):
@@ -144,6 +175,11 @@ def test_what_cannot_be_guided_is_refused_in_words(bone):
         design_cutting_guide(bone, CUT, APPROACH, CuttingGuideOptions(wire_depth_mm=80.0, wire_to_cut_mm=30.0))
     with pytest.raises(InputError, match="kerf_mm"):
         CuttingGuideOptions(kerf_mm=9.0)
+    with pytest.raises(InputError, match="along or against"):
+        CuttingGuideOptions(ledge="up")
+    hole = GuideScrew("h", (20.0, 8.0, 30.0), (-10.0, 8.0, 30.0))
+    with pytest.raises(GeometryError, match="open side of the ledge"):
+        design_cutting_guide(bone, CUT, APPROACH, CuttingGuideOptions(ledge="along"), holes=[hole])
 
     def stop(fraction, message):
         if fraction > 0.1:

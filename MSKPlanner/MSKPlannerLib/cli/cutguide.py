@@ -6,8 +6,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from MSKFusionLib.errors import InputError
-from MSKFusionLib.frames import as_point
+from MSKFusionLib.frames import as_point, unit
 from MSKFusionLib.progress import Progress, part
 from MSKFusionLib.registration.result import Verdict
 
@@ -29,6 +31,7 @@ from ..osteotomy.drill_first import (
     holes_through,
     reduction_options,
 )
+from ..osteotomy.plane import direction_of
 from ..osteotomy.planned import with_files
 from ..output_folder import check_output
 from ..pipeline import rejections
@@ -40,6 +43,9 @@ from .formguide import form_guide
 from .resectionguide import resection_guide
 from .sites import parse_numbers
 from .write_guides import Written, write_guides
+
+#: The cosine to the cut's normal that a direction must have to name a side of it.
+_ASIDE = 0.3
 
 
 def cutguide(args: argparse.Namespace, progress: Progress) -> int:
@@ -63,6 +69,7 @@ def cutguide(args: argparse.Namespace, progress: Progress) -> int:
     options = load_cutting_options(args.preset)
     if osteotomy is not None and osteotomy.planes[0].kerf_mm:
         options = replace(options, kerf_mm=osteotomy.planes[0].kerf_mm)
+    options = replace(options, ledge=_ledge(args, cut))
     neighbours = [read_mesh(n) for n in args.neighbour]
     corrected, holes = _holes(args, bone, osteotomy, approach, options)
     solid = design_cutting_guide(
@@ -136,6 +143,18 @@ def _line(text: str, number: int) -> tuple[str, Point, Point]:
     if len(ends) != 2 or any(len(e) != 3 for e in ends):
         raise InputError(f"'{text}' is not a hole", "Write --hole NAME=R,A,S:R,A,S, outer point first.", where="--hole")
     return name.strip() if equals else f"hole {number}", as_point(ends[0]), as_point(ends[1])
+
+
+def _ledge(args: argparse.Namespace, cut: GuideCut) -> str:
+    """Return on which side of the plane the ledge is to stand, as `CuttingGuideOptions` has it; empty for a slot."""
+    if args.ledge is None:
+        return ""
+    if args.reduction or args.hole:
+        raise InputError("holes are drilled on both sides of the cut, a ledge stands on one", "Use a slot.", "--ledge")
+    side = float(np.dot(direction_of(args.ledge, "--ledge"), unit(np.asarray(cut.normal_ras, dtype=np.float64))))
+    if abs(side) < _ASIDE:
+        raise InputError("that runs along the cut, not to a side of it", "Give the side as R A S.", where="--ledge")
+    return "along" if side > 0 else "against"
 
 
 def _cut(args: argparse.Namespace, bone_sha256: str) -> tuple[GuideCut, Osteotomy | None]:

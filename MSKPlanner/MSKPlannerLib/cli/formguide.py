@@ -33,6 +33,8 @@ def form_guide(args: argparse.Namespace, bone: Mesh, osteotomy: Osteotomy, progr
             "Leave them out.",
             where="--reduction",
         )
+    if args.ledge is not None:
+        raise InputError(f"a ledge leads one plane, '{osteotomy.name}' is a {osteotomy.what}", where="--ledge")
     neighbours = [read_mesh(n) for n in args.neighbour]
     inputs = inputs_of(bone, neighbours)
     approach, insertion = as_point(args.approach), None if args.insertion is None else as_point(args.insertion)

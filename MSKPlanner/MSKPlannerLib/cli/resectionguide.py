@@ -28,7 +28,7 @@ from .write_guides import write_guides
 #: What a guide's folder keeps the tumour as.
 TUMOUR_FILE = "tumour.stl"
 #: What speaks of one plane alone.
-_OF_ONE_PLANE = ("point", "normal", "cut", "reduction", "hole")
+_OF_ONE_PLANE = ("point", "normal", "cut", "reduction", "hole", "ledge")
 
 
 def resection_guide(args: argparse.Namespace, progress: Progress) -> int:

@@ -91,6 +91,8 @@ def _footprint(top: Map, blocked: Map, grid: Seat, seat: CutSeat, options: Cutti
     wires = grid.local(np.array([s.entry_ras for s in seat.sleeves]))[:, 1]
     reach = options.wire_sleeve_diameter_mm / 2 + _BEYOND_WIRES_MM
     low_v, high_v = float(wires.min()) - reach, float(wires.max()) + reach
+    if seat.slot.open_ledge:  # it stands under the whole block, which ends at the saw's plane
+        low_v = min(low_v, float(grid.local(seat.slot.block_vertices_ras)[:, 1].min()))
     frame = np.maximum(
         np.abs(grid.u)[:, None] - seat.half_u_mm, np.maximum(low_v - grid.v, grid.v - high_v)[None, :]
     ).astype(np.float32)
@@ -109,7 +111,9 @@ def _check_whole(pierced: Field, grid: Seat, seat: CutSeat) -> None:
                 "ground beside the slot. Move the plane, or make the slot narrower."
             )
     slot = seat.slot
-    x = slot.width_mm / 2 + slot.end_wall_mm / 2
-    ends = transform_points(slot.to_ras, np.array([[s * x, 0.0, slot.top_mm - 2.0] for s in (-1, 1)]))
+    x, y = slot.width_mm / 2 + slot.end_wall_mm / 2, 0.0
+    if slot.open_ledge:
+        y = slot.thickness_mm / 2 + slot.ledge_mm / 2
+    ends = transform_points(slot.to_ras, np.array([[s * x, y, slot.top_mm - 2.0] for s in (-1, 1)]))
     if grid.interpolate(pierced, ends).max() >= 0:
-        raise ProcessingError(f"{slot.name}: an end of the slot's block is cut away; make the slot narrower.")
+        raise ProcessingError(f"{slot.name}: an end of the {slot.what}'s block is cut away; make the slot narrower.")

@@ -54,6 +54,8 @@ def check_cutting_guide(
         return tuple(checks), wall
     checks += stability_checks(play)
     checks.append(slot_check(guide, seat.slot, bones.bone))
+    if seat.slot.open_ledge:
+        checks.append(open_side_check(guide, seat.slot))
     body = MeshDistance(guide)
     checks.append(way_of_saw(body, seat.slot, bones, options))
     for wire in seat.wires:
@@ -118,10 +120,22 @@ def slot_check(guide: Mesh, slot: Slot, bone: Distance, low_mm: float | None = N
             if error > worst:
                 worst, at = error, place + sign * reached * slot.normal_ras
     if not count:
-        return Check("slot", False, None, SLOT_ERROR_MM, "mm", f"{slot.name}: no slot is there")
+        return Check(slot.what, False, None, SLOT_ERROR_MM, "mm", f"{slot.name}: no {slot.what} is there")
     good = worst <= SLOT_ERROR_MM
-    words = f"{slot.name}: both faces of the slot within {worst:.4f} mm of the plane at {count} places"
-    return Check("slot", good, worst, SLOT_ERROR_MM, "mm", words, None if good else point(at))
+    faces = "the face of the ledge" if slot.open_ledge else "both faces of the slot"
+    words = f"{slot.name}: {faces} within {worst:.4f} mm of the plane at {count} places"
+    return Check(slot.what, good, worst, SLOT_ERROR_MM, "mm", words, None if good else point(at))
+
+
+def open_side_check(guide: Mesh, slot: Slot) -> Check:
+    """Look whether all of the guide stands behind the face of its ledge."""
+    heights = slot.local(guide.vertices_ras)[:, 1] - slot.thickness_mm / 2
+    least, at = float(heights.min()), guide.vertices_ras[int(heights.argmin())]
+    good = least >= -SLOT_ERROR_MM
+    words = f"{slot.name}: nothing stands before the ledge"
+    if not good:
+        words = f"{slot.name}: the guide stands {-least:.2f} mm before its ledge"
+    return Check("open side", good, least, -SLOT_ERROR_MM, "mm", words, None if good else point(at))
 
 
 class _Rays:
@@ -148,18 +162,20 @@ class _Rays:
 def way_of_saw(guide: Distance, slot: Slot, bones: Bones, options: CuttingGuideOptions) -> Check:
     """Look at the blade's whole way from outside to the bone: no guide, no neighbour, no other part of the bone in it."""
     half = options.blade_thickness_mm / 2
+    on_guide = half - SLOT_ERROR_MM if slot.open_ledge else half  # on a ledge it lies
     inner = slot.middle_points(0.7, slot.low_mm, slot.top_mm + 40.0)
     outside = inner[bones.bone.distance_mm(inner) > 0.3]
     ends = np.abs(slot.local(outside)[:, 0]) < slot.width_mm / 2 - half - 0.05
     room, at = np.inf, None
     words = f"{slot.name}: nothing lies in the way of the blade"
-    looks: list[tuple[Distance, FloatArray, str]] = [
-        (guide, outside[ends], "the blade rubs on the guide"),
-        *((n, outside, "the blade meets a neighbouring bone before its entry") for n in bones.neighbours),
-        (bones.bone, slot.middle_points(0.7, slot.top_mm, slot.top_mm + 40.0), "bone stands above the slot"),
+    above = slot.middle_points(0.7, slot.top_mm, slot.top_mm + 40.0)
+    looks: list[tuple[Distance, FloatArray, float, str]] = [
+        (guide, outside[ends], on_guide, "the blade rubs on the guide"),
+        *((n, outside, half, "the blade meets a neighbouring bone before its entry") for n in bones.neighbours),
+        (bones.bone, above, half, f"bone stands above the {slot.what}"),
     ]
-    for distance, points, wrong in looks:
-        d = distance.distance_mm(points) - half
+    for distance, points, off, wrong in looks:
+        d = distance.distance_mm(points) - off
         if d.min(initial=np.inf) < room:
             room, at = float(d.min()), points[int(d.argmin())]
             if room <= 0:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from MSKFusionLib.errors import InputError
+
 from ..preset_files import require_within
 
+#: No ledge but a slot, or the side of the plane that it stands on.
+LEDGES = ("", "along", "against")
 _LIMITS: dict[str, tuple[float, float]] = {
     "fit_clearance_mm": (0.0, 2.0),
     "neighbour_clearance_mm": (0.0, 10.0),
@@ -59,6 +63,9 @@ class CuttingGuideOptions:
         K-wires that hold the guide: their holes (measured across the flats), the wall round them, their length.
     wire_depth_mm, wire_to_cut_mm
         As deep as this into the bone the wires keep this far from the cut.
+    ledge
+        Empty: the saw runs in a closed slot. ``along`` or ``against``: it lies on an open ledge, and the guide stands on that side
+        of the cut alone, along or against the normal of its plane.
     printer
         The printer preset that the guide is checked for.
     """
@@ -86,14 +93,19 @@ class CuttingGuideOptions:
     text_stroke_mm: float = 1.2
     text_relief_mm: float = 0.8
     grid_mm: float = 0.5
+    ledge: str = ""
     printer: str = "sla"
 
     def __post_init__(self) -> None:
         require_within(self, _LIMITS, f"cutting guide options '{self.name}'")
+        if self.ledge not in LEDGES:
+            raise InputError(f"there is no ledge '{self.ledge}'", "Choose along or against.", where=self.name)
 
     @property
     def slot_thickness_mm(self) -> float:
-        """Width of the slot across the plane."""
+        """Width of the slot across the plane; of an open ledge the blade alone, whose middle then runs in the plane."""
+        if self.ledge:
+            return self.blade_thickness_mm
         return max(self.blade_thickness_mm, self.kerf_mm) + self.slot_clearance_mm
 
     @property

@@ -97,7 +97,8 @@ def seat_of_cut(
     ProcessingError
         When no bone can be reached for a guide, or for its wires.
     """
-    slot_frame = _slot_frame(distance, cut, approach_ras)
+    sign = -1.0 if options.ledge == "against" else 1.0
+    slot_frame = _slot_frame(distance, cut, approach_ras, sign)
     points, normals, areas = surface_around(bone, slot_frame)
     local = local_of(points, slot_frame)
     under = (np.abs(local[:, 1]) < 4.0) & (local[:, 2] > -options.wrap_mm)
@@ -106,7 +107,7 @@ def seat_of_cut(
     width = _width(local[under, 0], options)
     slot = _slot(cut.name, slot_frame, distance, width, options)
     reach = options.wire_sleeve_diameter_mm + 2.0
-    low_v, high_v = slot.block_corners[0][1] - reach, slot.block_corners[1][1] + reach
+    low_v, high_v = slot.block_corners[0][1] - (0.0 if options.ledge else reach), slot.block_corners[1][1] + reach
     half_u = float(slot.block_corners[1][0])
     carrying = (np.abs(local[:, 0]) < half_u) & (local[:, 1] > low_v) & (local[:, 1] < high_v)
     carrying &= local[:, 2] > -options.wrap_mm
@@ -116,9 +117,15 @@ def seat_of_cut(
     return replace(seat, wires=_wires(seat, distance, neighbours, options))
 
 
-def _slot_frame(distance: Distance, cut: GuideCut, approach_ras: FloatArray) -> FloatArray:
-    """Return the slot's 4x4, its origin where the saw, in the middle of the bone it finds, leaves it outward."""
-    normal, approach = unit(np.asarray(cut.normal_ras, dtype=np.float64)), unit(approach_ras)
+def _slot_frame(distance: Distance, cut: GuideCut, approach_ras: FloatArray, sign: float) -> FloatArray:
+    """Return the slot's 4x4, its origin where the saw, in the middle of the bone it finds, leaves it outward.
+
+    Parameters
+    ----------
+    sign
+        -1 to turn the plane's normal, and with it the side of the ledge, over.
+    """
+    normal, approach = sign * unit(np.asarray(cut.normal_ras, dtype=np.float64)), unit(approach_ras)
     off = float(np.degrees(np.arcsin(np.clip(abs(normal @ approach), 0, 1))))
     if off > _OUT_OF_PLANE_DEG:
         raise GeometryError(
@@ -190,6 +197,7 @@ def _slot(name: str, frame: FloatArray, distance: Distance, width: float, option
         end_wall_mm=options.slot_end_wall_mm,
         wall_mm=options.slot_wall_mm,
         ledge_mm=options.ledge_mm,
+        open_ledge=bool(options.ledge),
     )
     return slot.raised(distance, options.fit_clearance_mm + options.slot_height_mm)
 
@@ -201,7 +209,8 @@ def _wires(
     found: list[Sleeve] = []
     half = seat.half_u_mm - options.wire_sleeve_diameter_mm / 2
     places = sorted(np.arange(-half, half + 0.1, 1.0), key=lambda x: -abs(x))
-    for side, word in ((1, "name side"), (-1, "other side")):
+    sides = ((1, "name side"),) if seat.slot.open_ledge else ((1, "name side"), (-1, "other side"))
+    for side, word in sides:
         chosen: list[Sleeve] = []
         for u in places:
             if len(chosen) == 2 or any(
@@ -254,7 +263,14 @@ def _hole_sleeves(
         off = abs(float(distance.distance_mm(s.entry_ras[None])[0]))
         if off > _OFF_BONE_MM:
             raise GeometryError(f"{s.screw} lies {off:.1f} mm off the bone", "Move it.", where=slot.name)
-        room = float(np.abs(slot.local(np.stack([s.entry_ras, s.end_ras]))[:, 1]).min())
+        heights = slot.local(np.stack([s.entry_ras, s.end_ras]))[:, 1]
+        if slot.open_ledge and heights.min() < 0:
+            raise GeometryError(
+                f"{s.screw} lies on the open side of the ledge, where nothing holds its sleeve",
+                "Use a slot.",
+                where=slot.name,
+            )
+        room = float(np.abs(heights).min())
         least = slot.thickness_mm / 2 + s.radius_mm
         if room < least:
             raise GeometryError(

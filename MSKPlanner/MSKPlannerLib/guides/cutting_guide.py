@@ -53,7 +53,7 @@ class CuttingGuideSolid:
     deepest_mm
         The same to the hinge where that is farthest; None where there is no hinge.
     tilt_deg
-        How far the blade can tilt in the slot.
+        How far the blade can tilt in the slot; None on an open ledge, which holds it on one side alone.
     insertion_direction_ras
         Unit direction in which it is put on (towards the bone).
     """
@@ -68,7 +68,7 @@ class CuttingGuideSolid:
     fit: Fit
     stability: Stability
     stop_mm: float
-    tilt_deg: float
+    tilt_deg: float | None
     min_wall_mm: float
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
@@ -157,7 +157,7 @@ def design_cutting_guide(
         fit=fit,
         stability=play,
         stop_mm=stop,
-        tilt_deg=float(np.degrees(np.arctan((wish.slot_thickness_mm - wish.blade_thickness_mm) / wish.slot_height_mm))),
+        tilt_deg=_tilt_deg(wish),
         min_wall_mm=float("nan"),
         checks=(),
         notes=tuple(f"a loose piece of {v:.1f} mm3 was dropped" for v in lost),
@@ -175,6 +175,14 @@ def design_cutting_guide(
     return replace(guide, checks=checks, min_wall_mm=wall)
 
 
+def _tilt_deg(options: CuttingGuideOptions) -> float | None:
+    if options.ledge:
+        return None
+    return float(
+        np.degrees(np.arctan((options.slot_thickness_mm - options.blade_thickness_mm) / options.slot_height_mm))
+    )
+
+
 def _with_openings(body: Mesh, seat: CutSeat) -> tuple[Any, list[float]]:
     """Return the solid with flat ends, slot and bores, and the volumes of pieces that came loose."""
     name = seat.slot.name
@@ -182,7 +190,7 @@ def _with_openings(body: Mesh, seat: CutSeat) -> tuple[Any, list[float]]:
     solid = checked(solid - seat.slot.above_top(), f"{name}: flat top of the block")
     for wire in seat.sleeves:
         solid = checked(solid - wire.above_end(), f"{name}: flat end of the sleeve of {wire.screw}")
-    solid = checked(solid - seat.slot.opening(), f"{name}: slot")
+    solid = checked(solid - seat.slot.opening(), f"{name}: {seat.slot.what}")
     for wire in seat.sleeves:
         solid = checked(solid - wire.bore(), f"{name}: bore of {wire.screw}")
     return largest_body(solid)

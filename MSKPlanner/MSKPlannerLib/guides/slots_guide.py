@@ -129,6 +129,8 @@ def design_slots_guide(
         When no sound solid comes of it; the message names the operation and the place.
     """
     wish = CuttingGuideOptions() if options is None else options
+    if wish.ledge:
+        raise InputError("a ledge leads one plane, not several", "Use slots.", where=label)
     if not faces:
         raise InputError("there is no plane to guide a saw along", "Give at least one.", where="guide")
     for f in faces:

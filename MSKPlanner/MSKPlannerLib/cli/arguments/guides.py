@@ -79,6 +79,11 @@ def add_cutguide(commands: argparse._SubParsersAction) -> None:
     cutguide.add_argument(
         "--insertion", **THREE, help="the direction to put it on along, towards the bone (default: searched)"
     )
+    cutguide.add_argument(
+        "--ledge",
+        **THREE,
+        help="an open ledge in place of the slot: the side of the cut that the guide stands on, from the cut, RAS",
+    )
     cutguide.add_argument("--neighbour", action="append", default=[], metavar="MESH", help="a bone to keep off; repeat")
     cutguide.add_argument(
         "--reduction",
