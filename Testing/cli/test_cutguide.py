@@ -9,6 +9,7 @@ from core.femur_shapes import femur_mesh
 from core.guide_shapes import box_mesh
 
 from MSKFusionLib.frames import rigid
+from MSKPlannerLib.cli.main import main
 from MSKPlannerLib.export.mesh_files import read_mesh, write_stl
 from MSKPlannerLib.guides.recipe import is_current, mesh_sha256, why_outdated
 from MSKPlannerLib.mesh import Mesh
@@ -51,6 +52,19 @@ def test_a_plane_that_misses_is_said_and_nothing_is_written(mskplanner, bone, tm
     assert run.status == 2
     assert "misses the bone" in run.error
     assert not (tmp_path / "o").exists()
+
+
+def test_a_ledge_needs_a_side_of_one_plane(bone, tmp_path, capsys):
+    plane = ("--point", 0, 4, 75, "--normal", 0, 0, 1, "--approach", 1, 0, 0)
+    for given, words in (
+        ((*plane, "--ledge", 1, 0, 0.1), "runs along the cut"),
+        ((*plane, "--ledge", 0, 0, 0), "length zero"),
+        ((*plane, "--ledge", 0, 0, 1, "--reduction", 2), "a ledge stands on one"),
+        (("--plan", tmp_path, "--resection", "--ledge", 0, 0, 1), "single plane"),
+    ):
+        assert main([str(a) for a in ("cutguide", bone, *given, "--out", tmp_path / "o")]) == 2, given
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "o").exists()
 
 
 def test_checks_name_the_place_and_the_exit_status_tells(mskplanner, tmp_path):
