@@ -64,7 +64,7 @@ class MeshDistance:
         normal = unit_rows(np.cross(ab, ac))
         # One row a triangle: what a pair needs lies side by side in memory.
         self._rows = np.concatenate([t[:, 0], ab, ac, normal, np.stack([d00, d01, d11, 1.0 / det], axis=1)], axis=1)
-        self._pseudo = _pseudo_normals(mesh, normal)
+        self._pseudo = _pseudo_normals(mesh, t, normal)
         self._threads = _threads()
         middles, self._owner, self._radius = _pieces(t)
         self._tree = _tree(middles)
@@ -207,14 +207,15 @@ class MeshDistance:
         return a + feet[choice, rows], region
 
 
-def _pseudo_normals(mesh: Mesh, normal: FloatArray) -> FloatArray:
+def _pseudo_normals(mesh: Mesh, triangles: FloatArray, normal: FloatArray) -> FloatArray:
     """Return (M, 7, 3): the normals of each triangle's face, corners a b c and edges ab bc ca."""
-    faces, t = mesh.faces, mesh.triangles_ras
+    faces = mesh.faces
+    along = [unit_rows(triangles[:, k - 2] - triangles[:, k]) for k in range(3)]
     size = len(mesh.vertices_ras)
     weighted = np.empty((3, len(faces), 3))
     for k in range(3):
-        one, two = unit_rows(t[:, k - 2] - t[:, k]), unit_rows(t[:, k - 1] - t[:, k])
-        weighted[k] = normal * np.arccos(np.clip(np.einsum("ij,ij->i", one, two), -1, 1))[:, None]
+        angle = np.arccos(np.clip(np.einsum("ij,ij->i", along[k], -along[k - 1]), -1, 1))
+        weighted[k] = normal * angle[:, None]
     corner = faces.T.ravel()
     vertex = np.stack([np.bincount(corner, weighted[..., c].ravel(), minlength=size) for c in range(3)], axis=1)
     edges = np.stack([faces, np.roll(faces, -1, axis=1)], axis=2)
