@@ -70,6 +70,25 @@ def test_a_guide_is_made_again_on_the_surfaces_that_it_was_made_on(case, monkeyp
     assert told[0].startswith("frame was not made again: its ways are no screws of the plan. Design it anew")
 
 
+def test_bones_beside_wires_are_looked_for_where_these_go_in(case, monkeypatch):
+    """As the panel makes them: the neighbour is a label, and nothing is given."""
+    pin = case.plan.guides[2]
+    options = {
+        **pin.recipe.options,
+        "pins": [{"name": "w", "entry_ras": [-5.0, -5.0, 0.0], "tip_ras": [0.0, 0.0, 0.0]}],
+    }
+    asked = []
+    monkeypatch.setattr(
+        made_again, "remake", lambda g, plan, bone, near, **_: asked.append((bone, near)) or (g, OTHER, bone)
+    )
+    pins = (replace(pin, recipe=replace(pin.recipe, options=options)),)
+    _, told = all_made_again(replace(case, plan=replace(case.plan, guides=pins)))
+    assert (asked, told) == ([(TIBIA, [FEMUR])], ())
+    broken = replace(pin, recipe=replace(pin.recipe, options={**options, "pins": [{"name": "w"}]}))
+    with pytest.raises(InputError, match="cannot be read"):
+        all_made_again(replace(case, plan=replace(case.plan, guides=(broken,))))
+
+
 def test_what_is_missing_is_named_and_nothing_at_all_is_an_error(case, monkeypatch):
     with pytest.raises(InputError, match=r"surface of the neighbour .* is not there.*--surface"):
         all_made_again(replace(case, plan=replace(case.plan, guides=case.plan.guides[2:])))
