@@ -9,9 +9,11 @@ from core.guide_shapes import box_mesh
 from MSKFusionLib.errors import Cancelled, GeometryError, InputError, ProcessingError
 from MSKFusionLib.frames import rigid, unit
 from MSKPlannerLib.guides.checks import failed
+from MSKPlannerLib.guides.cut_checks import way_of_saw
 from MSKPlannerLib.guides.cut_options import CuttingGuideOptions
 from MSKPlannerLib.guides.cutting_guide import design_cutting_guide, saw_stop
-from MSKPlannerLib.guides.field import MeshDistance
+from MSKPlannerLib.guides.field import DepthDistance, MeshDistance
+from MSKPlannerLib.guides.guide_checks import Bones
 from MSKPlannerLib.guides.slot import Slot
 from MSKPlannerLib.guides.solid import overlap_mm3
 from MSKPlannerLib.guides.stability import stability
@@ -119,6 +121,28 @@ def test_the_saw_stops_at_the_hinge_of_a_wedge():
     nearest, farthest = saw_stop(bar, slot, turned)
     assert nearest == pytest.approx(32.0 - 10 * np.tan(np.radians(10)), abs=0.6)
     assert farthest == pytest.approx(32.0 + 10 * np.tan(np.radians(10)), abs=0.6)
+
+
+def test_what_seems_to_lie_in_the_way_of_the_saw_is_asked_once_more_exactly():
+    """Amid a slot both faces are as near: the quick distance may take a farther triangle, from behind (found in a step's guide)."""
+
+    class Hasty:
+        def __init__(self, exact_mm):
+            self.exact_mm = exact_mm
+
+        def distance_mm(self, points):
+            return np.where(np.arange(len(points)) == 7, -0.65, 0.65)
+
+        def distance_and_gradient(self, points):
+            return np.full(len(points), self.exact_mm), np.zeros((len(points), 3))
+
+    slot = Slot("cut", rigid(), 20.0, 1.3, 10.0, -8.0, 4.0, 3.0, 7.0)
+    bones = Bones(DepthDistance(lambda p: np.full(len(p), -5.0)), (), None)
+    free, blocked = (way_of_saw(Hasty(mm), slot, bones, CuttingGuideOptions()) for mm in (0.65, -0.1))
+    assert free.passed
+    assert free.value == pytest.approx(0.2)
+    assert not blocked.passed
+    assert "rubs on the guide" in blocked.message
 
 
 @pytest.mark.slow

@@ -27,5 +27,5 @@ def levelguide(args: argparse.Namespace, progress: Progress) -> int:
         options = replace(options, drill_diameter_mm=args.drill)
     made = levels_guide_for(case, names, options, fixed=args.fixed, progress=part(progress, 0.1, 0.8))
     guide, _ = made
-    told = [f"{guide.name}: {guide.verdict}. {'; '.join(guide.reasons) or '; '.join(guide.notes)}."]
+    told = ["; ".join((f"{guide.name}: {guide.verdict}", *(guide.reasons or guide.notes))) + "."]
     return write_plan_folder(args, with_solids_of_files(with_made(case, [made]), folder), folder, told, progress)

@@ -176,6 +176,9 @@ def way_of_saw(guide: Distance, slot: Slot, bones: Bones, options: CuttingGuideO
     ]
     for distance, points, off, wrong in looks:
         d = distance.distance_mm(points) - off
+        low = np.flatnonzero(d <= 0)
+        if len(low):  # told by the quick distance, so asked once more exactly
+            d[low] = distance.distance_and_gradient(points[low])[0] - off
         if d.min(initial=np.inf) < room:
             room, at = float(d.min()), points[int(d.argmin())]
             if room <= 0:
