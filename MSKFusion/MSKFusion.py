@@ -419,7 +419,7 @@ class MSKFusionLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self, call: Callable[..., Any] | None = None) -> None:
         super().__init__()
-        from MSKFusionLib.mrml.fusing import here
+        from MSKFusionLib.background import here
 
         self.call = call or here
 
@@ -600,6 +600,8 @@ class MSKFusionTest(ScriptedLoadableModuleTest):
         self.test_small_patient()
         self.setUp()
         self.test_panel()
+        self.setUp()
+        self.test_soft_tissue()
 
     def test_small_patient(self) -> None:
         """Register and segment a generated patient, and compare the transform with its truth."""
@@ -671,4 +673,49 @@ class MSKFusionTest(ScriptedLoadableModuleTest):
         where = np.argwhere(named.labels.voxels == next(s.value for s in named.segments if s.name == "L4"))
         middle = where.mean(axis=0)[::-1] @ named.labels.ijk_to_ras[:3, :3].T + named.labels.ijk_to_ras[:3, 3]
         assert np.linalg.norm(middle - patient.bone_points_ras("L4", 200, 1).mean(axis=0)) < 15.0
+        self.delayDisplay(_("Test passed"))
+
+    def test_soft_tissue(self) -> None:
+        """Bend soft tissue that has moved by 12 mm in the panel, and compare with the truth; without PyTorch that is said at once."""
+        from dataclasses import replace
+
+        import numpy as np
+
+        from MSKFusionLib.errors import MSKError
+        from MSKFusionLib.frames import transform_points
+        from MSKFusionLib.mrml import volume_to_node
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+        from MSKFusionLib.torch_device import check_torch
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(replace(PatientOptions.small(seed=3), soft_tissue_motion_mm=12.0))
+        ct = volume_to_node(slicer.mrmlScene, patient.ct)
+        mr = volume_to_node(slicer.mrmlScene, patient.mr_t2)
+        panel = slicer.util.getModuleWidget("MSKFusion")
+        panel.enter()
+        panel.ui.ctSelector.setCurrentNode(ct)
+        panel.ui.mrSelector.setCurrentNode(mr)
+        panel.logic.getParameterNode().registrationMethod = RegistrationMethod.SOFT
+        try:
+            check_torch()
+            torch = True
+        except MSKError:
+            torch = False
+        self.delayDisplay(_("Registering"))
+        panel.ui.registerButton.click()
+        transform = mr.GetParentTransformNode()
+        if not torch:
+            assert "PyTorch" in panel.ui.statusLabel.text
+            assert transform is None
+            return
+        assert transform is not None, panel.ui.statusLabel.text
+        assert not transform.IsLinear()
+        muscle = np.argwhere(patient.labels.mask("muscle"))[::500]
+        points = transform_points(patient.ct.ijk_to_ras, muscle[:, ::-1].astype(float))
+        true = patient.ct_to_mr(points)
+        ijk = transform_points(patient.mr_t2.ras_to_ijk, true)
+        seen = np.all((ijk >= 0) & (ijk <= np.array(patient.mr_t2.shape_ijk) - 1), axis=1)
+        to_mr = transform.GetTransformFromParent()
+        found = np.array([to_mr.TransformPoint(*p) for p in points[seen]])
+        assert np.median(np.linalg.norm(found - true[seen], axis=1)) < 2.0
         self.delayDisplay(_("Test passed"))

@@ -103,6 +103,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self) -> None:
         """Build the panel from its .ui file and connect it."""
         # Not at the top: in a checkout Slicer may run this file before MSKFusion's folder is on the path.
+        from MSKFusionLib.background import in_background
         from MSKFusionLib.panel import JobArea
         from MSKPlannerLib.add_area import AddArea
         from MSKPlannerLib.before_after_area import BeforeAfterArea
@@ -130,7 +131,7 @@ class MSKPlannerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.ui.folderPathLineEdit.filters = ctk.ctkPathLineEdit.Dirs | ctk.ctkPathLineEdit.Writable
-        self.logic = MSKPlannerLogic()
+        self.logic = MSKPlannerLogic(call=in_background)
         self.job = JobArea(self.ui, slicer.app.processEvents)
         session = self.logic.session
         self.cutUi = self.addOsteotomies()
@@ -441,14 +442,21 @@ def makeCell(text: str, colour: str, told: str) -> Any:
 
 
 class MSKPlannerLogic(ScriptedLoadableModuleLogic):
-    """What the buttons do, without them. Never opens a dialog; holds the case between the steps."""
+    """What the buttons do, without them. Never opens a dialog; holds the case between the steps.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    call
+        Does the long work: the function is called in this process, or by `MSKFusionLib.background.in_background` in another.
+    """
+
+    def __init__(self, call: Callable[..., Any] | None = None) -> None:
         super().__init__()
+        from MSKFusionLib.background import here
         from MSKPlannerLib.mrml.plan_session import PlanSession
 
         #: The plan in hand and its nodes, with undo (`MSKPlannerLib.mrml.plan_session`).
-        self.session = PlanSession(slicer.mrmlScene)
+        self.session = PlanSession(slicer.mrmlScene, call=call or here)
 
     @property
     def case(self) -> Any:
@@ -614,6 +622,8 @@ class MSKPlannerTest(ScriptedLoadableModuleTest):
         self.test_one_vertebra()
         self.setUp()
         self.test_panel()
+        self.setUp()
+        self.test_guides_and_cuts()
 
     def test_one_vertebra(self) -> None:
         """Plan on one vertebra of a generated patient; both screws must lie in its true bone."""
@@ -664,4 +674,57 @@ class MSKPlannerTest(ScriptedLoadableModuleTest):
         assert panel.ui.plansComboBox.count == 2
         slicer.mrmlScene.Clear(0)
         assert panel.logic.case is None
+        self.delayDisplay(_("Test passed"))
+
+    def test_guides_and_cuts(self) -> None:
+        """Design guides of several kinds in the panel, give one up half way, and show a cut before and after in two 3D views."""
+        from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+        from MSKFusionLib.phantom import PatientOptions, generate_patient
+        from MSKPlannerLib.mrml.before_after import FIRST, SECOND
+        from MSKPlannerLib.mrml.view_nodes import view_3d
+
+        self.delayDisplay(_("Generating a patient"))
+        patient = generate_patient(PatientOptions.small(seed=1))
+        volume_to_node(slicer.mrmlScene, patient.ct)
+        segmentation_to_node(slicer.mrmlScene, patient.labels)
+        panel = slicer.util.getModuleWidget("MSKPlanner")
+        panel.enter()
+        ui, cuts = panel.ui, panel.cutUi
+        ui.levelsLineEdit.text = "L3"
+        self.delayDisplay(_("Planning"))
+        ui.planButton.click()
+        assert ui.screwsTable.rowCount == 2, ui.statusLabel.text
+        self.delayDisplay(_("Designing guides"))
+        ui.guideKindComboBox.currentIndex = 0
+        ui.guidesButton.click()
+        ui.guideKindComboBox.currentIndex = 4
+        ui.pinBoneComboBox.currentIndex = ui.pinBoneComboBox.findText("L3")
+        ui.pinKindComboBox.currentIndex = 1
+        ui.guidesButton.click()
+        kinds = [g.recipe.kind for g in panel.logic.case.plan.guides]
+        assert kinds == ["drill", "pin"], f"{kinds}: {ui.statusLabel.text}"
+        case = panel.logic.case
+        qt.QTimer.singleShot(0, panel.job.cancel)  # as the button does, while the work is under way
+        ui.guidesButton.click()
+        assert panel.logic.case is case
+        ui.undoButton.click()
+        assert [g.recipe.kind for g in panel.logic.case.plan.guides] == ["drill"]
+        self.delayDisplay(_("Cutting a bone"))
+        cuts.cutBoneComboBox.currentIndex = cuts.cutBoneComboBox.findText("L4")
+        cuts.addCutButton.click()
+        assert cuts.cutsTable.rowCount == 1, ui.statusLabel.text
+        cuts.cutAngleSpinBox.value = 10.0
+        fragments = panel.logic.session.cuts.shown.nodes["L4 osteotomy"].models
+        before = {n: tuple(m.GetDisplayNode().GetViewNodeIDs() or ()) for n, m in fragments.items()}
+        cuts.beforeAfterButton.click()
+        first, second = (view_3d(slicer.mrmlScene, name) for name in (FIRST, SECOND))
+        whole = slicer.mrmlScene.GetFirstNodeByName(_("{bone}, before").format(bone="L4"))
+        assert whole.GetDisplayNode().IsDisplayableInView(first.GetID())
+        assert not whole.GetDisplayNode().IsDisplayableInView(second.GetID())
+        for model in fragments.values():
+            assert model.GetDisplayNode().IsDisplayableInView(second.GetID())
+            assert not model.GetDisplayNode().IsDisplayableInView(first.GetID())
+        cuts.beforeAfterButton.click()
+        assert {n: tuple(m.GetDisplayNode().GetViewNodeIDs() or ()) for n, m in fragments.items()} == before
+        assert slicer.mrmlScene.GetFirstNodeByName(_("{bone}, before").format(bone="L4")) is None
         self.delayDisplay(_("Test passed"))

@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import IO, Any, TypeVar
 
@@ -18,9 +19,16 @@ from .errors import MSKError, ProcessingError
 from .progress import Progress
 
 Result = TypeVar("Result")
+#: Does long work: `here`, or `in_background`.
+Call = Callable[..., Any]
 #: The caller is told at least this often that the work goes on, so that it can look after its window and hear Cancel.
 _BREATH_SECONDS = 0.05
 _SERVE = "from MSKFusionLib.background import serve; serve()"
+
+
+def here(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """Call a function in this process."""
+    return function(*arguments, **keywords)
 
 
 def in_background(function: Callable[..., Result], *arguments: Any, progress: Progress, **keywords: Any) -> Result:
@@ -136,11 +144,14 @@ def _answers(process: subprocess.Popen[bytes], question: Any) -> queue.SimpleQue
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            _send(process.stdin, question)
+            with suppress(OSError):  # it has ended, or was ended: whether it had an answer shows below
+                _send(process.stdin, question)
             while True:
                 answers.put(pickle.load(process.stdout))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+        except (EOFError, OSError):
             answers.put(("ended", None))
+        except Exception as unsendable:  # noqa: BLE001  the question or the answer cannot be sent: nobody else would say so
+            answers.put(("error", unsendable))
 
     threading.Thread(target=talk, daemon=True).start()
     return answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import time
 
 import pytest
@@ -38,6 +39,11 @@ def test_errors_arrive_as_they_were_raised():
     assert (raised.value.what, raised.value.where) == ("too small", "CT of P")
     with pytest.raises(ProcessingError, match="exit status 3"):
         in_background(_die, progress=lambda *_: None)
+
+
+def test_what_cannot_be_sent_is_said_and_not_waited_for():
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError)):
+        in_background(_who_am_i, lambda: 3, progress=lambda *_: None)
 
 
 def test_what_has_no_name_is_worked_out_here():

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from MSKPlannerLib.editing import elsewhere
+
 # What several tests of panels share lies beside this file; tests are imported by path, not as a package.
 sys.path.insert(0, str(Path(__file__).parent))
 
+_WORKED_OUT = elsewhere.worked_out
 SYSTEM_PACKAGES = "libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0 libx11-6"
 
 
@@ -32,6 +35,19 @@ def session(qt_off_screen):
 
     with module_session() as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def planner_works_here(monkeypatch) -> None:
+    """MSK Planner's long work is packed as for its other process and done in this one, where the tests' stand-ins are."""
+    real = elsewhere.worked_out
+    monkeypatch.setattr(elsewhere, "worked_out", lambda *arguments, **keywords: real(*arguments, **keywords))
+
+
+@pytest.fixture
+def planner_works_away(planner_works_here, monkeypatch) -> None:
+    """MSK Planner's long work is done in its other process, as in the application."""
+    monkeypatch.setattr(elsewhere, "worked_out", _WORKED_OUT)
 
 
 @pytest.fixture

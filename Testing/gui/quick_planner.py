@@ -199,7 +199,8 @@ def stand_in_guides(monkeypatch) -> list:
             return real_pins(case, request, printer, progress)  # which refuses it
         asked.append(request)
         screws = [s for s in case.plan.screws if request.of_screws and s.level == request.bone]
-        pins = [{"name": "wire 1", "entry_ras": request.first_ras, "tip_ras": request.last_ras}]
+        ends = {"entry_ras": list(request.first_ras or ()), "tip_ras": list(request.last_ras or ())}
+        pins = [{"name": "wire 1", **ends}]
         made_for = tuple(GuideScrew(s.name, s.entry_ras, s.tip_ras) for s in screws)
         recipe = GuideRecipe("pin", made_for, options={"printer": printer} if screws else {"pins": pins})
         return entry(f"{request.bone} pin guide", request.bone, recipe), solid(printer)

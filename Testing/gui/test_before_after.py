@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import slicer
-from core.leg_case import FEMUR, TIBIA, leg_case, leg_images
+from core.leg_case import FEMUR, TIBIA
+from leg_panel import add_cut as add
+from leg_panel import layout_fixture, leg_inputs_fixture  # noqa: F401  used by their names
 from quick_planner import raised_fixture  # noqa: F401  used by its name
 
-from harness.helpers import nodes_of_class, press, replace_function
-from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from harness.helpers import nodes_of_class, press
 from MSKFusionLib.mrml.files import load_scene, save_scene
 from MSKFusionLib.mrml.transforms import to_vtk_matrix
 from MSKPlannerLib.mrml import nodes_of_plan
@@ -18,31 +19,11 @@ FOUR_UP = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 TWO_3D = slicer.vtkMRMLLayoutNode.SlicerLayoutDual3DView
 
 
-@pytest.fixture(name="layout")
-def layout_fixture(session):
-    """The application's layout as its own logic keeps it, with the nodes of the views."""
-    logic = slicer.vtkMRMLLayoutLogic()
-    logic.SetMRMLScene(session.scene)
-    logic.GetLayoutNode().SetViewArrangement(FOUR_UP)
-    yield logic.GetLayoutNode()
-    logic.SetMRMLScene(None)
-
-
 @pytest.fixture(name="panel")
-def panel_fixture(session, layout, monkeypatch, raised):
-    replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", leg_case)
-    ct, bones = leg_images()
-    volume_to_node(session.scene, ct)
-    segmentation_to_node(session.scene, bones, "Bones of a leg")
+def panel_fixture(session, layout, leg_inputs, raised):
     panel = session.open_panel("MSKPlanner")
     add(panel, "right tibia")
     return panel
-
-
-def add(panel, bone):
-    box = panel.cutUi.cutBoneComboBox
-    box.currentIndex = [box.itemText(n) for n in range(box.count)].index(bone)
-    press(panel.cutUi.addCutButton)
 
 
 def everything(scene):

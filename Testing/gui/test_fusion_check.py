@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
+from fusion_pair import (  # noqa: F401  fixtures are used by their names
+    TRUTH,
+    images_fixture,
+    pair_fixture,
+    panel_fixture,
+)
 
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.frames import invert_rigid, rigid, rotation_about, transform_points
@@ -23,22 +29,7 @@ from MSKFusionLib.registration.result import BonePose, RegistrationResult, Verdi
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality, Volume
 
-TRUTH = rigid(rotation_about([1, 2, 3], 20.0), [4.0, -5.0, 6.0])
 HAND = rigid(rotation_about([0, 0, 1], 10.0), [3.0, 0.0, 4.0])
-
-
-@pytest.fixture
-def panel(session):
-    return session.open_panel("MSKFusion")
-
-
-@pytest.fixture
-def pair(session, panel):
-    ct = volume_to_node(session.scene, small_volume(Modality.CT, "CT of P"))
-    mr = volume_to_node(session.scene, small_volume(Modality.MR, "T1 of P"))
-    panel.ui.ctSelector.setCurrentNode(ct)
-    panel.ui.mrSelector.setCurrentNode(mr)
-    return ct, mr
 
 
 @pytest.fixture

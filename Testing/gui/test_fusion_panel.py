@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fusion_pair import (  # noqa: F401  fixtures are used by their names
+    TRUTH,
+    choose,
+    images_fixture,
+    panel_fixture,
+)
 
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from harness.slicer_source import source_folder
 from MSKFusionLib.errors import Cancelled, InputError
-from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.mrml import ROLE_ATTRIBUTE, node_to_rigid, segmentation_to_node, volume_to_node
 from MSKFusionLib.registration.polyrigid import PolyrigidMap
 from MSKFusionLib.registration.result import BendingMap, BonePose, RegistrationResult, Verdict
 from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
-
-TRUTH = rigid(rotation_about([1, 2, 3], 20.0), [4.0, -5.0, 6.0])
-
-
-@pytest.fixture
-def panel(session):
-    return session.open_panel("MSKFusion")
-
-
-@pytest.fixture
-def pair(session):
-    ct = volume_to_node(session.scene, small_volume(Modality.CT, "CT of P"))
-    return ct, volume_to_node(session.scene, small_volume(Modality.MR, "T1 of P"))
-
-
-def choose(panel, pair):
-    panel.ui.ctSelector.setCurrentNode(pair[0])
-    panel.ui.mrSelector.setCurrentNode(pair[1])
 
 
 def registration(verdict=Verdict.ACCEPTED, reasons=(), error=0.6, warnings=()):
@@ -44,48 +31,48 @@ def registration(verdict=Verdict.ACCEPTED, reasons=(), error=0.6, warnings=()):
     return register_rigid
 
 
-def test_buttons_wait_for_their_images(panel, pair):
+def test_buttons_wait_for_their_images(panel, images):
     ui = panel.ui
     assert (ui.registerButton.enabled, ui.segmentButton.enabled) == (False, False)
     assert "first" in ui.registerButton.toolTip
-    ui.ctSelector.setCurrentNode(pair[0])
+    ui.ctSelector.setCurrentNode(images[0])
     assert (ui.registerButton.enabled, ui.segmentButton.enabled) == (False, True)
-    ui.mrSelector.setCurrentNode(pair[0])
+    ui.mrSelector.setCurrentNode(images[0])
     assert not ui.registerButton.enabled, "one image cannot be registered to itself"
-    ui.mrSelector.setCurrentNode(pair[1])
+    ui.mrSelector.setCurrentNode(images[1])
     assert ui.registerButton.enabled
 
 
-def test_choices_live_in_the_parameter_node(panel, pair, session):
-    choose(panel, pair)
+def test_choices_live_in_the_parameter_node(panel, images, session):
+    choose(panel, images)
     panel.ui.levelComboBox.currentText = "L5"
     panel.ui.placeComboBox.currentIndex = 1
     node = panel.logic.getParameterNode()
-    assert (node.ctVolume, node.mrVolume, node.levelName, node.levelPlace.value) == (*pair, "L5", "highest")
+    assert (node.ctVolume, node.mrVolume, node.levelName, node.levelPlace.value) == (*images, "L5", "highest")
     node.levelName = "L4"
     assert panel.ui.levelComboBox.currentText == "L4"
     session.close_panel(panel)
     again = session.open_panel("MSKFusion")
-    assert again.ui.ctSelector.currentNode() is pair[0]
+    assert again.ui.ctSelector.currentNode() is images[0]
     assert again.ui.levelComboBox.currentText == "L4"
 
 
-def test_images_that_say_what_they_are_are_chosen_on_entering(session, pair):
+def test_images_that_say_what_they_are_are_chosen_on_entering(session, images):
     panel = session.open_panel("MSKFusion")
-    assert (panel.ui.ctSelector.currentNode(), panel.ui.mrSelector.currentNode()) == pair
+    assert (panel.ui.ctSelector.currentNode(), panel.ui.mrSelector.currentNode()) == images
 
 
-def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
+def test_register_puts_the_mr_under_the_transform(panel, images, monkeypatch):
     registered = registration(reasons=("bone edges agree",), warnings=("the side cannot be told",))
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registered)
-    voxels_before = pair[1].GetImageData()
-    choose(panel, pair)
+    voxels_before = images[1].GetImageData()
+    choose(panel, images)
     press(panel.ui.registerButton)
-    transform = pair[1].GetParentTransformNode()
+    transform = images[1].GetParentTransformNode()
     assert np.allclose(node_to_rigid(transform), TRUTH, atol=1e-12)
     assert transform.GetName() == "T1 of P to CT of P"
-    assert pair[1].GetImageData() is voxels_before
-    assert pair[0].GetParentTransformNode() is None
+    assert images[1].GetImageData() is voxels_before
+    assert images[0].GetParentTransformNode() is None
     text = panel.ui.registrationLabel.text
     assert "Accepted" in text
     assert "0.6 mm" in text
@@ -96,80 +83,80 @@ def test_register_puts_the_mr_under_the_transform(panel, pair, monkeypatch):
     assert not panel.ui.cancelButton.enabled
 
 
-def test_ct_under_a_transform_takes_the_mr_along(panel, pair, session, monkeypatch):
+def test_ct_under_a_transform_takes_the_mr_along(panel, images, session, monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     moved = session.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "table")
-    pair[0].SetAndObserveTransformNodeID(moved.GetID())
-    choose(panel, pair)
+    images[0].SetAndObserveTransformNodeID(moved.GetID())
+    choose(panel, images)
     press(panel.ui.registerButton)
-    assert pair[1].GetParentTransformNode().GetParentTransformNode() is moved
+    assert images[1].GetParentTransformNode().GetParentTransformNode() is moved
 
 
-def test_a_rejected_registration_moves_nothing_and_says_so(panel, pair, session, monkeypatch):
+def test_a_rejected_registration_moves_nothing_and_says_so(panel, images, session, monkeypatch):
     fake = registration(Verdict.REJECTED, ("the images show different bodies",), None)
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", fake)
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
-    assert pair[1].GetParentTransformNode() is None
+    assert images[1].GetParentTransformNode() is None
     assert "Rejected: the images show different bodies" in panel.ui.registrationLabel.text
     kept = nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")
     assert [n.GetName() for n in kept] == ["T1 of P to CT of P (rejected)"]
 
 
-def test_a_verdict_does_not_outlive_its_images(panel, pair, session, monkeypatch):
+def test_a_verdict_does_not_outlive_its_images(panel, images, session, monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     other = volume_to_node(session.scene, small_volume(Modality.MR, "T2 of P"))
     panel.ui.mrSelector.setCurrentNode(other)
     assert panel.ui.registrationLabel.text == "Not registered yet."
 
 
-def test_a_verdict_stays_while_another_module_is_shown(panel, pair, monkeypatch):
+def test_a_verdict_stays_while_another_module_is_shown(panel, images, monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     panel.exit()
     panel.enter()
     assert "Accepted" in panel.ui.registrationLabel.text
 
 
-def test_a_scene_closed_meanwhile_stops_the_work(panel, pair, session, shown_errors, monkeypatch):
+def test_a_scene_closed_meanwhile_stops_the_work(panel, images, session, shown_errors, monkeypatch):
     def register_rigid(fixed, moving, *, progress, **_):
         session.scene.Clear(0)
         return registration()(fixed, moving, progress=lambda *_: None)
 
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     assert shown_errors == []
     assert "Stopped" in panel.ui.statusLabel.text
     assert nodes_of_class(session.scene, "vtkMRMLLinearTransformNode") == []
 
 
-def test_registering_again_leaves_one_transform(panel, pair, session, monkeypatch):
+def test_registering_again_leaves_one_transform(panel, images, session, monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     press(panel.ui.registerButton)
     assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
 
 
-def test_registering_again_takes_away_one_that_bent(panel, pair, session, monkeypatch):
+def test_registering_again_takes_away_one_that_bent(panel, images, session, monkeypatch):
     """A registration bone by bone is a grid transform."""
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
     bent = session.scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "T1 of P to CT of P")
     bent.SetAttribute(ROLE_ATTRIBUTE, "registration")
-    bent.SetNodeReferenceID("fixed", pair[0].GetID())
-    bent.SetNodeReferenceID("moving", pair[1].GetID())
+    bent.SetNodeReferenceID("fixed", images[0].GetID())
+    bent.SetNodeReferenceID("moving", images[1].GetID())
     other = session.scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "of the user")
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     assert nodes_of_class(session.scene, "vtkMRMLGridTransformNode") == [other]
     assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
 
 
-def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, session, monkeypatch):
+def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, images, session, monkeypatch):
     ct = small_volume(Modality.CT, "CT of P")
     bones = Segmentation(
         ct.with_voxels((ct.voxels > 100).astype(np.uint8) * 22, modality=Modality.LABEL),
@@ -185,7 +172,7 @@ def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, se
         return RegistrationResult("piecewise", TRUTH, Verdict.ACCEPTED, (), bones=placed, bending=bent)
 
     replace_function(monkeypatch, "MSKFusionLib.registration.register_piecewise", register_piecewise)
-    choose(panel, pair)
+    choose(panel, images)
     panel.ui.methodComboBox.currentIndex = 1
     assert not panel.ui.registerButton.enabled
     assert "bones" in panel.ui.registerButton.toolTip
@@ -196,8 +183,8 @@ def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, se
         press(panel.ui.registerButton)
         (grid,) = nodes_of_class(session.scene, "vtkMRMLGridTransformNode")
         (bone,) = nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")
-        assert pair[1].GetParentTransformNode() is grid
-        assert bone.GetNodeReference("moving") is pair[1]
+        assert images[1].GetParentTransformNode() is grid
+        assert bone.GetNodeReference("moving") is images[1]
         assert "not placed: L4" in panel.ui.registrationLabel.text
     panel.ui.methodComboBox.currentIndex = 0
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
@@ -206,7 +193,7 @@ def test_bone_by_bone_waits_for_bones_and_replaces_all_its_nodes(panel, pair, se
     assert len(nodes_of_class(session.scene, "vtkMRMLLinearTransformNode")) == 1
 
 
-def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
+def test_segment_adds_named_bones_on_the_ct(panel, images, session, monkeypatch):
     hints = []
 
     def segment_bones_ct(ct, *, level_hint, progress):
@@ -215,7 +202,7 @@ def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
         return Segmentation(labels, (Segment(22, "L3", "vertebra"),), ("named from the user's level",))
 
     replace_function(monkeypatch, "MSKFusionLib.segmentation.segment_bones_ct", segment_bones_ct)
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.segmentButton)
     panel.ui.levelComboBox.currentText = "L3"
     press(panel.ui.segmentButton)
@@ -227,7 +214,7 @@ def test_segment_adds_named_bones_on_the_ct(panel, pair, session, monkeypatch):
     assert "1 vertebrae wholly in view: L3. named from the user's level" in panel.ui.bonesLabel.text
 
 
-def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, pair, session, monkeypatch):
+def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, images, session, monkeypatch):
     hints = []
 
     def segment_spine_mr(mr, *, level_hint, progress):
@@ -238,7 +225,7 @@ def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, pair, session, 
 
     replace_function(monkeypatch, "MSKFusionLib.segmentation.mr.segment_spine_mr", segment_spine_mr)
     assert not panel.ui.segmentMrButton.enabled
-    choose(panel, pair)
+    choose(panel, images)
     panel.ui.levelComboBox.currentText = "L3"
     press(panel.ui.segmentMrButton)
     assert hints == [LevelHint("L3", "lowest")]
@@ -249,12 +236,12 @@ def test_the_spine_of_the_mr_is_a_segmentation_of_its_own(panel, pair, session, 
     assert panel.ui.mrLabelsLabel.text == "No MR segmented yet."
 
 
-def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_errors, monkeypatch):
+def test_an_error_is_shown_in_words_and_changes_nothing(panel, images, shown_errors, monkeypatch):
     def register_rigid(fixed, moving, **_):
         raise InputError("the CT and the MR show no bone in common", "Choose images of one region.", where="CT of P")
 
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
-    choose(panel, pair)
+    choose(panel, images)
     nodes_before = panel.parent.mrmlScene().GetNumberOfNodes()
     press(panel.ui.registerButton)
     assert panel.ui.statusLabel.text.startswith("CT of P: the CT and the MR show no bone in common.")
@@ -265,7 +252,7 @@ def test_an_error_is_shown_in_words_and_changes_nothing(panel, pair, shown_error
     assert panel.ui.workArea.enabled
 
 
-def test_cancel_stops_the_work_without_an_error(panel, pair, shown_errors, monkeypatch):
+def test_cancel_stops_the_work_without_an_error(panel, images, shown_errors, monkeypatch):
     def register_rigid(fixed, moving, *, progress, **_):
         progress(0.1, "first")
         assert panel.ui.cancelButton.enabled
@@ -277,16 +264,16 @@ def test_cancel_stops_the_work_without_an_error(panel, pair, shown_errors, monke
         raise Cancelled
 
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", register_rigid)
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     assert "Stopped" in panel.ui.statusLabel.text
     assert shown_errors == []
-    assert pair[1].GetParentTransformNode() is None
+    assert images[1].GetParentTransformNode() is None
 
 
-def test_closing_the_scene_leaves_no_stale_observer(panel, pair, session, monkeypatch):
+def test_closing_the_scene_leaves_no_stale_observer(panel, images, session, monkeypatch):
     replace_function(monkeypatch, "MSKFusionLib.registration.register_rigid", registration())
-    choose(panel, pair)
+    choose(panel, images)
     press(panel.ui.registerButton)
     old = panel.logic.getParameterNode().parameterNode
     session.scene.Clear(0)

@@ -5,32 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
+from fusion_pair import (  # noqa: F401  fixtures are used by their names
+    TRUTH,
+    images_fixture,
+    pair_fixture,
+    panel_fixture,
+)
 
 from harness.helpers import nodes_of_class, press, replace_function, small_volume
 from MSKFusionLib.errors import InputError, MissingComponentError
-from MSKFusionLib.frames import rigid, rotation_about
 from MSKFusionLib.label_fusion import CombinedLabels, Disagreement
-from MSKFusionLib.mrml import node_to_segmentation, segmentation_to_node, volume_to_node
+from MSKFusionLib.mrml import node_to_segmentation, segmentation_to_node
 from MSKFusionLib.registration.result import RegistrationResult, Verdict
 from MSKFusionLib.segmentation.labels import Segment, Segmentation
 from MSKFusionLib.volume import Modality
 
-TRUTH = rigid(rotation_about([1, 2, 3], 20.0), [4.0, -5.0, 6.0])
 BALL = (Segment(22, "L3", "vertebra"),)
-
-
-@pytest.fixture
-def panel(session):
-    return session.open_panel("MSKFusion")
-
-
-@pytest.fixture
-def pair(session, panel):
-    ct = volume_to_node(session.scene, small_volume(Modality.CT, "CT of P"))
-    mr = volume_to_node(session.scene, small_volume(Modality.MR, "T1 of P"))
-    panel.ui.ctSelector.setCurrentNode(ct)
-    panel.ui.mrSelector.setCurrentNode(mr)
-    return ct, mr
 
 
 @pytest.fixture

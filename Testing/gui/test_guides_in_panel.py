@@ -13,6 +13,9 @@ from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.guides.recipe import why_outdated
 from MSKPlannerLib.plan_file import read_plan
 
+#: As in the application: the long work is done in another process.
+pytestmark = pytest.mark.usefixtures("planner_works_away")
+
 CUT = "right femur osteotomy"
 
 

@@ -5,7 +5,7 @@ Stand-ins design them; `Testing/slow/test_guides_in_panel.py` designs real ones.
 
 import numpy as np
 import pytest
-from core.leg_case import leg_case, leg_images
+from leg_panel import add_cut, leg_inputs_fixture  # noqa: F401  a fixture is used by its name
 from quick_planner import (  # noqa: F401  used by their names
     drag,
     inputs_fixture,
@@ -16,8 +16,7 @@ from quick_planner import (  # noqa: F401  used by their names
     stand_in_guides,
 )
 
-from harness.helpers import press, replace_function
-from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from harness.helpers import press
 from MSKPlannerLib.guides.recipe import why_outdated
 from MSKPlannerLib.mrml import nodes_of_plan
 
@@ -31,18 +30,12 @@ def asked_fixture(monkeypatch):
 
 
 @pytest.fixture(name="leg")
-def leg_fixture(session, asked, monkeypatch, raised):
-    replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", leg_case)
-    ct, bones = leg_images()
-    volume_to_node(session.scene, ct)
-    segmentation_to_node(session.scene, bones, "Bones of a leg")
+def leg_fixture(session, leg_inputs, asked, raised):
     panel = session.open_panel("MSKPlanner")
     choose(panel, 2)
     assert not panel.ui.guidesButton.enabled
     assert panel.ui.guidesButton.toolTip == "Plan an osteotomy first."
-    box = panel.cutUi.cutBoneComboBox
-    box.currentIndex = [box.itemText(n) for n in range(box.count)].index("right tibia")
-    press(panel.cutUi.addCutButton)
+    add_cut(panel, "right tibia")
     return panel
 
 
@@ -199,7 +192,7 @@ def test_wires_between_two_points_need_no_plan_before_them(session, inputs, quic
     assert asked[-1].last_ras == pytest.approx((4.0, 5.0, 30.0))
     assert list(guides(panel)) == ["L3 pin guide"]
     press(ui.undoButton)
-    assert panel.logic.case.plan.guides[0].recipe.options["pins"][0]["tip_ras"] == wanted.last_ras
+    assert panel.logic.case.plan.guides[0].recipe.options["pins"][0]["tip_ras"] == list(wanted.last_ras)
     # Other bones: the wires stay where they are, their guide is designed again.
     panel.ui.segmentationSelector.currentNode().GetSegmentation().GetNthSegment(0).SetName("L4")
     press(ui.updateButton)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import vtk
-from core.leg_case import LEG, LIMB, leg_case, leg_images
+from core.leg_case import LEG, LIMB, leg_case
+from leg_panel import add_leg, choose_bone
 from quick_planner import raised_fixture  # noqa: F401  used by its name
 
 from harness.helpers import nodes_of_class, press, replace_function
-from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.anatomy.limb_landmarks import POINTS, spoken
 from MSKPlannerLib.editing.leg_marks import FRAME_POINTS
 
@@ -23,17 +23,10 @@ def panel_on_leg(session, monkeypatch, *, measured):
 
     replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", case_of)
     monkeypatch.setattr("MSKPlannerLib.mrml.adding.empty_case", case_of)
-    ct, bones = leg_images()
-    volume_to_node(session.scene, ct)
-    segmentation_to_node(session.scene, bones, "Bones of a leg")
+    add_leg(session.scene)
     panel = session.open_panel("MSKPlanner")
     choose_bone(panel, "right tibia")
     return panel
-
-
-def choose_bone(panel, bone):
-    box = panel.cutUi.cutBoneComboBox
-    box.currentIndex = [box.itemText(n) for n in range(box.count)].index(bone)
 
 
 def click(panel, session, name, point):

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from core.leg_case import leg_case, leg_images
+from core.leg_case import leg_case
+from leg_panel import add_cut as add
+from leg_panel import leg_inputs_fixture  # noqa: F401  used by its name
 from quick_planner import raised_fixture  # noqa: F401  used by its name
 
 from harness.helpers import press, replace_function
-from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
 from MSKPlannerLib.cli.main import main
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.mrml import nodes_of_plan
@@ -16,25 +17,11 @@ from MSKPlannerLib.plan_file import read_plan
 TIBIA = "right tibia osteotomy"
 
 
-@pytest.fixture(name="leg_inputs")
-def leg_inputs_fixture(session, monkeypatch):
-    replace_function(monkeypatch, "MSKPlannerLib.pipeline.empty_case", leg_case)
-    ct, bones = leg_images()
-    return volume_to_node(session.scene, ct), segmentation_to_node(session.scene, bones, "Bones of a leg")
-
-
 @pytest.fixture(name="panel")
 def panel_fixture(session, leg_inputs, raised):
     panel = session.open_panel("MSKPlanner")
     add(panel, "right tibia")
     return panel
-
-
-def add(panel, bone):
-    ui = panel.cutUi
-    names = [ui.cutBoneComboBox.itemText(n) for n in range(ui.cutBoneComboBox.count)]
-    ui.cutBoneComboBox.currentIndex = names.index(bone)
-    press(ui.addCutButton)
 
 
 def record(panel, name=TIBIA):

@@ -82,7 +82,7 @@ def steps(monkeypatch):
         reasons = ("no screws in L2: too narrow", "L3 right: too narrow")
         software = {"mskplanner": "0"}
         plan = Plan("plan-abc", "2026-01-01", software, screws=SCREWS, verdict=Verdict.REJECTED, reasons=reasons)
-        return pipeline.Case(ct, mr, bones, plan)
+        return pipeline.Case(ct, mr, bones, plan, bones={"L3": TETRAHEDRON})
 
     def design_guides(bones, screws, surfaces, frames, options, *, progress):
         return [guide()], {"L3 guide": SimpleNamespace(mesh=TETRAHEDRON)}

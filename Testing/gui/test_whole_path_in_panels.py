@@ -13,6 +13,9 @@ from MSKPlannerLib.mrml import nodes_of_plan
 from MSKPlannerLib.mrml.slice_views import arrange_slice_views
 from MSKPlannerLib.plan_file import plan_to_json, read_plan
 
+#: As in the application: the long work is done in another process.
+pytestmark = pytest.mark.usefixtures("planner_works_away")
+
 
 @pytest.mark.slow
 def test_whole_path(session, small_patient, shown_errors, tmp_path):

@@ -7,7 +7,8 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -60,3 +61,22 @@ def _import_whole(package: str) -> None:
     """Import every module of a package: one that is imported first while a stand-in stands would keep it for good."""
     for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         importlib.import_module(found.name)
+
+
+@contextmanager
+def meanwhile(panel: Any, act: Callable[[], Any]) -> Iterator[list[bool]]:
+    """Do something once in the block, as soon as a job of a panel lets the application handle its events; tell whether it was."""
+    done: list[bool] = []
+    breathe = panel.job._breathe
+
+    def breathe_and_act() -> None:
+        breathe()
+        if not done:
+            done.append(True)
+            act()
+
+    panel.job._breathe = breathe_and_act
+    try:
+        yield done
+    finally:
+        panel.job._breathe = breathe

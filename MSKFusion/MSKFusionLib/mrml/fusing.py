@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from .. import networks, registration, segmentation
+from ..background import Call, here
 from ..errors import InputError
 from ..progress import Progress, no_progress, part
 from ..registration.one_bone import following
@@ -22,14 +23,6 @@ from .point_lists import landmark_pairs
 from .segmentations import node_to_segmentation, segmentation_to_node
 from .transforms import place_under
 from .volumes import node_to_volume
-
-#: Does the long work: `here`, or `background.in_background`.
-Call = Callable[..., Any]
-
-
-def here(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    """Call a function in this process."""
-    return function(*arguments, **keywords)
 
 
 def register(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import label_fusion
+from ..background import Call, here
 from ..errors import InputError
 from ..label_fusion import CombinedLabels
 from ..progress import Progress, no_progress
@@ -16,7 +17,7 @@ from ..registration.result import RegistrationResult
 from ..segmentation import mr
 from ..segmentation.labels import Segmentation
 from ..volume import Volume
-from .fusing import Call, add_beside, here, require_there
+from .fusing import add_beside, require_there
 from .segmentations import add_segments, node_to_segmentation
 from .volumes import node_to_volume
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -258,6 +258,18 @@ class BoneFields:
         if key not in self._kept:
             self._kept[key] = make()
         return cast(Kept, self._kept[key])
+
+    @property
+    def made(self) -> dict[tuple[str, Any], Any]:
+        """What has been made so far, by what it is: enough for `take` of another one of the same bones."""
+        kinds = (("smooth", self._smooth), ("depth", self._depth), ("kept", self._kept))
+        return {(kind, key): value for kind, found in kinds for key, value in found.items()}
+
+    def take(self, made: Mapping[tuple[str, Any], Any]) -> None:
+        """Take what another one of the same bones has made; what is there already stays."""
+        into: dict[str, dict[Any, Any]] = {"smooth": self._smooth, "depth": self._depth, "kept": self._kept}
+        for (kind, key), value in made.items():
+            into[kind].setdefault(key, value)
 
     def smooth(self, name: str) -> SmoothBone:
         """Return a bone's smooth distances; see `smooth_bone`."""

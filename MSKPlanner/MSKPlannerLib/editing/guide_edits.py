@@ -71,6 +71,7 @@ def with_asked_guides(case: Case, asked: GuideRequest, progress: Progress = no_p
     MSKError
         When there is nothing to make them for, or no sound solid comes of one.
     """
+    case = with_anatomy(fields_of(case))
     if asked.kind == DRILL:
         return _with_drill_guides(case, options_for_printer(asked.preset, asked.printer), progress)
     if asked.kind == LEVELS:

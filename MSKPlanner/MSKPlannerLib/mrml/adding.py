@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -14,6 +14,7 @@ from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.translation import tr as _
 
 from ..editing.add_screws import new_screws, placed_between, planned_at
+from ..editing.elsewhere import changed_elsewhere
 from ..editing.screw_edits import with_risk
 from ..pipeline import Case, CaseOptions, empty_case
 from ..plan import Point
@@ -143,10 +144,23 @@ def add_at_site(
     """
     start, basis = case_to_add_to(session, *nodes, lowest_level)
     placed = site_points(points, nodes[0], SiteRequest(site).landmark_names())
-    case = planned_at(start, site, level, sides, progress, trajectory=trajectory, landmarks=placed)
+    asked = (site, level, tuple(sides), trajectory, placed)
+    case, _said = changed_elsewhere(session.call, _planned_at, start, *asked, progress=progress)
     return _take(
         session, start, case, basis, _("Add {names}").format(names=", ".join(new_screws(start, case))), progress
     )
+
+
+def _planned_at(
+    case: Case,
+    site: str,
+    level: str,
+    sides: tuple[str, ...],
+    trajectory: str,
+    points: Mapping[str, Point],
+    progress: Progress,
+) -> Case:
+    return planned_at(case, site, level, sides, progress, trajectory=trajectory, landmarks=points)
 
 
 def add_between(

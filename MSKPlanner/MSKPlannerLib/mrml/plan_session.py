@@ -12,6 +12,7 @@ from typing import Any
 
 import vtk
 
+from MSKFusionLib.background import Call, here
 from MSKFusionLib.errors import InputError, MSKError
 from MSKFusionLib.mrml.observers import Observers
 
@@ -58,10 +59,12 @@ class PlanSession:
     ----------
     listener
         Called after every change, also by the user's hand in the scene.
+    call
+        Does the long work: the function is called in this process, or by `MSKFusionLib.background.in_background` in another.
     """
 
-    def __init__(self, scene: Any, listener: Listener = lambda name: None) -> None:
-        self.scene, self.listener = scene, listener
+    def __init__(self, scene: Any, listener: Listener = lambda name: None, call: Call = here) -> None:
+        self.scene, self.listener, self.call = scene, listener, call
         self.history: History[Snapshot] = History()
         #: Why the last move by hand was not followed, or the plan in the scene cannot be gone on with; empty where all is well.
         self.problem = ""

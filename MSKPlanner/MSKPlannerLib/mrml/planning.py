@@ -11,13 +11,17 @@ from MSKFusionLib.segmentation import LevelHint
 from MSKFusionLib.translation import tr as _
 
 from .. import pipeline
+from ..editing.elsewhere import changed_elsewhere
 from ..editing.guide_edits import PIN, GuideRequest, with_asked_guides
 from ..editing.osteotomy_edits import carried_over, first_cut
-from ..editing.screw_edits import with_anatomy
 from ..pipeline import Case
+from ..plan import Plan
 from .adding import case_to_add_to
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
+
+#: In place of the plan of images that are not planned on.
+_NOTHING_YET = Plan("", "", {})
 
 
 def is_current(session: PlanSession, ct: Any, bones: Any) -> bool:
@@ -53,7 +57,10 @@ def plan_screws(
     hint = LevelHint(lowest_level, "lowest") if lowest_level else None
     options = pipeline.CaseOptions(level_hint=hint, levels=tuple(levels) or None, want_guides=False)
     before = session.case
-    case = carried_over(pipeline.plan_case(ct, bones=bones, options=options, progress=progress), before)
+    case, _said = changed_elsewhere(
+        session.call, _planned, Case(ct, None, bones, _NOTHING_YET), options, progress=progress
+    )
+    case = carried_over(case, before)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(_("Plan screws"), case, Basis.of(*nodes, case, lowest_level))
     if before is not None and before.plan.osteotomies and not case.plan.osteotomies:
@@ -81,7 +88,7 @@ def add_cut(
         start = pipeline.empty_case(*read_inputs(*nodes, lowest_level))
         basis = Basis.of(*nodes, start, lowest_level)
     held = session.case
-    case, remark = first_cut(start, bone, progress)
+    case, remark = changed_elsewhere(session.call, first_cut, start, bone, progress=progress)
     if session.case is not held:
         raise InputError("the plan was changed meanwhile", "Try again.", where=bone)
     progress(1.0, _("Updating the scene"))
@@ -119,9 +126,14 @@ def design_guides(
     else:
         start, basis = session.current_case(), session.basis
     assert basis is not None
-    case = with_asked_guides(with_anatomy(start), asked, progress)
+    case, _said = changed_elsewhere(session.call, with_asked_guides, start, asked, progress=progress)
     if session.case is not held:
         raise InputError("the plan was changed meanwhile", "Try again.", where=start.plan.plan_id)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(_("Design guides"), case, basis)
     return case
+
+
+def _planned(case: Case, options: pipeline.CaseOptions, progress: Progress) -> Case:
+    """Plan on the images of a case."""
+    return pipeline.plan_case(case.ct, bones=case.segmentation, options=options, progress=progress)

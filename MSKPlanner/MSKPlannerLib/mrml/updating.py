@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from MSKFusionLib.errors import InputError
@@ -9,9 +10,11 @@ from MSKFusionLib.progress import Progress, no_progress, part
 from MSKFusionLib.translation import tr as _
 
 from ..editing.chain import Link, chain_of
+from ..editing.elsewhere import changed_elsewhere
 from ..editing.rebase import taken_over
 from ..editing.screw_edits import with_anatomy
 from ..editing.up_to_date import brought_up_to_date
+from ..pipeline import Case
 from .plan_basis import Basis, read_inputs
 from .plan_session import PlanSession
 
@@ -51,15 +54,25 @@ def bring_up_to_date(
     start, basis = session.case, session.basis
     if start is None or basis is None:
         raise InputError("there is no plan yet", "Plan the screws first.")
-    case = start
-    if images_problem(session, ct, bones):
+    anew = bool(images_problem(session, ct, bones))
+    base = start
+    if anew:
         if not can_be_taken_over(session, ct, bones):
             raise InputError("the plan was made on another CT", "Plan the screws again.", where=start.plan.plan_id)
         volume, segmentation = read_inputs(ct, bones, lowest_level)
-        case = taken_over(start, volume, segmentation, part(progress, 0.0, 0.3))
+        base = replace(start, ct=volume, segmentation=segmentation, fields=None, bones={}, frames={})
+    case, _said = changed_elsewhere(session.call, _up_to_date, base, anew, progress=progress)
+    if anew:
         basis = Basis.of(ct, bones, case, lowest_level)
-    case = brought_up_to_date(with_anatomy(case), part(progress, 0.3, 1.0))
     if session.case is not start:
         raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(_("Bring up to date"), case, basis)
+
+
+def _up_to_date(case: Case, anew: bool, progress: Progress) -> Case:
+    """Measure the plan of a case anew on its images where they have changed, and bring up to date what hangs on it."""
+    assert case.ct is not None
+    if anew:
+        case = taken_over(case, case.ct, case.segmentation, part(progress, 0.0, 0.3))
+    return brought_up_to_date(with_anatomy(case), part(progress, 0.3, 1.0))
