@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from MSKFusionLib.errors import GeometryError, InputError, ProcessingError
-from MSKFusionLib.frames import as_point
 from MSKFusionLib.progress import Progress, no_progress, part
 
 from ..guides.recipe import mesh_sha256, osteotomy_of
@@ -17,7 +14,7 @@ from ..pipeline import Case, is_drill_guide, regenerate_guides
 from ..plan import Guide, GuideRecipe
 from ..remake_guides import KINDS, remake
 from .cut_bones import surface_of
-from .cut_guides import bones_near, bones_round
+from .cut_guides import bones_near
 from .guide_edits import LEVELS, SKIN, Made, not_designed, screw_guide_again, with_made
 from .guide_marks import kind_of
 from .kept_solids import kept_solid
@@ -123,24 +120,10 @@ def _surfaces_of(
     of = osteotomy_of(recipe.cuts[0].name if recipe.cuts else str(recipe.options.get("dome_of", "")), case.plan)
     if of is not None:
         names += [of.bone, *bones_near(case, of)]
-    if entries := _entries(guide.name, recipe):
-        names += bones_round(case, guide.level, np.mean(entries, axis=0))
     there = {s.name for s in case.segmentation.segments}
     for name in dict.fromkeys(n for n in names if n in there):
-        # A vertebra's surface is that of its drill guide for wires, and the one that is cut for a saw.
-        for surface in (lambda n=name: case.bones.get(n), lambda n=name: surface_of(fields_of(case), n)):
-            if wanted <= set(found):
-                return found
-            mesh = surface()
-            if mesh is not None:
-                found[mesh_sha256(mesh)] = mesh
+        if wanted <= set(found):
+            break
+        mesh = surface_of(fields_of(case), name)
+        found[mesh_sha256(mesh)] = mesh
     return found
-
-
-def _entries(name: str, recipe: GuideRecipe) -> list[tuple[float, float, float]]:
-    """Return where the wires of a recipe go in."""
-    try:
-        written = [as_point(p["entry_ras"]) for p in recipe.options.get("pins") or ()]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"the recipe cannot be read ({error!r})", "Design it anew.", where=name) from error
-    return [*written, *(s.entry_ras for s in recipe.screws)]
