@@ -9,8 +9,10 @@ from quick_planner import raised_fixture  # noqa: F401  used by its name
 
 from harness.helpers import press
 from MSKFusionLib.mrml import segmentation_to_node, volume_to_node
+from MSKPlannerLib.editing.made_again import all_made_again
 from MSKPlannerLib.export.mesh_files import read_mesh
 from MSKPlannerLib.guides.recipe import why_outdated
+from MSKPlannerLib.pipeline import case_of_plan
 from MSKPlannerLib.plan_file import read_plan
 
 #: As in the application: the long work is done in another process.
@@ -142,6 +144,9 @@ def test_converging_wires_between_two_points_on_a_femur(session, raised, shown_e
     plan = read_plan(folder)
     assert why_outdated(plan.guides[0], plan) == ()
     assert read_mesh(folder / plan.guides[0].file).is_closed
+    # What the command line makes again of the files is the same solid.
+    again, told = all_made_again(case_of_plan(plan, bones, ct))
+    assert (told, again.plan.guides[0].mesh_sha256) == ((), guide.mesh_sha256)
     segmentation.GetSegmentation().GetNthSegment(1).SetName("right shin")
     press(ui.updateButton)
     (again,) = _guides(panel).values()

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / folder) for folder in ("MSKFusion", "MSKPlanner", "Testing")]
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 _SPACING_MM = 1.5
+#: On the outside of the generated femur, above its condyles.
+_WIRES_RAS = ((20.2, 0.0, 60.0), (12.9, 0.0, 95.0))
 
 
 def make(folder: Path, width: int) -> None:
@@ -66,6 +68,8 @@ def make(folder: Path, width: int) -> None:
         panel.ui.guidesButton.click()
         print(f"cutting guide in {time.process_time() - start:.1f} s: {panel.ui.statusLabel.text}")
         take(panel, folder / "planner_cutting_guide.png", width)
+        _guide_wires(panel)
+        take(panel, folder / "planner_pin_guide.png", width)
         layout.SetMRMLScene(None)
 
 
@@ -93,6 +97,20 @@ def _draw_two_views(scene: Any, path: Path) -> None:
             drawn.append(view.draw())
     gap = np.full((drawn[0].shape[0], 6, 3), 128, dtype=np.uint8)
     write_png(np.concatenate([drawn[0], gap, drawn[1]], axis=1), str(path))
+
+
+def _guide_wires(panel: Any) -> None:
+    """Lead three wires that converge into the outside of the thigh bone."""
+    ui = panel.ui
+    ui.guideKindComboBox.currentIndex = 4
+    ui.pinPointsButton.click()
+    for n, place in enumerate(_WIRES_RAS):
+        ui.pinPointsWidget.currentNode().SetNthControlPointPosition(n, *place)
+    ui.pinCountSpinBox.value, ui.pinAngleSpinBox.value, ui.sawFromComboBox.currentIndex = 3, 6.0, 3
+    start = time.perf_counter()
+    ui.guidesButton.click()
+    print(f"pin guide in {time.perf_counter() - start:.1f} s: {ui.statusLabel.text}")
+    ui.exportCollapsibleButton.collapsed = True
 
 
 def _drag(panel: object) -> None:

@@ -15,9 +15,10 @@ from ..plan import Guide, GuideRecipe
 from ..remake_guides import KINDS, remake
 from .cut_bones import surface_of
 from .cut_guides import bones_near
-from .guide_edits import LEVELS, SKIN, Made, not_designed, screw_guide_again, with_made
+from .guide_edits import LEVELS, PIN, SKIN, Made, not_designed, screw_guide_again, with_made
 from .guide_marks import kind_of
 from .kept_solids import kept_solid
+from .pin_guides import pin_guide_again
 from .screw_edits import fields_of, without_guide
 
 _GIVE_SURFACE = "Give its file by --surface, or make that guide again by mskplanner remake PLAN BONE."
@@ -79,6 +80,11 @@ def _with_one_again(case: Case, guide: Guide, given: Mapping[str, Mesh], progres
     elif kind_of(guide) == SKIN:
         _check_skin(case, recipe, guide.name)
         made = screw_guide_again(case, guide, progress)
+    elif (
+        recipe.kind == PIN and "labels" in recipe.inputs
+    ):  # on bones of the case, whose surfaces follow from the labels
+        again = pin_guide_again(case, guide, progress)
+        made = [] if again is None else [again]
     elif recipe.kind in KINDS:
         made = [_on_surface(case, guide, given, progress)]
     else:

@@ -110,7 +110,8 @@ def pin_guide_again(case: Case, guide: Guide, progress: Progress = no_progress) 
     else:
         exact = distance_to(_surface(case, guide.level))
         pins = tuple(pin_through(exact, name, entry, tip) for name, entry, tip in _lines(written, guide.name))
-    return _designed(case, guide.level, pins, screws, options, label, progress) if pins else None
+    asked = recipe.insertion_direction_ras
+    return _designed(case, guide.level, pins, screws, options, label, progress, asked) if pins else None
 
 
 # ---------------------------------------------------------------------------------------------------- in detail
@@ -122,12 +123,21 @@ def _designed(
     options: GuideOptions,
     label: str,
     progress: Progress,
+    insertion_direction_ras: Point | None = None,
 ) -> tuple[Guide, PrintedSolid]:
     bone = _surface(case, bone_name)
     middle = np.mean([p.entry_ras for p in pins], axis=0)
     progress(0.0, f"Bones beside {bone_name}")
     neighbours = [_surface(case, name) for name in bones_round(case, bone_name, middle)]
-    made = design_pin_guide(bone, pins, options, label=label, neighbours=neighbours, progress=part(progress, 0.1, 1.0))
+    made = design_pin_guide(
+        bone,
+        pins,
+        options,
+        label=label,
+        neighbours=neighbours,
+        insertion_direction_ras=insertion_direction_ras,
+        progress=part(progress, 0.1, 1.0),
+    )
     inputs = {**inputs_of(bone, neighbours), **guide_inputs(case.segmentation, case.ct)}
     return describe_pin_guide(f"{bone_name} pin guide", bone_name, label, made, inputs, screws), made.solid
 
