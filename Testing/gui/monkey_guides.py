@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quick_planner import axis
+from quick_planner import axis, of
 
 from harness.helpers import meanwhile
 from harness.monkey import Monkey
@@ -92,10 +92,16 @@ class GuideActions(Monkey):
         if case is None or not case.plan.screws or not self.panel.ui.guidesButton.enabled:
             return
         screw = self.random.choice(case.plan.screws)
+        line, put = axis(self.panel, screw.name), []
         x, y, z = screw.tip_ras
-        line = axis(self.panel, screw.name)
-        with meanwhile(self.panel, lambda: line.SetNthControlPointPosition(1, x + 0.5, y, z)):
+
+        def move():
+            line.SetNthControlPointPosition(1, x + 0.5, y, z)
+            put.append(of(self.panel, screw.name))
+
+        with meanwhile(self.panel, move):
             self.panel.ui.guidesButton.click()
+        assert not put or of(self.panel, screw.name) is put[0]
 
     def close_while_guides_are_designed(self):
         with meanwhile(self.panel, lambda: self.session.scene.Clear(0)):

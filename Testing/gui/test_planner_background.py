@@ -81,3 +81,15 @@ def test_a_screw_that_is_moved_meanwhile_stays_where_it_was_put(away, shown_erro
     assert "changed meanwhile" in panel.ui.statusLabel.text
     assert of(panel, "L3 left").tip_ras == pytest.approx(tuple(tip))
     assert panel.logic.case.plan.guides == ()
+
+
+def test_bones_that_are_edited_meanwhile_are_not_those_that_were_planned_on(panel, inputs):
+    edited = inputs[1].GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")
+    for button in (panel.ui.planButton, panel.ui.updateButton):
+        with meanwhile(panel, edited.Modified) as done:
+            press(button)
+        assert done == [True]
+        assert not panel.logic.session.basis.holds
+        assert "the images or the bones have changed" in panel.ui.screwsLabel.text
+    press(panel.ui.updateButton)
+    assert panel.logic.session.basis.holds

@@ -54,15 +54,15 @@ def plan_screws(
         What is wrong with the input.
     """
     ct, bones = read_inputs(*nodes, lowest_level)
+    start = Case(ct, None, bones, _NOTHING_YET)
+    basis = Basis.of(*nodes, start, lowest_level)  # now: what becomes of the nodes meanwhile is not what was planned on
     hint = LevelHint(lowest_level, "lowest") if lowest_level else None
     options = pipeline.CaseOptions(level_hint=hint, levels=tuple(levels) or None, want_guides=False)
     before = session.case
-    case, _said = changed_elsewhere(
-        session.call, _planned, Case(ct, None, bones, _NOTHING_YET), options, progress=progress
-    )
+    case, _said = changed_elsewhere(session.call, _planned, start, options, progress=progress)
     case = carried_over(case, before)
     progress(1.0, _("Updating the scene"))  # the last chance to cancel
-    session.take(_("Plan screws"), case, Basis.of(*nodes, case, lowest_level))
+    session.take(_("Plan screws"), case, basis)
     if before is not None and before.plan.osteotomies and not case.plan.osteotomies:
         session.problem = _("The osteotomies of the images as they were are left out. Undo brings them back.")
     return case
@@ -127,13 +127,14 @@ def design_guides(
         start, basis = session.current_case(), session.basis
     assert basis is not None
     case, _said = changed_elsewhere(session.call, with_asked_guides, start, asked, progress=progress)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel, and to change the plan by hand
     if session.case is not held:
         raise InputError("the plan was changed meanwhile", "Try again.", where=start.plan.plan_id)
-    progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(_("Design guides"), case, basis)
     return case
 
 
 def _planned(case: Case, options: pipeline.CaseOptions, progress: Progress) -> Case:
     """Plan on the images of a case."""
+    assert case.ct is not None
     return pipeline.plan_case(case.ct, bones=case.segmentation, options=options, progress=progress)

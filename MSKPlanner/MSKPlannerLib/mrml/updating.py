@@ -61,12 +61,11 @@ def bring_up_to_date(
             raise InputError("the plan was made on another CT", "Plan the screws again.", where=start.plan.plan_id)
         volume, segmentation = read_inputs(ct, bones, lowest_level)
         base = replace(start, ct=volume, segmentation=segmentation, fields=None, bones={}, frames={})
+        basis = Basis.of(ct, bones, base, lowest_level)  # now: what becomes of the nodes meanwhile is not measured on
     case, _said = changed_elsewhere(session.call, _up_to_date, base, anew, progress=progress)
-    if anew:
-        basis = Basis.of(ct, bones, case, lowest_level)
+    progress(1.0, _("Updating the scene"))  # the last chance to cancel, and to change the plan by hand
     if session.case is not start:
         raise InputError("a screw was changed meanwhile", "Try again.", where=start.plan.plan_id)
-    progress(1.0, _("Updating the scene"))  # the last chance to cancel
     session.take(_("Bring up to date"), case, basis)
 
 
