@@ -6,6 +6,7 @@ Stand-ins design them; `Testing/slow/test_guides_in_panel.py` designs real ones.
 import numpy as np
 import pytest
 from leg_panel import add_cut, leg_inputs_fixture  # noqa: F401  a fixture is used by its name
+from quick_guides import stand_in_guides
 from quick_planner import (  # noqa: F401  used by their names
     drag,
     inputs_fixture,
@@ -13,7 +14,6 @@ from quick_planner import (  # noqa: F401  used by their names
     panel_fixture,
     quick_fixture,
     raised_fixture,
-    stand_in_guides,
 )
 
 from harness.helpers import press

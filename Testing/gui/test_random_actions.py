@@ -9,6 +9,7 @@ import pytest
 from core.leg_case import FEMUR, LIMB, TIBIA
 from leg_panel import add_leg, layout_fixture  # noqa: F401  a fixture is used by its name
 from planner_monkey import PlannerMonkey
+from quick_guides import stand_in_guides
 from quick_planner import (  # noqa: F401  used by their names
     SCREWS,
     add_inputs,
@@ -16,7 +17,6 @@ from quick_planner import (  # noqa: F401  used by their names
     inputs_fixture,
     quick_fixture,
     raised_fixture,
-    stand_in_guides,
 )
 
 from harness.helpers import replace_function

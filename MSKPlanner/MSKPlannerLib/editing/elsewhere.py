@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -65,7 +67,7 @@ def changed_elsewhere(call: Call, change: Change, case: Case, *arguments: Any, p
     start = fields_of(case)
     if call is here:
         return _both(change(start, *arguments, progress=progress))
-    answer: _Answer = call(worked_out, change, start, *arguments, progress=progress)
+    answer = _read(call(worked_out, change, start, *arguments, progress=progress), start)
     assert start.fields is not None
     start.fields.take(answer.made)
     solids = {n: start.guides[n] if s is None else s for n, s in answer.guides.items()}
@@ -82,13 +84,13 @@ def changed_elsewhere(call: Call, change: Change, case: Case, *arguments: Any, p
     return after, answer.said
 
 
-def worked_out(change: Change, case: Case, *arguments: Any, progress: Progress) -> _Answer:
-    """Change a case, and return what of it has to go back: called where the work is done."""
+def worked_out(change: Change, case: Case, *arguments: Any, progress: Progress) -> bytes:
+    """Change a case, and return what of it has to go back as a pickle without its images: called where the work is done."""
     assert case.fields is not None
     known = set(case.fields.made)
     after, said = _both(change(case, *arguments, progress=progress))
     made = {} if after.fields is None else {k: v for k, v in after.fields.made.items() if k not in known}
-    return _Answer(
+    answer = _Answer(
         after.plan,
         {n: None if s is case.guides.get(n) else s for n, s in after.guides.items()},
         {n: b for n, b in after.bones.items() if b is not case.bones.get(n)},
@@ -97,6 +99,37 @@ def worked_out(change: Change, case: Case, *arguments: Any, progress: Progress) 
         (after.mr is not None, after.registration is not None),
         said,
     )
+    return _written(answer, case)
+
+
+def _large(case: Case) -> dict[str, Any]:
+    """Return what both sides have, and what is made of the bones refers to."""
+    labels = case.segmentation.labels
+    found = {"segmentation": case.segmentation, "labels": labels, "label voxels": labels.voxels}
+    return found if case.ct is None else found | {"ct": case.ct, "ct voxels": case.ct.voxels}
+
+
+def _written(answer: _Answer, case: Case) -> bytes:
+    names = {id(part): name for name, part in _large(case).items()}
+
+    class Writer(pickle.Pickler):
+        def persistent_id(self, part: Any) -> str | None:
+            return names.get(id(part))
+
+    stream = io.BytesIO()
+    Writer(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(answer)
+    return stream.getvalue()
+
+
+def _read(written: bytes, case: Case) -> _Answer:
+    parts = _large(case)
+
+    class Reader(pickle.Unpickler):
+        def persistent_load(self, name: str) -> Any:
+            return parts[name]
+
+    answer: _Answer = Reader(io.BytesIO(written)).load()
+    return answer
 
 
 def _both(found: Any) -> tuple[Case, Any]:

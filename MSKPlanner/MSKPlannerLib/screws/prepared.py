@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from MSKFusionLib.distance_map import signed_distance_mm
 from MSKFusionLib.errors import GeometryError
@@ -80,6 +81,18 @@ class PreparedLevel:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class _DistanceMap:
+    """Distances on a grid as a function of places; no closure, because a level that was made ready goes to other processes."""
+
+    distance_mm: NDArray[np.float32]
+    ras_to_ijk: FloatArray
+
+    def __call__(self, points_ras: FloatArray) -> FloatArray:
+        """Return the distance (N,) in mm of points (N, 3)."""
+        return np.asarray(interpolate(self.distance_mm, transform_points(self.ras_to_ijk, points_ras)))
+
+
 def prepare_level(bones: BoneFields, level: str) -> PreparedLevel:
     """Return a vertebra made ready; the second call for the same bones and level costs nothing.
 
@@ -134,10 +147,4 @@ def _neighbours(segmentation: Segmentation, level: str, frame: VertebraFrame) ->
     other = np.isin(part.voxels, values)
     if not other.any():
         return None
-    distance = signed_distance_mm(other, part.spacing_mm[::-1])
-    to_ijk = part.ras_to_ijk
-
-    def distance_mm(points_ras: FloatArray) -> FloatArray:
-        return np.asarray(interpolate(distance, transform_points(to_ijk, points_ras)))
-
-    return distance_mm
+    return _DistanceMap(signed_distance_mm(other, part.spacing_mm[::-1]), part.ras_to_ijk)
