@@ -86,7 +86,7 @@ class qSlicerSimpleMarkupsWidget(qSlicerWidget):
         self._placing = qSlicerMarkupsPlaceWidget(self)
         self._table = QtWidgets.QTableWidget(0, 4, self)
         self._table.setHorizontalHeaderLabels(["Label", "R", "A", "S"])
-        self._table.setMaximumHeight(90)
+        self._table.setMaximumHeight(118)
         line = QtWidgets.QHBoxLayout()
         line.addWidget(self._selector)
         line.addWidget(self._placing)
