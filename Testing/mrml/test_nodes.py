@@ -212,6 +212,41 @@ def test_a_segmentation_made_by_hand_in_slicer(scene):
     assert np.count_nonzero(own.mask("tumour (2)")) == np.count_nonzero(masks[2])
 
 
+@pytest.mark.parametrize("shift", [(0, 0, 0), (2, -1, 3), (-3, 4, 0), (90, 0, 0)])
+def test_segments_of_one_layer_are_read_at_once_as_one_by_one(scene, shift, monkeypatch):
+    """On its own grid, on others that begin elsewhere, and on one that it does not reach."""
+    ct, segmentation = ct_and_labels()
+    node = segmentation_to_node(scene, segmentation)
+    size = np.array(ct.shape_ijk) + [1, -2, 2]
+    origin = transform_points(ct.ijk_to_ras, np.array(shift, dtype=float))
+    grid = Volume(np.zeros(size[::-1], np.int16), origin, ct.spacing_mm, ct.directions_ras)
+    at_once = node_to_segmentation(node, grid)
+    asked = []
+    monkeypatch.setattr("MSKFusionLib.mrml.segmentations.fill_from_one_layer", lambda *a: bool(asked.append(a)))
+    one_by_one = node_to_segmentation(node, grid)
+    assert len(asked) == 1
+    assert np.array_equal(at_once.labels.voxels, one_by_one.labels.voxels)
+    assert at_once.segments == one_by_one.segments
+    assert at_once.labels.voxels.any() == (shift[0] < 90)
+    turned = replace(grid, directions_ras=rotation_about([0, 0, 1], 3.0)[:3, :3] @ grid.directions_ras)
+    monkeypatch.undo()
+    assert np.array_equal(node_to_segmentation(node, turned).labels.voxels > 0, _nearest(segmentation, turned) > 0), (
+        "another grid is not read as this one"
+    )
+
+
+def _nearest(segmentation, grid):
+    """The labels at the voxel that is nearest to each voxel of a grid."""
+    labels = segmentation.labels
+    k, j, i = np.indices(grid.voxels.shape)
+    places = transform_points(grid.ijk_to_ras, np.stack([i, j, k], axis=-1).reshape(-1, 3).astype(float))
+    at = np.rint(transform_points(labels.ras_to_ijk, places)).astype(int)
+    inside = np.all((at >= 0) & (at < labels.shape_ijk), axis=1)
+    out = np.zeros(len(at), dtype=labels.voxels.dtype)
+    out[inside] = labels.voxels[at[inside, 2], at[inside, 1], at[inside, 0]]
+    return out.reshape(grid.voxels.shape)
+
+
 def test_a_name_changed_in_slicer_holds(scene):
     _, labels = ct_and_labels()
     node = segmentation_to_node(scene, labels)

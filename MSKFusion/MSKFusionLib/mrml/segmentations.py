@@ -16,6 +16,7 @@ from ..segmentation.files import SEGMENT_TAG, decode_segment, encode_segment
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..terminology import structure_colour, structure_term, unnamed_vertebra_value
 from ..volume import Modality, Provenance, Volume
+from .one_layer import fill_from_one_layer
 from .volumes import image_to_voxels, voxels_to_image
 
 _BINARY = "Binary labelmap"
@@ -137,7 +138,9 @@ def node_to_segmentation(node: Any, reference: Volume | None = None) -> Segmenta
     highest = max(entry.value for entry in entries)
     labels = np.zeros(grid.GetDimensions()[::-1], dtype=np.uint8 if highest < 256 else np.uint16)
     overlapping = 0
-    for segment_id, entry in zip(ids, entries, strict=True):
+    # One pass over a large image in place of several for each segment.
+    at_once = fill_from_one_layer([content.GetSegment(i) for i in ids], entries, grid, labels)
+    for segment_id, entry in () if at_once else zip(ids, entries, strict=True):
         inside = _mask_on_grid(node, segment_id, grid)
         overlapping += int(np.count_nonzero(labels[inside]))
         labels[inside] = entry.value
