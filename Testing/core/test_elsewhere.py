@@ -55,6 +55,10 @@ def test_only_what_is_new_comes_back_and_what_is_gone_is_gone(case):
     assert [g.name for g in after.plan.guides] == ["kept", "new"]
     assert after.mr is None
     assert after.fields.kept(("test", "bone"), lambda: None) == pytest.approx(np.arange(3))  # made there, known here
+    images = after.fields.kept(("test", "images"), lambda: ())
+    assert [a is b for a, b in zip(images, (case.ct, case.segmentation, case.segmentation.labels), strict=True)] == [
+        True
+    ] * 3
 
 
 def _guide(name):
@@ -63,6 +67,7 @@ def _guide(name):
 
 def _swap(case, progress):
     case.fields.kept(("test", "bone"), lambda: np.arange(3))
+    case.fields.kept(("test", "images"), lambda: (case.ct, case.segmentation, case.segmentation.labels))
     guides = (case.plan.guides[0], _guide("new"))
     solids = {"kept": case.guides["kept"], "new": SimpleNamespace(mesh="new")}
     return replace(case, mr=None, guides=solids, plan=replace(case.plan, guides=guides)), "done"
