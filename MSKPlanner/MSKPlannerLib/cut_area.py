@@ -14,6 +14,7 @@ from .anatomy.limb_measures import MEASURES
 from .cut_texts import cut_cells, cut_in_words, kind_in_words, measure_cells, shown_per_unit
 from .editing import osteotomy_edits
 from .editing.cut_bones import LEG_BONES
+from .editing.form_edits import FORMS
 from .osteotomy.cut_shape import CutKind
 from .osteotomy.planned import whole_change
 from .osteotomy.target import Target
@@ -31,9 +32,8 @@ TARGETS = (
     ("femoral_torsion_deg", "°", (-40.0, 60.0), 15.0),
     ("tibial_torsion_deg", "°", (-40.0, 80.0), 30.0),
 )
-#: Of the list of cuts: the plain kinds, then the forms of `osteotomy_edits.with_form`.
+#: Of the list of cuts: the plain kinds, then `form_edits.FORMS`.
 KINDS = (CutKind.OPENING, CutKind.CLOSING, CutKind.TURN)
-FORMS = ("biplanar", "biplanar closing", "dome", "step")
 _LARGEST_DEG, _LARGEST_MM, _THICKEST_MM = 60.0, 60.0, 10.0
 
 

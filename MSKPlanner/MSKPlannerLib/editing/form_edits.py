@@ -19,6 +19,8 @@ from ..osteotomy.usual_forms import TONGUE_MM, section_of, usual_dome, usual_ste
 from ..pipeline import Case
 from .cut_bones import surface_of
 
+#: What a cut can be made into beside a plain wedge and a derotation.
+FORMS = ("biplanar", "biplanar closing", "dome", "step")
 #: The front of a patient whose leg is not measured, RAS.
 _FRONT = np.array([0.0, 1.0, 0.0])
 #: A tongue takes at most this share of the bone's depth.
