@@ -59,7 +59,7 @@ def test_slopes_tell_which_lines_nearby_have_more_room():
         np.array([0, -8.0, 0]), np.array([0, 8.0, 0]), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), (5, 5), (5, 5)
     )
     here, entry, tip = room_mm(bone, family, at, 35.0, 4.0)
-    slopes = LineSlopes.of_screw(bone, family, entry, tip, 4.0, 4.0)
+    (slopes,) = LineSlopes.of_screws(bone, family, entry[None], tip[None], 4.0, np.array([4.0]))
     assert slopes.rooms(np.zeros((1, 4)))[0] == pytest.approx(here, abs=1e-6)
     for step_mm, off_mm in ((0.05, 0.005), (0.2, 0.05)):
         moves = step_mm * ALL_MOVES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from .line_slopes import LineSlopes
 #: At either end of the line the moves begin with this and end with that.
 _POLISH_FROM_MM, _POLISH_TO_MM = 0.6, 0.03
 #: So many of some lines are looked at by their surface; of those so far apart so many are moved, roughly at first.
-_LIKELY, _APART_MM, _BEGINNINGS, _ROUGHLY_MM = 32, 1.0, 3, 0.15
+MOST_LIKELY, _APART_MM, _BEGINNINGS, _ROUGHLY_MM = 32, 1.0, 3, 0.15
 #: So many lines about the polished one are looked at, so many of them polished too; those that have as much room as the best
 #: but for this are equal.
 _STARTS, _TOPS, _AS_GOOD_MM = 128, 6, 0.005
@@ -38,6 +38,18 @@ class Likely:
     room_mm: float
     parameters: FloatArray
     screw: Choice
+
+
+@dataclass(eq=False)
+class _Climber:
+    """Where a pattern search stands."""
+
+    x: FloatArray
+    choice: Choice
+    room: tuple[float, ...]
+    step_mm: float
+    line: Lines
+    slopes: LineSlopes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +76,20 @@ class LinePolish:
             if all(np.abs(x - other).max() >= _APART_MM for other, _ in apart):
                 apart.append((x, choice))
         found = []
-        for x, choice in apart[:_BEGINNINGS]:
-            polished = self.polished(x, choice, self._rooms, to_mm=_ROUGHLY_MM)[0]
-            line = self.tracer.follow(self.tracer.parameters_of(polished)[None])
-            found.append((self._room(line, polished)[0], polished))
+        beginnings = apart[:_BEGINNINGS]
+        for length in dict.fromkeys(choice.length_mm for _, choice in beginnings):
+            same = [(x, choice) for x, choice in beginnings if choice.length_mm == length]
+            tops = self.polished(same, self._rooms, to_mm=_ROUGHLY_MM)
+            rooms = self._rooms_at(np.array([self.tracer.parameters_of(t) for t in tops]), tops[0])
+            found += [(float(room), top) for room, top in zip(rooms[:, 0], tops, strict=True)]
         _, best = max(found, key=lambda item: item[0])
         x = self.tracer.parameters_of(best)
-        best = self.polished(x, best, self._rooms, from_mm=_ROUGHLY_MM)[0]
+        best = self.polished([(x, best)], self._rooms, from_mm=_ROUGHLY_MM)[0]
         return self._middle_of_the_widest(best)
 
     def roomiest(self, lines: Lines, clearance: FloatArray, length: FloatArray, diameter_mm: float) -> list[Likely]:
         """Return those lines whose axis lies deepest, by their clearance (N,) with a screw of so much length (N,)."""
-        order = np.argsort(-np.where(length > 0, clearance, -np.inf), kind="stable")[:_LIKELY]
+        order = np.argsort(-np.where(length > 0, clearance, -np.inf), kind="stable")[:MOST_LIKELY]
         out = []
         for size in np.unique(length[order][length[order] > 0]):
             rows = order[length[order] == size]
@@ -96,12 +110,11 @@ class LinePolish:
         lines = self.tracer.follow(near[self.tracer.family.outside_limits_mm(near) <= 1e-9])
         rows = np.flatnonzero(self.tracer.fits(lines, choice))
         rooms = [(float(room), int(n)) for (room, _), n in zip(self._rooms(lines, rows, choice), rows, strict=True)]
-        tops = [choice]
-        for _, n in sorted(rooms, reverse=True)[:_TOPS]:
-            start = lines.screw(n, choice.diameter_mm, choice.length_mm)
-            tops.append(self.polished(lines.parameters[n], start, self._rooms, from_mm=_POLISH_FROM_MM / 3)[0])
+        chosen = [n for _, n in sorted(rooms, reverse=True)[:_TOPS]]
+        starts = [(lines.parameters[n], lines.screw(n, choice.diameter_mm, choice.length_mm)) for n in chosen]
+        tops = [choice, *self.polished(starts, self._rooms, from_mm=_POLISH_FROM_MM / 3)]
         places = np.array([self.tracer.parameters_of(t) for t in tops])
-        found = [self._room(self.tracer.follow(place[None]), choice) for place in places]
+        found = [(float(mean), float(least)) for mean, least in self._rooms_at(places, choice)]
         best = max(range(len(tops)), key=lambda n: found[n])
         as_good = [n for n, room in enumerate(found) if room[0] >= found[best][0] - _AS_GOOD_MM]
         middle = self.tracer.follow(places[as_good].mean(axis=0)[None])
@@ -127,56 +140,77 @@ class LinePolish:
                 out[row] = -float(norm.cdf(-clearance / _BLUR_MM).mean()), float(clearance.min())
             return out
 
-        return self.polished(self.tracer.parameters_of(choice), choice, safety, by_slopes=False)[0]
+        return self.polished([(self.tracer.parameters_of(choice), choice)], safety, by_slopes=False)[0]
 
     def polished(
         self,
-        x: FloatArray,
-        choice: Choice,
+        starts: Sequence[tuple[FloatArray, Choice]],
         rooms_of: Callable[[Lines, NDArray[np.int_], Choice], FloatArray],
         *,
         from_mm: float = _POLISH_FROM_MM,
         to_mm: float = _POLISH_TO_MM,
         by_slopes: bool = True,
-    ) -> tuple[Choice, float]:
-        """Move a screw of fixed size to where it has the most room; return it and the second figure of that room.
+    ) -> list[Choice]:
+        """Move each of some screws, all of one size, to where it has the most room.
 
         `rooms_of` tells two figures (N, 2) of some of the lines; the first decides, the second where it is equal.
-        A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`).
+        A pattern search over all neighbours of a place in four dimensions (`corridor.ALL_MOVES`), side by side from all
+        starts: measuring many lines at once costs little more than measuring few.
         """
-        line = self.tracer.follow(x[None])
-        room, step = tuple(rooms_of(line, np.zeros(1, dtype=int), choice)[0]), from_mm
-        slopes: LineSlopes | None = None
-        while step > to_mm:
-            around = x + step * ALL_MOVES
-            around = around[self.tracer.family.outside_limits_mm(around) <= 1e-9]
+        if not starts:
+            return []
+        size = starts[0][1]
+        lines = self.tracer.follow(np.array([x for x, _ in starts]))
+        rooms = rooms_of(lines, np.arange(len(starts)), size)
+        all_ = [
+            _Climber(x, choice, tuple(room), from_mm, lines.only(n))
+            for n, ((x, choice), room) in enumerate(zip(starts, rooms, strict=True))
+        ]
+        while climbing := [c for c in all_ if c.step_mm > to_mm]:
             if by_slopes:
-                if slopes is None:
-                    slopes = self._slopes(line, choice)
-                around = around[np.argsort(-slopes.rooms(around - x), kind="stable")[:_MEASURED]]
-            lines = self.tracer.follow(around)
-            rows = np.flatnonzero(self.tracer.fits(lines, choice))
-            rooms = rooms_of(lines, rows, choice) if len(rows) else np.empty((0, 2))
-            best, n = max(
-                ((tuple(r), int(n)) for r, n in zip(rooms, rows, strict=True)), default=((-np.inf, -np.inf), 0)
-            )
-            if best[0] > room[0] + 1e-4:
-                x, room, line, slopes = lines.parameters[n], best, lines.only(n), None
-                choice = lines.screw(n, choice.diameter_mm, choice.length_mm)
-            else:
-                step /= 2
-        return choice, float(room[1])
+                self._tell_slopes([c for c in climbing if c.slopes is None], size)
+            around = [self._around(c) for c in climbing]
+            lines = self.tracer.follow(np.concatenate(around))
+            whose = np.repeat(np.arange(len(climbing)), [len(a) for a in around])
+            rows = np.flatnonzero(self.tracer.fits(lines, size))
+            rooms = rooms_of(lines, rows, size) if len(rows) else np.empty((0, 2))
+            for number, climber in enumerate(climbing):
+                own = np.flatnonzero(whose[rows] == number)
+                best, n = max(((tuple(rooms[m]), int(rows[m])) for m in own), default=((-np.inf, -np.inf), 0))
+                if best[0] > climber.room[0] + 1e-4:
+                    climber.x, climber.room, climber.line = lines.parameters[n], best, lines.only(n)
+                    climber.choice, climber.slopes = lines.screw(n, size.diameter_mm, size.length_mm), None
+                else:
+                    climber.step_mm /= 2
+        return [c.choice for c in all_]
 
-    def _slopes(self, line: Lines, size: Choice) -> LineSlopes:
-        entry, pedicle = line.entry_ras[0], float(line.pedicle_mm[0])
-        tip = entry + size.length_mm * line.direction_ras[0]
-        return LineSlopes.of_screw(self.tracer.fine, self.tracer.family, entry, tip, size.diameter_mm, pedicle)
+    def _around(self, climber: _Climber) -> FloatArray:
+        """Return the neighbours of a climber's line that are measured: all, or those that promise most by its slopes."""
+        around = climber.x + climber.step_mm * ALL_MOVES
+        around = around[self.tracer.family.outside_limits_mm(around) <= 1e-9]
+        if climber.slopes is None:
+            return around
+        return around[np.argsort(-climber.slopes.rooms(around - climber.x), kind="stable")[:_MEASURED]]
+
+    def _tell_slopes(self, climbers: Sequence[_Climber], size: Choice) -> None:
+        if not climbers:
+            return
+        entries = np.concatenate([c.line.entry_ras for c in climbers])
+        tips = entries + size.length_mm * np.concatenate([c.line.direction_ras for c in climbers])
+        pedicle = np.concatenate([c.line.pedicle_mm for c in climbers])
+        found = LineSlopes.of_screws(self.tracer.fine, self.tracer.family, entries, tips, size.diameter_mm, pedicle)
+        for climber, slopes in zip(climbers, found, strict=True):
+            climber.slopes = slopes
 
     def _rooms(self, lines: Lines, rows: NDArray[np.int_], size: Choice) -> FloatArray:
         """Return (N, 2) of some lines; see `line_rooms`."""
         entry, way, pedicle = lines.entry_ras[rows], lines.direction_ras[rows], lines.pedicle_mm[rows]
         depth = lines.depth_mm[rows]
         return line_rooms(self.tracer.fine, entry, way, size.length_mm, size.diameter_mm, pedicle, depth, STEP_MM)
+
+    def _rooms_at(self, places: FloatArray, size: Choice) -> FloatArray:
+        """Return what `_rooms` does of lines by their parameters (N, 4)."""
+        return self._rooms(self.tracer.follow(places), np.arange(len(places)), size)
 
     def _room(self, line: Lines, size: Choice) -> tuple[float, float]:
         """Return what `_rooms` does of one line."""

@@ -16,7 +16,7 @@ _NEAREST_SHARE = 0.03
 #: So many points are looked up at once.
 _MOST_POINTS = 300_000
 #: Rings of the wall that are looked at first: those whose axis lies least deep.
-_RINGS = 28
+_RINGS = 12
 #: Depth falls by no more than this a mm: by one between the grid's points, by a little more between lines of a grid.
 _STEEPEST = 1.15
 
@@ -69,42 +69,69 @@ def line_rooms(
         sample = np.clip(np.rint(along / axis_step_mm).astype(int), 0, axis_depth_mm.shape[1] - 1)
         off = np.abs(along - sample * axis_step_mm) + diameter_mm / 2
         least = np.take_along_axis(axis_depth_mm[rows], sample, axis=1) - _STEEPEST * off
-        if count > 1.4 * _RINGS and nearest <= _RINGS * ANGLES:
-            order = np.argpartition(least, _RINGS, axis=1)[:, : _RINGS + 1]
-            first, other = order[:, :_RINGS], least[np.arange(len(rows)), order[:, _RINGS]]
-            some = screws.nearest(rows, np.take_along_axis(along, first, axis=1), None, nearest)
-            # The tip's disc lies within the last ring's bound.
-            done = some[:, -1] < np.minimum(other, least[:, -1])
-            out[rows[done]] = np.stack([some[done].mean(axis=1), some[done, 0]], axis=1)
-            rows, along = rows[~done], along[~done]
-        if len(rows):
-            found = screws.nearest(rows, along, lengths[rows], nearest)
-            out[rows] = np.stack([found.mean(axis=1), found[:, 0]], axis=1)
+        each = max(1, _MOST_POINTS // ((int(count) + len(CAP_RINGS)) * ANGLES))
+        for first in range(0, len(rows), each):
+            part = slice(first, first + each)
+            found = screws.nearest(rows[part], along[part], lengths[rows[part]], least[part], nearest)
+            out[rows[part]] = np.stack([found.mean(axis=1), found[:, 0]], axis=1)
     return out
 
 
 class _Screws:
-    """Points on the surfaces of screws of one size."""
+    """Points on the surfaces of screws of one size, in the indices of the bone's grid."""
 
     def __init__(
         self, bone: DepthField, entries: FloatArray, axes: FloatArray, across: FloatArray, ring: FloatArray
     ) -> None:
-        self._bone, self._entries, self._axes, self._across, self._ring = bone, entries, axes, across, ring
+        self._bone = bone
+        to_grid = bone.directions_ras / bone.step_mm
+        self._entries, self._axes, across = bone.to_ijk(entries), axes @ to_grid, across @ to_grid
+        self._ring = ring @ across
+        self._cap = np.concatenate([share * ring for share in CAP_RINGS]) @ across
 
     def nearest(
-        self, rows: NDArray[np.int_], along_mm: FloatArray, tips_mm: FloatArray | None, count: int
+        self,
+        rows: NDArray[np.int_],
+        along_mm: FloatArray,
+        tips_mm: FloatArray,
+        least_mm: FloatArray,
+        count: int,
     ) -> FloatArray:
-        """Return the `count` least depths (N, count) of rings of the wall (N, M along), rising, with the tip's disc where asked."""
-        rings = np.concatenate([share * self._ring for share in CAP_RINGS])
-        each = along_mm.shape[1] * ANGLES + len(rings)
-        out = np.empty((len(rows), count))
-        for part in np.array_split(np.arange(len(rows)), max(1, -(-len(rows) * each // _MOST_POINTS))):
-            lines = rows[part]
-            entry, axis, across = self._entries[lines, None], self._axes[lines, None], self._across[lines]
-            wall = (entry + along_mm[part, :, None] * axis)[:, :, None] + (self._ring @ across)[:, None]
-            points = wall.reshape(len(part), -1, 3)
-            if tips_mm is not None:
-                points = np.concatenate([points, entry + tips_mm[part, None, None] * axis + rings @ across], axis=1)
-            depth = self._bone.depth_mm(points)
-            out[part] = np.sort(np.partition(depth, count - 1, axis=1)[:, :count], axis=1)
-        return out
+        """Return the `count` least depths (N, count), rising, of rings of the wall (N, M along) and the tip's disc.
+
+        Parameters
+        ----------
+        least_mm
+            (N, M) what no point of a ring is less deep than.
+        """
+        few = max(_RINGS, -(-count // ANGLES))
+        if few >= along_mm.shape[1]:
+            wall = self._depths(rows, along_mm, self._ring)
+            return self._sorted([wall, self._depths(rows, tips_mm[:, None], self._cap)], count)
+        first = np.argpartition(least_mm, few - 1, axis=1)[:, :few]
+        some = self._depths(rows, np.take_along_axis(along_mm, first, axis=1), self._ring)
+        enough = np.partition(some, count - 1, axis=1)[:, count - 1]
+        wanted = least_mm < enough[:, None]
+        np.put_along_axis(wanted, first, False, axis=1)
+        # The tip's disc lies within the last ring's bound.
+        at_tip = np.flatnonzero(least_mm[:, -1] < enough)
+        tips = np.full((len(rows), self._cap.shape[1]), np.inf)
+        tips[at_tip] = self._depths(rows[at_tip], tips_mm[at_tip, None], self._cap)
+        line, ring = np.nonzero(wanted)
+        slot = np.arange(len(line)) - np.searchsorted(line, line)
+        others = np.full((len(rows), int(slot.max(initial=-1)) + 1, ANGLES), np.inf)
+        others[line, slot] = self._depths(rows[line], along_mm[line, ring][:, None], self._ring)
+        return self._sorted([some, others.reshape(len(rows), -1), tips], count)
+
+    @staticmethod
+    def _sorted(depths: list[FloatArray], count: int) -> FloatArray:
+        return np.sort(np.partition(np.concatenate(depths, axis=1), count - 1, axis=1)[:, :count], axis=1)
+
+    def _depths(self, rows: NDArray[np.int_], along_mm: FloatArray, around: FloatArray) -> FloatArray:
+        """Return the depths (N, M * A) of places (N, M) along some lines, each with points round it (lines, A, 3)."""
+        entry, axis, ring = self._entries[rows], self._axes[rows], around[rows]
+        places = np.empty((3, *along_mm.shape, ring.shape[1]), dtype=np.float32)
+        for n in range(3):
+            middle = entry[:, n, None] + along_mm * axis[:, n, None]
+            np.add(middle[:, :, None], ring[:, None, :, n], out=places[n], casting="same_kind")
+        return self._bone.depth_at(*places).reshape(len(rows), along_mm.shape[1] * ring.shape[1])

@@ -111,6 +111,16 @@ def screw_surface(
     counted_from_mm: float | None = None,
 ) -> ScrewSurface:
     """Sample the depth of a screw's surface every 0.5 mm and 15 degrees, the tip's disc on three rings; see `assess_screw`."""
+    points, cap_count, start = screw_points(entry_ras, tip_ras, diameter_mm, counted_from_mm=counted_from_mm)
+    entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
+    length = float(np.linalg.norm(tip - entry))
+    return ScrewSurface(points, np.asarray(depth(points)), cap_count, entry, unit(tip - entry), length, start)
+
+
+def screw_points(
+    entry_ras: ArrayLike, tip_ras: ArrayLike, diameter_mm: float, *, counted_from_mm: float | None = None
+) -> tuple[FloatArray, int, float]:
+    """Return the points (N, 3) of `screw_surface`, how many of them (the last) are on the tip's disc, and where they begin, mm."""
     entry, tip = np.asarray(entry_ras, dtype=np.float64), np.asarray(tip_ras, dtype=np.float64)
     length = float(np.linalg.norm(tip - entry))
     if not (np.isfinite(length) and length > 1.0 and np.isfinite(diameter_mm) and diameter_mm > 0):
@@ -118,8 +128,7 @@ def screw_surface(
     axis = unit(tip - entry)
     start = counted_zone_start_mm(length, diameter_mm, counted_from_mm)
     local, cap_count = cylinder_points(length, diameter_mm, start)
-    points = entry + local @ np.vstack([*perpendicular_axes(axis), axis])
-    return ScrewSurface(points, np.asarray(depth(points)), cap_count, entry, axis, length, start)
+    return entry + local @ np.vstack([*perpendicular_axes(axis), axis]), cap_count, start
 
 
 def counted_zone_start_mm(length_mm: float, diameter_mm: float, counted_from_mm: float | None) -> float:

@@ -16,9 +16,10 @@ from MSKFusionLib.volume import Volume
 
 from ..bone.depth_field import DepthField
 from .candidate_lines import STEP_MM, Choice, DistanceFunction, Lines, LineTracer, TrajectoryLimits
+from .candidates import Candidates
 from .corridor import Corridor, LineFamily
 from .error_budget import ErrorBudget
-from .line_polish import Likely, LinePolish
+from .line_polish import MOST_LIKELY, Likely, LinePolish
 from .safety import entry_zone_mm
 
 #: Sampling about the best line so far: how many lines, and how the first round's spread shrinks.
@@ -36,6 +37,8 @@ _WORTH = 0.1
 _TIE = 0.001
 #: Lines that lack no more than this of the wished clearance may be near one that has it.
 _WORTH_A_LOOK_MM = 0.5
+#: So many lines tell where the screws may run.
+_SPAN = 512
 
 
 class TrajectorySearch:
@@ -75,6 +78,9 @@ class TrajectorySearch:
         self._shift_spread = float(np.clip(corridor.clearance_mm - 1.5, *_SHIFT_SPREAD_MM))
         self._joint_margin = joint_margin_mm
         self._along = self._tracer.along_mm
+        y = transform_points(np.linalg.inv(frame_to_ras), np.stack([family.start_ras, family.end_ras]))[:, 1]
+        # Every screw passes the family's way as far as to where the shortest one ends.
+        self._passed = float(np.clip((limits.least_tip_y_mm - y[0]) / (y[1] - y[0]), isthmus_share, 1.0))
 
     def best(
         self, ct: Volume | None, diameter_mm: float, lengths_mm: Sequence[float], clearance_mm: float
@@ -89,14 +95,16 @@ class TrajectorySearch:
         top: tuple[float, FloatArray, Choice] | None = None
         centre = self._centre
         for number, (_, shrink) in enumerate(_ROUNDS):
-            lines = self._first_lines if number == 0 else self._lines(centre, number, shrink)
+            some = self._first if number == 0 else self._candidates(centre, number, shrink)
+            lines = some.deeper_than(diameter_mm / 2 + clearance_mm)
             length, clearance = self._longest(lines, diameter_mm, lengths_mm, clearance_mm)
             fits = np.flatnonzero(length > 0)
             if len(fits) == 0:
                 if top is None:
                     # Nothing yet: look closer where most room is, unless that is far from enough.
+                    lines = some.deepest(1, lambda these: self._axis_depth_mm(these, diameter_mm, lengths_mm))
                     _, clearance = self._longest(lines, diameter_mm, lengths_mm, None)
-                    if clearance.max() < clearance_mm - _WORTH_A_LOOK_MM:
+                    if clearance.max(initial=-np.inf) < clearance_mm - _WORTH_A_LOOK_MM:
                         return None
                     centre = lines.parameters[int(clearance.argmax())]
                 continue
@@ -119,12 +127,12 @@ class TrajectorySearch:
         top: Likely | None = None
         likely: list[Likely] = []
         for number, (_, shrink) in enumerate(_ROUNDS):
-            lines = (
-                self._first_lines
-                if number == 0
-                else self._lines(top.parameters if top else self._centre, number, shrink)
-            )
+            centre = top.parameters if top else self._centre
+            some = self._first if number == 0 else self._candidates(centre, number, shrink)
+            lines = some.deepest(MOST_LIKELY, lambda these: self._axis_depth_mm(these, diameter_mm, lengths_mm))
             length, clearance = self._longest(lines, diameter_mm, lengths_mm, None)
+            if not len(length):
+                continue
             n = int(clearance.argmax())
             if length[n] > 0 and (top is None or clearance[n] > top.room_mm):
                 top = Likely(float(clearance[n]), lines.parameters[n], lines.screw(n, diameter_mm, float(length[n])))
@@ -141,13 +149,14 @@ class TrajectorySearch:
 
     # ------------------------------------------------------------------ candidates
     @cached_property
-    def _first_lines(self) -> Lines:
-        return self._lines(self._centre, 0, 1.0)
+    def _first(self) -> Candidates:
+        return self._candidates(self._centre, 0, 1.0)
 
     @cached_property
     def _region(self) -> FloatArray:
         """Points (N, 3) that span where the screws may run."""
-        lines = self._first_lines
+        # Of Sobol's points any first ones are spread over all.
+        lines = self._tracer.follow(self._first.parameters[:_SPAN])
         ends = lines.entry_ras + np.maximum(lines.reach_mm, 1.0)[:, None] * lines.direction_ras
         return (
             np.concatenate([lines.entry_ras[lines.usable], ends[lines.usable]])
@@ -155,7 +164,7 @@ class TrajectorySearch:
             else lines.entry_ras
         )
 
-    def _lines(self, centre: FloatArray, number: int, shrink: float) -> Lines:
+    def _candidates(self, centre: FloatArray, number: int, shrink: float) -> Candidates:
         count = _ROUNDS[number][0]
         cube = qmc.Sobol(4, scramble=False).random(count) * 2 - 1
         # Sobol's first point is a corner of the cube; the middle, which is the best line so far, is what belongs there.
@@ -168,7 +177,7 @@ class TrajectorySearch:
         spread = np.minimum(np.array(_TURN_SPREAD) * distance, limits[:, 1] - limits[:, 0])
         turn = cube[:, 2:] * spread * shrink
         x = centre + np.concatenate([shift - self._share * turn, shift + (1 - self._share) * turn], axis=1)
-        return self._tracer.follow(x[self._family.outside_limits_mm(x) <= 1e-9])
+        return Candidates(self._tracer, x[self._family.outside_limits_mm(x) <= 1e-9], self._passed)
 
     # ------------------------------------------------------------------ screws on lines
     def _longest(
@@ -196,6 +205,10 @@ class TrajectorySearch:
             length[ok] = candidate
             clearance[ok] = has[ok, at]
         return length, clearance
+
+    def _axis_depth_mm(self, lines: Lines, diameter_mm: float, lengths_mm: Sequence[float]) -> FloatArray:
+        """Return the least depth (N,) that the axes of `_longest` screws have, -inf where a line holds none."""
+        return self._longest(lines, diameter_mm, lengths_mm, None)[1] + diameter_mm / 2
 
     def _purchase(
         self, lines: Lines, chosen: NDArray[np.int_], length: FloatArray, blurred: Volume | None
