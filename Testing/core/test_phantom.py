@@ -244,6 +244,29 @@ def test_labels_are_the_inside_of_the_true_surfaces(small_patient):
     assert p.labels["L4"].complete
 
 
+def test_the_canal_is_all_between_body_pedicles_and_laminae_and_ends_with_the_spine(small_patient):
+    p = small_patient
+    labels, bones = p.labels.labels, [s.value for s in p.labels.bones]
+    canal, roots = p.labels["spinal_canal"].value, p.labels["nerve_roots"].value
+    t = np.arange(0.0, 16.0, 0.25)
+    for level in ("L4", "L5"):
+        size, frame = p.spine.sizes[level], p.spine.frames[level]
+        # To the sides where the pedicles are, backwards where the laminae are: from the middle on there is canal, then bone.
+        # A pedicle that stands off the foramen's edge leaves a gap there.
+        for z, gap_mm, angles in ((size.pedicle_z, 2.5, (0, 180)), (-0.3 * size.height, 1.0, range(-120, -59, 15))):
+            for angle in np.radians(angles):
+                ray = np.array([0.0, size.canal_centre_y, z]) + t[:, None] * [np.cos(angle), np.sin(angle), 0.0]
+                i, j, k = np.rint(transform_points(p.ct.ras_to_ijk @ frame, ray)).astype(int).T
+                seen = labels.voxels[k, j, i]
+                wall = int(np.isin(seen, bones).argmax())
+                assert wall > 0, (level, np.degrees(angle))
+                assert 0.25 * (~np.isin(seen[:wall], (canal, roots))).sum() <= gap_mm, (level, np.degrees(angle))
+    first = p.spine.frames["L3"]
+    kji = np.argwhere(p.labels.mask("spinal_canal"))
+    height = transform_points(invert_rigid(first) @ p.ct.ijk_to_ras, kji[:, ::-1].astype(float))[:, 2]
+    assert height.max() < 0.5 * p.spine.sizes["L3"].height + 10.0
+
+
 def test_hounsfield_units(small_patient):
     p = small_patient
 

@@ -30,7 +30,9 @@ def test_generated_variety_without_a_click(seed, weighting, changes):
     assert scores[0] >= 0.75  # above it the generated spine ends without a disc
     discs = [dice(found.mask(f"disc V{n}/V{n + 1}"), truth == 33 + n) for n in (1, 2)]
     assert min(discs) >= 0.75, discs
-    assert (truth[found.mask("spinal_canal")] == 90).mean() < 0.1
+    canal = found.mask("spinal_canal")
+    assert (truth[canal] == 90).mean() < 0.12
+    assert dice(canal, truth == 50) >= 0.8
 
 
 @pytest.mark.realdata

@@ -16,8 +16,10 @@ from ..progress import Progress, no_progress, part
 from ..segmentation.labels import VERTEBRA_VALUES, Segment, Segmentation
 from ..volume import Modality, Volume
 from .bone_surface import BoneSurface
+from .canal_room import spinal_canal
 from .ct import ct_grid, ct_volume, render_ct
 from .deformation import SoftTissueDeformation
+from .grid import Grid
 from .mr import draw_misplacement, render_mr
 from .options import PatientOptions
 from .render import make_body
@@ -27,16 +29,13 @@ from .truth import VertebraTruth, landmarks, measure_pedicle
 
 #: Label values and names of the soft tissues that are labelled, above every vertebra value.
 _SOFT_LABELS: dict[Tissue, tuple[int, str, str]] = {
-    Tissue.EPIDURAL_FAT: (51, "spinal_canal", "canal"),
-    Tissue.CSF: (51, "spinal_canal", "canal"),
-    Tissue.CAUDA: (51, "spinal_canal", "canal"),
     Tissue.NERVE_ROOT: (52, "nerve_roots", "nerve"),
     Tissue.AORTA: (53, "aorta", "artery"),
     Tissue.VENA_CAVA: (54, "vena_cava", "vein"),
     Tissue.MUSCLE: (55, "muscle", "muscle"),
     Tissue.KIDNEY: (56, "kidneys", "kidney"),
 }
-_DISC_FIRST_VALUE = 31
+_DISC_FIRST_VALUE, _CANAL_VALUE = 31, 51
 _HIP_LABELS = {"hip_left": 61, "hip_right": 62}
 _DISCS = (Tissue.DISC_ANNULUS, Tissue.DISC_NUCLEUS, Tissue.DISC_WORN)
 
@@ -201,6 +200,8 @@ def _labels(ct: Volume, spine: Spine, tissue: np.ndarray, bones: np.ndarray, com
         soft[tissue_kind] = value
         segments[value] = Segment(value, name, kind, complete=False, source=source)
     out = soft[tissue]
+    out[spinal_canal(spine, Grid(out.shape, ct.ijk_to_ras), tissue)] = _CANAL_VALUE
+    segments[_CANAL_VALUE] = Segment(_CANAL_VALUE, "spinal_canal", "canal", complete=False, source=source)
     for upper, lower in itertools.pairwise(names):
         value = _disc_value(upper)
         segments[value] = Segment(value, f"disc_{upper}_{lower}", "disc", complete[upper], source=source)

@@ -83,7 +83,8 @@ def _plate(size: SacrumSize) -> Primitive:
     return Primitive(value, lower, upper)
 
 
-def _canal(size: SacrumSize) -> Primitive:
+def sacral_canal(size: SacrumSize) -> Primitive:
+    """Return the canal that is cut out of the sacrum, in its frame."""
     low = size.length - 0.5 * size.top.height
     stations = [-20.0, 0.0, 0.5 * low, 0.85 * low, low]
     w0, d0 = size.top.canal_half_width, 0.5 * size.top.canal_depth
@@ -134,5 +135,5 @@ def sacrum_shape(size: SacrumSize, frame_to_world: FloatArray) -> Shape:
         _along(size, 0.10 * low, -(size.top.half_depth + 20.0)), _along(size, 0.62 * low, -(0.6 * size.top.half_depth + 15.0)),
         [0.0, 1.0, 0.0], 2.8, 6.0, fillet_mm=4.0,
     )  # fmt: skip
-    parts = (_plate(size), *superior_processes(size.top), crest, _canal(size), *_foramina(size))
+    parts = (_plate(size), *superior_processes(size.top), crest, sacral_canal(size), *_foramina(size))
     return Shape(parts, frame_to_world)

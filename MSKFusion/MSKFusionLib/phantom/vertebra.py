@@ -212,6 +212,13 @@ def spinous_line(size: VertebraSize) -> tuple[FloatArray, FloatArray]:
     return np.array([0.0, -(base + 5.0), z]), stop
 
 
+def lamina_line(size: VertebraSize) -> tuple[FloatArray, FloatArray, float]:
+    """Return the outer and the inner end of the right lamina's axis, and how thick it is from there forwards (mm)."""
+    b, d, h = size.half_depth, size.canal_depth, size.height
+    outer = np.array([0.84 * size.facet_x_mm, -(b + d - 0.6), -0.10 * h])
+    return outer, np.array([1.2, -(b + d + 7.0), -0.32 * h]), 3.3
+
+
 def _side_parts(size: VertebraSize, side: int) -> list[Primitive]:
     b, h = size.half_depth, size.height
     d = size.canal_depth
@@ -228,10 +235,11 @@ def _side_parts(size: VertebraSize, side: int) -> list[Primitive]:
         [side * 0.97 * xp, -(b + 12.0), zp - 2.0], [side * (size.facet_x_mm - 2.0), -(b + d + 0.8), -0.32 * h],
         [side * 1.0, 0.7, 0.0], 4.2, 5.2, fillet_mm=3.0,
     )  # fmt: skip
+    start, stop, radius = lamina_line(size)
+    mirror = np.array([side, 1.0, 1.0])
     lamina = elliptic_capsule(
-        [side * 0.84 * size.facet_x_mm, -(b + d - 0.6), -0.10 * h], [side * 1.2, -(b + d + 7.0), -0.32 * h],
-        [0.0, 0.30, 1.0], 3.3, 0.34 * h, taper=-0.06, fillet_mm=3.0,
-    )  # fmt: skip
+        mirror * start, mirror * stop, [0.0, 0.30, 1.0], radius, 0.34 * h, taper=-0.06, fillet_mm=3.0
+    )
     thick, high = (4.6, 7.0) if size.level == "L5" else (3.6, 5.6)
     transverse = elliptic_capsule(*transverse_line(size, side), up, thick, high, taper=-0.30, fillet_mm=3.5)
     return [bar, pars, lamina, inferior_process(size, side), transverse]

@@ -7,7 +7,7 @@ and in front the back walls of bodies and discs bound it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from ...frames import FloatArray
 from .body_shape import BodyShape
+from .canal_ends import followed
 from .chain import Plate
 from .prepare import PreparedMR
 from .surfaces import STEP_MM, settle
@@ -30,6 +31,12 @@ _BRIGHT = 1.2
 #: A fall of this much (of the marrow's value) a mm is a clear border.
 _CLEAR_FALL = 0.30
 _OWN_ROOM_MM = 2.5
+#: Beyond the bodies: so many cross-sections stand for the end, the radius changes by such steps at such a cost, the border lies
+#: within so much of it, and over so many cross-sections so much of the border must be seen. A canal ends at the least radius.
+_NEAR_STATIONS, _SCALE_STEP, _SCALE_COST, _END_ROOM_MM = 4, 0.05, 0.02, 1.5
+#: The rim of dark fluid counts so much of a fall from fat; dura and what fat there is lie between it and the bone.
+_RISE_SHARE, _RIM_MM = 0.6, 1.0
+_SEEN_STATIONS, _LEAST_SEEN_END, _LEAST_RADIUS_MM = 7, 0.28, 1.5
 #: Cost of a canal's measures as far from the usual as one adult of three has.
 _UNUSUAL = 0.01
 
@@ -115,7 +122,73 @@ def trace_canal(
     canal = Canal(centres, right, front, radius, float(np.mean(own.seen[sin < 0.5] > 0.25)))
     if not 9.0 <= canal.width_mm <= 38.0 or not 6.0 <= canal.depth_mm <= 28.0:
         return f"what lies behind the bodies is {canal.width_mm:.0f} mm wide and {canal.depth_mm:.0f} mm deep"
-    return canal
+    return _with_ends(image, canal, marrow, cos, sin)
+
+
+def _with_ends(image: PreparedMR, canal: Canal, marrow: FloatArray, cos: FloatArray, sin: FloatArray) -> Canal:
+    """Return the canal with what of it goes on beyond both ends, as far as its border is seen there."""
+    foot = _end(image, canal, marrow, cos, sin, slice(None, None, -1))
+    head = _end(image, canal, marrow, cos, sin, slice(None))
+
+    def whole(low: FloatArray, middle: FloatArray, high: FloatArray, axis: int = 0) -> FloatArray:
+        return np.concatenate([np.flip(low, axis), middle, high], axis=axis)
+
+    return replace(
+        canal,
+        centres_mm=whole(foot.centres_mm, canal.centres_mm, head.centres_mm),
+        right=whole(foot.right, canal.right, head.right),
+        front=whole(foot.front, canal.front, head.front),
+        radius_mm=whole(foot.radius_mm, canal.radius_mm, head.radius_mm, 1),
+    )
+
+
+def _end(
+    image: PreparedMR, canal: Canal, marrow: FloatArray, cos: FloatArray, sin: FloatArray, outwards: slice
+) -> Canal:
+    """Return the canal's cross-sections beyond one end, the nearest first; `outwards` puts the known ones in that order."""
+    course = followed(image, canal.centres_mm[outwards], canal.right[outwards], canal.front[outwards], _STATION_MM)
+    near = canal.radius_mm[:, outwards][:, -_NEAR_STATIONS:].mean(axis=1)
+    level = np.full(len(course.centres_mm), float(marrow[outwards][-1]))
+    cost = None
+    if len(level):
+        # Nothing is known of what lies in front: no back wall of a body bounds it.
+        cost = _border_cost(
+            image, course.centres_mm, course.right, course.front, level, 99.0, cos, sin, without_fat=True
+        )
+    if cost is None:
+        return Canal(course.centres_mm[:0], course.right[:0], course.front[:0], np.zeros((_ANGLES, 0)), 0.0)
+    start = near[:, None] * _narrowing(cost, near)
+    own = settle(cost, start, sigma=(2.0, 4.0), around=(True, False), stiffness=0.15, within_mm=_END_ROOM_MM)
+    clear = ndimage.uniform_filter1d((own.seen > 0.25).mean(axis=0), _SEEN_STATIONS, mode="nearest")
+    lost = np.flatnonzero((clear < _LEAST_SEEN_END) | (own.at_mm[sin < -0.9].mean(axis=0) < _LEAST_RADIUS_MM))
+    n = int(lost[0]) if len(lost) else len(level)
+    return Canal(
+        course.centres_mm[:n],
+        course.right[:n],
+        course.front[:n],
+        own.at_mm[:, :n],
+        float(clear[:n].mean()) if n else 0.0,
+    )
+
+
+def _narrowing(cost: NDArray[np.float32], near: FloatArray) -> FloatArray:
+    """Return by what the canal's radius is multiplied at each cross-section beyond its end (S,), from 1 changing slowly."""
+    scales = np.arange(0.3, 1.16, _SCALE_STEP)
+    index = np.clip(np.round(scales[:, None] * near / STEP_MM).astype(int), 0, cost.shape[2] - 1)
+    each = np.stack([cost[np.arange(len(near)), :, i].mean(axis=0) for i in index])  # (scale, station)
+    total = np.where(np.abs(scales - 1.0) < 1.5 * _SCALE_STEP, each[:, 0], np.inf)
+    back = np.zeros(each.shape, dtype=int)
+    for n in range(1, each.shape[1]):
+        padded = np.pad(total, 1, constant_values=np.inf)
+        options = np.stack([padded[:-2] + _SCALE_COST, padded[1:-1], padded[2:] + _SCALE_COST])
+        back[:, n] = options.argmin(axis=0) - 1
+        total = options.min(axis=0) + each[:, n]
+    at = int(total.argmin())
+    path = [at]
+    for n in range(each.shape[1] - 1, 0, -1):
+        at = at + int(back[at, n])
+        path.append(at)
+    return ndimage.gaussian_filter1d(scales[path[::-1]], 2.0, mode="nearest")
 
 
 def _border_cost(
@@ -127,10 +200,17 @@ def _border_cost(
     behind_mm: float,
     cos: FloatArray,
     sin: FloatArray,
+    *,
+    without_fat: bool = False,
 ) -> NDArray[np.float32] | None:
     """Return the cost (angle, station, T) of the canal's border on rays from the centres; None where the image ends.
 
     -1 where something as bright as marrow falls off sharply, more behind a first fall and in front of the back wall.
+
+    Parameters
+    ----------
+    without_fat
+        Dark fluid may end at bone as well, with hardly any fat between: there the border is where it becomes brighter.
     """
     t = np.arange(0.0, _LONGEST_RAY_MM, STEP_MM)
     across = right[None] * cos[:, None, None] + front[None] * sin[:, None, None]
@@ -146,6 +226,11 @@ def _border_cost(
     back = round(2.0 / STEP_MM)
     before = np.concatenate([np.zeros_like(before[..., :back]), before[..., :-back]], axis=-1)
     beyond = 2.0 * (sin[:, None, None] * t > behind_mm + 0.5)
+    if without_fat:
+        rise = np.clip(np.gradient(smooth, STEP_MM, axis=-1) / _CLEAR_FALL, 0.0, 1.0)
+        out = round(_RIM_MM / STEP_MM)
+        rise = np.concatenate([np.zeros_like(rise[..., :out]), rise[..., :-out]], axis=-1)
+        fall = np.maximum(fall, _RISE_SHARE * rise)
     return np.asarray(-fall + 0.8 * before + beyond, dtype=np.float32)
 
 

@@ -249,7 +249,7 @@ def _canal_labelled(image: PreparedMR, found: _Found, labels: NDArray[np.uint8],
         inside = canal.inside(place.reshape(-1, 3)).reshape(layer.shape)
         layer[inside & (layer == 0)] = CANAL_VALUE
     notes = (
-        f"{canal.width_mm:.0f} x {canal.depth_mm:.0f} mm with the fat in it; only beside the labelled bodies",
+        f"{canal.width_mm:.0f} x {canal.depth_mm:.0f} mm with the fat in it",
         f"its border is seen over {100 * canal.seen:.0f} %",
     )
     confidence = round(float(np.clip(1.6 * canal.seen, 0, 1)), 2)
