@@ -9,7 +9,7 @@ from MSKFusionLib.phantom import PatientOptions, generate_patient
 from MSKFusionLib.segmentation import LevelHint, name_levels, segment_bones_ct
 from MSKFusionLib.segmentation.bodies import disc_space
 from MSKFusionLib.segmentation.discs import Disc
-from MSKFusionLib.segmentation.refine import on_image_grid
+from MSKFusionLib.segmentation.refine import evened, on_image_grid
 from MSKFusionLib.segmentation.spine_axis import SpineAxis
 from MSKFusionLib.segmentation.working import straight_grid
 from MSKFusionLib.volume import Modality, Volume
@@ -217,3 +217,27 @@ def test_a_disc_plane_that_no_endplate_lies_beside_has_a_space_all_the_same():
     space = disc_space(Disc(10.0, places[10], up, 1.0), axis, 14.0, hu, grid)
     assert np.isfinite(space.above_mm).all()
     assert (space.above_mm > space.below_mm).all()
+
+
+def test_a_border_that_noise_moves_by_a_voxel_is_evened_on_coarse_voxels_and_thin_bone_stays():
+    kji = np.indices((36, 36, 36)) * 1.5 - 26.25
+    ball = np.sqrt((kji**2).sum(axis=0)) < 18.0
+    beside = (
+        ~ball & (np.abs(kji[0]) < 25) & (np.abs(kji[1]) < 25) & (kji[2] > 19.0)
+    )  # another bone, a joint between both
+    truth = np.where(ball, 1, np.where(beside, 2, 0)).astype(np.uint8)
+    rim = ball ^ ndimage.binary_dilation(ball) | (ball & ~ndimage.binary_erosion(ball))
+    noisy = truth.copy()
+    flipped = rim & ~beside & (np.random.default_rng(0).random(ball.shape) < 0.25)
+    noisy[flipped] = np.where(ball[flipped], 0, 1)
+    hu = np.full(ball.shape, 300, np.int16)
+    ct = Volume(hu, np.zeros(3), np.full(3, 1.5), np.eye(3), Modality.CT)
+    found = evened(noisy, ct)
+    assert _dice(ball, noisy == 1) < 0.95 < 0.97 < _dice(ball, found == 1)
+    assert _dice(beside, found == 2) > 0.98
+    plate = np.zeros(ball.shape, np.uint8)
+    plate[5:30, 5:30, 17:19] = 3  # 3 mm thick, as a lamina is
+    assert np.array_equal(evened(plate, ct)[7:28, 7:28], plate[7:28, 7:28])
+    assert evened(noisy, Volume(hu, np.zeros(3), np.full(3, 0.8), np.eye(3), Modality.CT)) is noisy
+    hu[found == 1] = 3000  # metal in the ball's border is not given to it
+    assert not ((evened(noisy, ct) == 1) & (noisy == 0)).any()

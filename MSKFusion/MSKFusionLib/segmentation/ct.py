@@ -25,7 +25,7 @@ from .labels import UNNAMED_FIRST_VALUE, VERTEBRA_VALUES, Segment, Segmentation
 from .levels import LevelHint, name_levels
 from .marrow import enclosed_filled, filled
 from .other_bones import BoneInView, other_bones, shows_joints
-from .refine import on_image_grid
+from .refine import evened, on_image_grid
 from .rooms import inner_rooms
 from .separate import FIRST_LEVEL, OTHER, Levels
 from .spine_axis import SpineAxis, find_canal, sample_along, spine_axis
@@ -138,7 +138,7 @@ def _spine_on_image(
     progress(0.8, "cutting joints")
     present = np.flatnonzero(voxel_counts(on_image))
     order = [v for v in range(FIRST_LEVEL, FIRST_LEVEL + len(spine.levels)) if v in present]
-    return spine, recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order)
+    return spine, evened(recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order), ct)
 
 
 @dataclass(frozen=True, eq=False)

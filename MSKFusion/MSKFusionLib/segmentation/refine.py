@@ -40,6 +40,10 @@ _SHARES_PER_MM_INSIDE = (0.0, 0.6)
 #: there would drain the marrow behind it.
 _SURE_SHARE, _RISE_MM = 0.6, 0.5
 
+#: On voxels larger than this a border that jumps from voxel to voxel is noise; each label's is evened over so many voxels, and lies where
+#: the label fills so much of what is round it: less than half, or thin processes would lose more than they gain.
+_COARSE_MM, _EVEN_VOXELS, _EVEN_SHARE = 1.0, 0.65, 0.42
+
 
 def on_image_grid(
     labels: NDArray[np.uint8], grid: Volume, ct: Volume, soft_hu: float, least_hu: float
@@ -82,6 +86,23 @@ def on_image_box(
         keep = _peeled(part, depth, core_there, soft_hu, least_hu)
         kept = np.where(keep, label.result(), 0).astype(np.uint8)
     return box, without_crumbs(kept, part.voxel_mm3)
+
+
+def evened(labels: NDArray[np.uint8], ct: Volume) -> NDArray[np.uint8]:
+    """Return labels (K, J, I on the grid of `ct`) without the steps of single voxels in their borders, where voxels are coarse.
+
+    On voxels of 1.5 mm the noise of one voxel moves the border by the whole of it.
+    """
+    if float(np.prod(ct.spacing_mm) ** (1 / 3)) <= _COARSE_MM:
+        return labels
+    out = np.zeros_like(labels)
+    most = np.full(labels.shape, _EVEN_SHARE, dtype=np.float32)
+    for value, box in label_boxes(labels, 3).items():
+        share = ndimage.gaussian_filter((labels[box] == value).astype(np.float32), _EVEN_VOXELS, mode="nearest")
+        here = (share > most[box]) & ((ct.voxels[box] <= METAL_HU) | (labels[box] == value))
+        out[box][here] = value
+        most[box][here] = share[here]
+    return out
 
 
 def _with_rim(labels: NDArray[np.uint8], grid: Volume) -> tuple[NDArray[np.uint8], Volume]:
