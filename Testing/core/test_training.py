@@ -147,6 +147,9 @@ def test_what_can_be_learnt_is_learnt_and_the_bundle_finds_it(torch, tmp_path):
     write_scores(tmp_path / "b", "| other |")
     again = (tmp_path / "b/docs/README.md").read_text()
     assert again == card.replace("none\n\n## What", "| other |\n\n## What")
+    (tmp_path / "b/docs/README.md").write_text(again.replace("| other |", "| other |\n\nRead it so.\n\nAnd so."))
+    write_scores(tmp_path / "b", "| third |")
+    assert "| third |\n\nRead it so.\n\nAnd so.\n\n## What" in (tmp_path / "b/docs/README.md").read_text()
 
 
 def test_the_script_writes_a_bundle_that_is_read(torch, tmp_path):

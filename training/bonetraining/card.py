@@ -183,10 +183,12 @@ _SCORES, _AFTER = "## Scores (Dice)\n\n", "\n\n## What follows from them"
 
 
 def write_scores(folder: Path, scores: str) -> None:
-    """Put scores into the model card of a bundle that is there, in place of those that it has."""
+    """Put scores into the model card of a bundle that is there, in place of those that it has; what is said under them stays."""
     path = folder / "docs/README.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(_SCORES)
-    path.write_text(before + _SCORES + scores + _AFTER + rest.partition(_AFTER)[2], encoding="utf-8")
+    old, _, after = rest.partition(_AFTER)
+    _, gap, said = old.partition("\n\n")
+    path.write_text(before + _SCORES + scores + gap + said + _AFTER + after, encoding="utf-8")
 
 
 def _card(setting: Setting, scores: str) -> str:
