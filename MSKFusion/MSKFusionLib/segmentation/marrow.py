@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..boxes import Box, label_boxes
+from ..distance_map import signed_distance_mm
 
 #: Gaps of the shell of twice the first are closed; of twice the second looked into.
 _GAP_MM, _WIDE_GAP_MM = 1.5, 4.0
@@ -41,20 +42,19 @@ def filled(
     """
     out = labels.copy()
     radius = max(1, round(max(_GAP_MM, image_spacing_mm) / spacing_mm))
-    ball = _ball(radius)
     more = round(_WIDE_GAP_MM / spacing_mm)
     pad = radius + 1
 
     def marrow(one: tuple[int, Box]) -> NDArray[np.bool_]:
         value, box = one
-        closed = ndimage.binary_closing(np.pad(labels[box] == value, pad), ball)
+        closed = _closed(np.pad(labels[box] == value, pad), radius)
         planes = np.zeros(closed.shape, dtype=np.uint8)
         for axis in range(3):
             for n in range(closed.shape[axis]):
                 at = (slice(None),) * axis + (n,)
                 planes[at] += filled_plane(closed[at])
         inner = planes >= 2
-        wide = ndimage.binary_closing(np.pad(closed | inner, more), _ball(more))[(slice(more, -more),) * 3]
+        wide = _closed(np.pad(closed | inner, more + 1), more)[(slice(more + 1, -more - 1),) * 3]
         for _ in range(_PASSES):
             inner |= _surrounded(closed | inner, wide & ~inner, round(_REACH_MM / spacing_mm))
         return np.asarray(inner[(slice(pad, -pad),) * 3])
@@ -114,6 +114,11 @@ def enclosed_filled(labels: NDArray[np.uint8], allowed: tuple[int, ...]) -> NDAr
     return np.where(hollow & np.isin(owner, allowed), owner, labels).astype(np.uint8)
 
 
-def _ball(radius: int) -> NDArray[np.bool_]:
-    r = np.arange(-radius, radius + 1)
-    return np.asarray(r[:, None, None] ** 2 + r[None, :, None] ** 2 + r[None, None] ** 2 <= (radius + 0.3) ** 2)
+def _closed(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+    """Return a mask closed by a ball of so many voxels; by distances, which is faster than by the ball's own voxels.
+
+    The mask keeps more than that away from the array's border.
+    """
+    reach, unit = radius + 0.3, np.ones(3)
+    grown = signed_distance_mm(mask, unit) <= reach
+    return np.asarray(signed_distance_mm(~grown, unit) > reach)

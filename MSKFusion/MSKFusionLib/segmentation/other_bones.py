@@ -208,21 +208,37 @@ def _enclosed(bone: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
     )
     planes = np.zeros(bone.shape, dtype=np.uint8)
     cut = np.zeros(bone.shape, dtype=bool)
-    for axis in range(3):
-        for n in range(bone.shape[axis]):
-            at = (slice(None),) * axis + (n,)
-            if not closed[at].any():
-                continue
-            holes, at_one_side = _holes(closed[at] > 0)
-            planes[at] += holes
-            cut[at] |= at_one_side
+
+    def along(axis: int) -> list[tuple[tuple[slice | int, ...], NDArray[np.bool_], NDArray[np.bool_]]]:
+        """Return the holes of every plane across an axis that has bone in it, and where in the image they are."""
+        found = []
+        for n, plane in enumerate(np.moveaxis(closed, axis, 0)):
+            if plane.any():
+                part = mask_box(plane > 0, 1)
+                where: list[slice | int] = list(part)
+                where.insert(axis, n)
+                found.append((tuple(where), *_holes(plane[part] > 0)))
+        return found
+
+    with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as pool:
+        for one in pool.map(along, range(3)):
+            for where, holes, at_one_side in one:
+                planes[where] += holes
+                cut[where] |= at_one_side
     found: NDArray[np.bool_] = planes >= 2
-    near = signed_distance_mm(bone, np.full(3, spacing_mm)) < _MARROW_MM
-    return found & (near | ~cut)
+    doubtful = found & cut
+    if doubtful.any():
+        box = mask_box(doubtful, int(np.ceil(_MARROW_MM / spacing_mm)) + 1)
+        near = signed_distance_mm(bone[box], np.full(3, spacing_mm)) < _MARROW_MM
+        found[box] &= near | ~cut[box]
+    return found
 
 
 def _holes(closed: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return what a plane's bone encloses, by itself or with one side of the image, and where the latter is so."""
+    """Return what a plane's bone encloses, by itself or with one side of the image, and where the latter is so.
+
+    The plane may be cut down to its bone and one voxel round it: what is open there hangs together along the rim.
+    """
     open_parts, count = ndimage.label(~closed)
     sides = np.zeros(count + 1, dtype=np.uint8)
     for line in (open_parts[0], open_parts[-1], open_parts[:, 0], open_parts[:, -1]):

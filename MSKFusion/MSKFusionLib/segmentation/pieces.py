@@ -9,6 +9,8 @@ both are at least twice as wide as the contact has bright bone.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..boxes import label_boxes
+from ..boxes import Box, label_boxes
 from ..distance_map import signed_distance_mm
 from .joints import raised_and_sheets
 
@@ -36,6 +38,8 @@ _TIMES_WIDER = 1.75
 _DEPTH_MM = (4.0, 6.0)
 #: Loose pieces below this are no bone of their own.
 _LEAST_PIECE_MM3 = 1000.0
+#: Few at once: each takes some ten MB for every litre of bone.
+_AT_ONCE = 2
 
 
 def split(hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float) -> Labels:
@@ -52,9 +56,15 @@ def split(hu: NDArray[np.float32], bone: NDArray[np.bool_], spacing_mm: float) -
     # fractures, but also marrow between two walls, which is joined again.
     parts = _split_once(hu, bone, spacing_mm, marrow_is_dark=False)
     count = int(parts.max())
-    for value, box in label_boxes(parts, 2).items():
-        own = parts[box] == value
-        more = _split_once(hu[box], own, spacing_mm, marrow_is_dark=True)
+
+    def again(one: tuple[int, Box]) -> Labels:
+        value, box = one
+        return _split_once(hu[box], parts[box] == value, spacing_mm, marrow_is_dark=True)
+
+    boxes = list(label_boxes(parts, 2).items())
+    with ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(again, boxes))
+    for (_, box), more in zip(boxes, found, strict=True):
         for n in range(2, int(more.max()) + 1):
             count += 1
             parts[box][more == n] = count
