@@ -70,23 +70,16 @@ def test_a_guide_is_made_again_on_the_surfaces_that_it_was_made_on(case, monkeyp
     assert told[0].startswith("frame was not made again: its ways are no screws of the plan. Design it anew")
 
 
-def test_bones_beside_wires_are_looked_for_where_these_go_in(case, monkeypatch):
-    """As the panel makes them: the neighbour is a label, and nothing is given."""
+def test_wires_on_a_bone_of_the_labels_are_made_again_by_these(case, monkeypatch):
+    """As the panel makes them: their surfaces follow from the labels, no file is asked for; where their screws are gone they go."""
     pin = case.plan.guides[2]
-    options = {
-        **pin.recipe.options,
-        "pins": [{"name": "w", "entry_ras": [-5.0, -5.0, 0.0], "tip_ras": [0.0, 0.0, 0.0]}],
-    }
-    asked = []
-    monkeypatch.setattr(
-        made_again, "remake", lambda g, plan, bone, near, **_: asked.append((bone, near)) or (g, OTHER, bone)
-    )
-    pins = (replace(pin, recipe=replace(pin.recipe, options=options)),)
-    _, told = all_made_again(replace(case, plan=replace(case.plan, guides=pins)))
-    assert (asked, told) == ([(TIBIA, [FEMUR])], ())
-    broken = replace(pin, recipe=replace(pin.recipe, options={**options, "pins": [{"name": "w"}]}))
-    with pytest.raises(InputError, match="cannot be read"):
-        all_made_again(replace(case, plan=replace(case.plan, guides=(broken,))))
+    of_labels = replace(pin, recipe=replace(pin.recipe, inputs={**pin.recipe.inputs, "labels": "x"}))
+    there = replace(case, plan=replace(case.plan, guides=(of_labels,)))
+    for found in ((replace(of_labels, volume_mm3=7.0), kept_solid(of_labels, OTHER)), None):
+        monkeypatch.setattr(made_again, "pin_guide_again", lambda given, guide, progress, found=found: found)
+        after, told = all_made_again(there)
+        assert [g.volume_mm3 for g in after.plan.guides] == ([] if found is None else [7.0])
+        assert told == (() if found else ("pin is left out: no screw of it is planned any more.",))
 
 
 def test_what_is_missing_is_named_and_nothing_at_all_is_an_error(case, monkeypatch):
