@@ -10,7 +10,8 @@ from MSKFusionLib.errors import GeometryError, InputError
 from MSKFusionLib.frames import transform_points, unit
 from MSKFusionLib.phantom.pelvis import PelvisOptions, generate_pelvis
 from MSKFusionLib.segmentation.files import write_segmentation
-from MSKPlannerLib.anatomy.spinopelvic import measure_pelvis
+from MSKPlannerLib.anatomy.pelvis import sacral_frame
+from MSKPlannerLib.anatomy.spinopelvic import find_endplate, measure_pelvis
 from MSKPlannerLib.cli.main import main
 
 COARSE_MM = (1.5, 1.5, 2.0)
@@ -64,6 +65,14 @@ def check(pelvis, found, turn_deg, shift_mm):
     assert found.doubts == ()
 
 
+def test_the_endplate_on_coarse_voxels(pelvis, labels):
+    found = find_endplate(labels, sacral_frame(labels))
+    middle, normal, *_ = truth(pelvis)
+    assert np.degrees(np.arccos(found.normal_ras @ normal)) < 0.7
+    assert np.linalg.norm(found.middle_ras - middle) < 1.0
+
+
+@pytest.mark.slow
 def test_a_generated_pelvis_on_coarse_voxels_by_the_command(pelvis, labels, tmp_path, capsys):
     path = tmp_path / "bones.seg.nrrd"
     write_segmentation(labels, path)

@@ -45,6 +45,7 @@ _ROOM_MM = np.array([[80.0, 110.0, 95.0], [80.0, 75.0, 35.0]])  # left, back, fo
 _BELOW_MM = 12.0
 #: Beside so many levels above the sacrum the hip bones may reach up.
 _BESIDE_HIPS = 2
+_METAL_MM3 = 50.0  # less in a vertebra is noise, or a drop of contrast
 _LARGEST_PART_MM3 = 400.0  # a vertebra smaller than this is a crumb at the edge of the image
 
 
@@ -279,6 +280,7 @@ def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _S
     segments: list[Segment] = []
     counts = voxel_counts(labels) * ct.voxel_mm3
     boxes = label_boxes(labels)
+    metal_mm3 = np.bincount(labels[ct.voxels >= METAL_HU].ravel(), minlength=256) * ct.voxel_mm3
     number = 0
     for n in range(len(spine.levels)):
         raw = FIRST_LEVEL + n
@@ -291,7 +293,7 @@ def _named_table(labels: NDArray[np.uint8], others: NDArray[np.uint8], spine: _S
         else:
             value = UNNAMED_FIRST_VALUE + number
             number += 1
-            confidence, notes = _trust(spine, n, counts[raw], counts)
+            confidence, notes = _trust(spine, n, counts[raw], counts, metal_mm3[raw])
             if not spine.levels.has_body[n]:
                 whole, notes = False, (*notes, "its body is not in view")
             segments.append(Segment(value, f"V{number}", "vertebra", whole, confidence, METHOD, notes))
@@ -316,7 +318,7 @@ def _segmentation(
 
 
 def _trust(
-    spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.floating]
+    spine: _Spine, n: int, volume_mm3: float, volumes_mm3: NDArray[np.floating], metal_mm3: float
 ) -> tuple[float, tuple[str, ...]]:
     """Return the confidence of a vertebra and what it rests on."""
     notes: list[str] = []
@@ -342,4 +344,7 @@ def _trust(
     ):
         confidence *= 0.8
         notes.append("the canal is not clear here")
+    if metal_mm3 > _METAL_MM3:
+        confidence *= 0.7
+        notes.append("metal lies in it: in the slices of the metal its border is less sure")
     return round(confidence, 2), tuple(notes)
